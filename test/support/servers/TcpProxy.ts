@@ -1,0 +1,68 @@
+import { connect, createServer, type Server, type Socket } from "node:net"
+import { Effect, type Scope } from "effect"
+import { ServerError } from "./ServerError.ts"
+
+/** Stands between a client and a server, and fails as networks do. */
+export interface TcpProxy {
+  readonly host: string
+  readonly port: number
+  /** Breaks every connection, and each new one at once. */
+  readonly cut: Effect.Effect<void>
+  /** Keeps every connection open, old and new, and forwards nothing: the fault that only a heartbeat notices. */
+  readonly freeze: Effect.Effect<void>
+  /** Forwards again, also what was held back. */
+  readonly heal: Effect.Effect<void>
+}
+
+type State = "healthy" | "cut" | "frozen"
+
+/** A proxy in front of a server, on a free port, closed with the scope. */
+export const start = (target: {
+  readonly host: string
+  readonly port: number
+}): Effect.Effect<TcpProxy, ServerError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const sockets = new Set<Socket>()
+    let state: State = "healthy"
+    const become = (next: State) =>
+      Effect.sync(() => {
+        state = next
+        for (const socket of sockets) apply(state, socket)
+      })
+    const server = createServer((client) => {
+      const upstream = connect(target)
+      for (const [from, to] of [
+        [client, upstream],
+        [upstream, client]
+      ] as const) {
+        sockets.add(from)
+        from.on("data", (bytes) => to.write(bytes))
+        from.on("error", () => {})
+        from.on("close", () => {
+          sockets.delete(from)
+          to.destroy()
+        })
+        apply(state, from)
+      }
+    })
+    const port = yield* Effect.acquireRelease(listen(server), () => Effect.andThen(become("cut"), close(server)))
+    return { host: "127.0.0.1", port, cut: become("cut"), freeze: become("frozen"), heal: become("healthy") }
+  })
+
+const apply = (state: State, socket: Socket): void => {
+  if (state === "cut") socket.resetAndDestroy()
+  else if (state === "frozen") socket.pause()
+  else socket.resume()
+}
+
+const listen = (server: Server): Effect.Effect<number, ServerError> =>
+  Effect.callback((resume) => {
+    server.once("error", (cause) => resume(new ServerError({ message: "the proxy cannot listen", cause })))
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address()
+      resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
+    })
+  })
+
+const close = (server: Server): Effect.Effect<void> =>
+  Effect.callback((resume) => void server.close(() => resume(Effect.void)))

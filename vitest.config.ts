@@ -1,0 +1,41 @@
+import { defineConfig } from "vitest/config"
+
+const seconds = 1000
+
+/** Servers are started once per project, and stopped with it. */
+const globalSetup = ["test/support/globalSetup.ts"]
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: "unit",
+          include: ["test/{domain,streams,layers,operator}/**/*.test.ts", "test/Tidy.test.ts"],
+          testTimeout: 30 * seconds,
+          hookTimeout: 30 * seconds
+        }
+      },
+      {
+        test: {
+          name: "contracts",
+          include: ["test/contracts/**/*.test.ts"],
+          globalSetup,
+          testTimeout: 30 * seconds,
+          hookTimeout: 60 * seconds
+        }
+      },
+      {
+        test: {
+          name: "e2e",
+          include: ["test/e2e/**/*.test.ts"],
+          globalSetup,
+          // each starts processes and servers of its own, on two cores
+          fileParallelism: false,
+          testTimeout: 180 * seconds,
+          hookTimeout: 60 * seconds
+        }
+      }
+    ]
+  }
+})
