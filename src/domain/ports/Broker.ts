@@ -1,0 +1,103 @@
+/**
+ * What the streams need from a message broker.
+ *
+ * ## Guarantees
+ * - At least once: a delivery that is not settled comes again, to this consumer or to another.
+ * - `publish` returns only when the broker has taken responsibility for every message; a message for a queue that does
+ *   not exist is an error, never a silent loss.
+ * - Back-pressure: at most `prefetch` deliveries, and the layer's limit of bytes, are unsettled at any time.
+ * - Closing the scope of `deliveries` gives back what is unsettled.
+ *
+ * ## Assumptions
+ * - Every delivery is settled at most once, through the broker that handed it out.
+ * - A consumer tolerates repeats: identity (`id`) is what makes them harmless.
+ */
+import { Context, type Effect, Schema, type Stream } from "effect"
+
+/** A header's value as brokers carry it; anything else (a table, a timestamp) is kept opaque and passed on as it came. */
+export type HeaderValue = unknown
+
+/** What to consume. */
+export type Subscription = { readonly _tag: "Queue"; readonly name: string }
+
+/** A message received and not yet settled. */
+export interface Delivery {
+  /** The publisher's message id; `undefined` (an empty one included) if it gave none. */
+  readonly id: string | undefined
+  readonly body: Uint8Array
+  readonly headers: Readonly<Record<string, HeaderValue>>
+  readonly contentType: string | undefined
+  /** When the publisher says that it published, in milliseconds since the epoch. */
+  readonly publishedAtMillis: number | undefined
+  /** 1 for the first delivery; a broker that does not count says 2 for every later one. */
+  readonly attempt: number
+  /** The broker's own handle; means something only to the layer that made it. */
+  readonly receipt: unknown
+}
+
+/** A message to publish to a queue by its name. */
+export interface OutgoingMessage {
+  readonly queue: string
+  readonly id: string | undefined
+  readonly body: Uint8Array
+  readonly headers: Readonly<Record<string, HeaderValue>>
+  readonly contentType: string | undefined
+  readonly publishedAtMillis: number | undefined
+}
+
+/** How a delivery ends: done, refused for good (the broker's own dead-letter policy decides), or back to the queue. */
+export type Outcome = "done" | "reject" | "return"
+
+/** One delivery and how it ends. */
+export interface Settlement {
+  readonly delivery: Delivery
+  readonly outcome: Outcome
+}
+
+/** The broker cannot be reached, or has closed what was in use: worth trying again. */
+export class BrokerAway extends Schema.TaggedError<BrokerAway>()("BrokerAway", { detail: Schema.String }) {}
+
+/** The broker answers and says no (credentials, virtual host, permission): trying again will not help. */
+export class BrokerRefused extends Schema.TaggedError<BrokerRefused>()("BrokerRefused", { detail: Schema.String }) {}
+
+/** No queue takes a message that was published; the queue may come back. */
+export class Unroutable extends Schema.TaggedError<Unroutable>()("Unroutable", { detail: Schema.String }) {}
+
+/** What can go wrong at a broker; the reason knows whether trying again can help. */
+export class BrokerError extends Schema.TaggedError<BrokerError>()("BrokerError", {
+  reason: Schema.Union([BrokerAway, BrokerRefused, Unroutable])
+}) {
+  get isRetryable(): boolean {
+    return this.reason._tag !== "BrokerRefused"
+  }
+  override get message(): string {
+    return this.reason.detail
+  }
+}
+
+/** Whether the broker can be used now. */
+export type BrokerStatus = "connected" | "away"
+
+export class Broker extends Context.Service<
+  Broker,
+  {
+    /** The technology, as `BROKER` names it. */
+    readonly kind: string
+    /** Where it is, without credentials: for logs and errors. */
+    readonly address: string
+    /** Makes a durable queue unless one of that name exists, whatever that one's arguments are. */
+    readonly ensureQueue: (name: string) => Effect.Effect<void, BrokerError>
+    /** Deliveries of a queue until the scope closes; fails when the broker goes away or takes the consumer from us. */
+    readonly deliveries: (
+      subscription: Subscription,
+      options: { readonly prefetch: number }
+    ) => Stream.Stream<Delivery, BrokerError>
+    /** Settles a batch. A delivery whose connection is gone is left alone: the broker gives it out again. */
+    readonly settle: (settlements: ReadonlyArray<Settlement>) => Effect.Effect<void, BrokerError>
+    /** Publishes to queues, persistent and routable, and returns when all are confirmed. */
+    readonly publish: (messages: ReadonlyArray<OutgoingMessage>) => Effect.Effect<void, BrokerError>
+    /** Messages waiting to be delivered (those in some consumer's hands not included). */
+    readonly depth: (queue: string) => Effect.Effect<number, BrokerError>
+    readonly status: Effect.Effect<BrokerStatus>
+  }
+>()("paystream/domain/ports/Broker") {}

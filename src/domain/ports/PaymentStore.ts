@@ -1,0 +1,66 @@
+/**
+ * What the payment worker needs from a database.
+ *
+ * ## Guarantees
+ * - When `store` succeeds, every payment said to be stored is committed, durably.
+ * - Per queue and message id there is one row at most, whoever stores and however often.
+ * - Only the payments that the database refuses for what they are get `Rejected`; their neighbours are stored.
+ * - A failure says nothing of the rows: the batch may or may not have been committed, and is safe to store again.
+ */
+import { Context, type Effect, Schema } from "effect"
+
+/** A payment as received: `payload` is the body's own text, JSON that has been checked but not re-serialized. */
+export interface ReceivedPayment {
+  readonly id: string | undefined
+  readonly payload: string
+}
+
+/** What became of one payment. `detail` may quote the payload: it belongs in a dead letter, never in a log. */
+export type StoreOutcome =
+  | { readonly _tag: "Stored" }
+  /** The same id with an equal payload is there already. */
+  | { readonly _tag: "Duplicate" }
+  /** The same id with another payload is there already. */
+  | { readonly _tag: "Conflict" }
+  | { readonly _tag: "Rejected"; readonly sqlState: string; readonly detail: string }
+
+/** The database is away, overloaded or otherwise in trouble that is no payment's fault: worth trying again. */
+export class StoreAway extends Schema.TaggedError<StoreAway>()("StoreAway", {
+  detail: Schema.String,
+  code: Schema.String
+}) {}
+
+/** The database answers and says no (credentials, missing database): trying again will not help. */
+export class StoreRefused extends Schema.TaggedError<StoreRefused>()("StoreRefused", { detail: Schema.String }) {}
+
+/** The tables are not what this version needs, and it may not change them: somebody has to migrate first. */
+export class StoreOutdated extends Schema.TaggedError<StoreOutdated>()("StoreOutdated", { detail: Schema.String }) {}
+
+/** What can go wrong at the store; details name SQLSTATE and place, never a payload. */
+export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
+  reason: Schema.Union([StoreAway, StoreRefused, StoreOutdated])
+}) {
+  get isRetryable(): boolean {
+    return this.reason._tag === "StoreAway"
+  }
+  override get message(): string {
+    return this.reason.detail
+  }
+}
+
+export class PaymentStore extends Context.Service<
+  PaymentStore,
+  {
+    /** Where it is, without credentials: for logs and errors. */
+    readonly address: string
+    /** The outcomes of `payments`, in their order. */
+    readonly store: (
+      queue: string,
+      payments: ReadonlyArray<ReceivedPayment>
+    ) => Effect.Effect<ReadonlyArray<StoreOutcome>, StoreError>
+    /** Makes the tables, or checks them where this process may not change them; done again, changes nothing. */
+    readonly prepare: Effect.Effect<void, StoreError>
+    /** Succeeds when the database answers. */
+    readonly ping: Effect.Effect<void, StoreError>
+  }
+>()("paystream/domain/ports/PaymentStore") {}
