@@ -1,0 +1,64 @@
+/** What the process as a whole is told: which job, with which broker and database, and how it ends. */
+import type { Duration } from "effect"
+import * as Parser from "./Parser.ts"
+import { all, type Group, optional, setting } from "./Setting.ts"
+
+export interface ProcessSettings {
+  /** Not checked here: the command line has the say, and knows the modes. */
+  readonly mode: string | undefined
+  readonly broker: "rabbitmq" | "embedded"
+  readonly database: "postgres" | "embedded"
+  readonly dataDirectory: string
+  readonly migrateOnStart: boolean
+  readonly shutdownTimeout: Duration.Duration
+  /** Telemetry is exported where this is set. */
+  readonly otlpEndpoint: string | undefined
+  readonly serviceName: string | undefined
+}
+
+export const broker = setting(Parser.oneOf({ rabbitmq: "rabbitmq", embedded: "embedded" }), {
+  name: "BROKER",
+  default: "rabbitmq",
+  reason: "Where messages come from; `embedded` is a queue on the embedded PostgreSQL."
+})
+
+export const database = setting(Parser.oneOf({ postgres: "postgres", embedded: "embedded" }), {
+  name: "DATABASE",
+  default: "postgres",
+  reason: "Where payments are stored; `embedded` is a PostgreSQL that this program starts."
+})
+
+export const processSettings: Group<ProcessSettings> = all({
+  mode: optional(Parser.text, {
+    name: "MODE",
+    default: "",
+    reason: "The job to do, as `--mode` says it; the flag wins."
+  }),
+  broker,
+  database,
+  dataDirectory: setting(Parser.text, {
+    name: "PAYSTREAM_DATA",
+    default: ".paystream",
+    reason: "Folder of the embedded PostgreSQL; its data survives there between runs."
+  }),
+  migrateOnStart: setting(Parser.flag, {
+    name: "MIGRATE_ON_START",
+    default: "true",
+    reason: "`false` is for roles that may not change tables: a missing migration is then named, and nothing starts."
+  }),
+  shutdownTimeout: setting(Parser.seconds({ minimum: 1, maximum: 3600 }), {
+    name: "SHUTDOWN_TIMEOUT_SECONDS",
+    default: "30",
+    reason: "The longest drain; keep it below what Docker or Kubernetes waits before it kills."
+  }),
+  otlpEndpoint: optional(Parser.webAddress, {
+    name: "OTEL_EXPORTER_OTLP_ENDPOINT",
+    default: "nothing is sent",
+    reason: "Sends traces and metrics to this OpenTelemetry collector."
+  }),
+  serviceName: optional(Parser.text, {
+    name: "OTEL_SERVICE_NAME",
+    default: "paystream",
+    reason: "How this process is called there."
+  })
+})

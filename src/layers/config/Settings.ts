@@ -1,0 +1,35 @@
+/** Every setting of the product, in the sections in which documentation shows them; and the door to this folder. */
+
+import type { Environment } from "./Environment.ts"
+import { healthSettings } from "./HealthSettings.ts"
+import { logSettings } from "./LogSettings.ts"
+import { postgresSettings } from "./PostgresSettings.ts"
+import { processSettings } from "./ProcessSettings.ts"
+import { rabbitMqSettings } from "./RabbitMqSettings.ts"
+import { describe, type Group } from "./Setting.ts"
+import { workerSettings } from "./WorkerSettings.ts"
+
+export { type Environment, load as environment, override } from "./Environment.ts"
+export { type HealthSettings, healthSettings } from "./HealthSettings.ts"
+export { type LogSettings, logSettings } from "./LogSettings.ts"
+export { type PostgresSettings, postgresSettings } from "./PostgresSettings.ts"
+export { type Problem, SettingsError } from "./Problem.ts"
+export { broker, database, type ProcessSettings, processSettings } from "./ProcessSettings.ts"
+export { type RabbitMqSettings, rabbitMqSettings } from "./RabbitMqSettings.ts"
+export { all, describe, type Group, load, onlyWhere, type Setting } from "./Setting.ts"
+export { queueName, type WorkerSettings, workerSettings } from "./WorkerSettings.ts"
+
+export const sections: ReadonlyArray<{ readonly title: string; readonly group: Group<unknown> }> = [
+  { title: "The process", group: processSettings },
+  { title: "RabbitMQ", group: rabbitMqSettings },
+  { title: "PostgreSQL", group: postgresSettings },
+  { title: "The payment worker", group: workerSettings },
+  { title: "The log", group: logSettings },
+  { title: "Health", group: healthSettings }
+]
+
+/** What is set, by name and without secrets: for the log. What is not has its default. */
+export const shown = (group: Group<unknown>, environment: Environment): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    describe(group, environment).flatMap(({ name, value }) => (value === undefined ? [] : [[name, value]]))
+  )
