@@ -1,0 +1,29 @@
+/** What the payment worker says: ids and reasons, never a payload. */
+import { Effect, LogLevel } from "effect"
+import type { Delivery } from "../domain/ports/Broker.ts"
+import type { BatchReport } from "./PaymentWorker.ts"
+
+const idOf = (delivery: Delivery): string => delivery.id ?? "(none)"
+
+/** One line per dead letter. The error's text may quote the payload and is in the dead letter's header alone. */
+export const logDeadLetter = (letter: {
+  readonly delivery: Delivery
+  readonly reason: string
+  readonly code?: string
+}) =>
+  Effect.logWarning("dead letter").pipe(
+    Effect.annotateLogs({
+      messageId: idOf(letter.delivery),
+      reason: letter.reason,
+      attempt: letter.delivery.attempt,
+      ...(letter.code === undefined ? {} : { sqlState: letter.code })
+    })
+  )
+
+/** One line per batch, at debug, with the id of each message. */
+export const logBatch = (batch: ReadonlyArray<Delivery>, report: BatchReport) =>
+  Effect.flatMap(LogLevel.isEnabled("Debug"), (enabled) =>
+    enabled
+      ? Effect.logDebug("batch").pipe(Effect.annotateLogs({ ...report, messageIds: batch.map(idOf).join(" ") }))
+      : Effect.void
+  )

@@ -1,0 +1,33 @@
+/** The wish to stop: one latch that every stream watches. What is in flight is finished; nothing new is taken. */
+import { Cause, Context, Effect, Latch, Layer, Stream } from "effect"
+
+export class Shutdown extends Context.Service<
+  Shutdown,
+  {
+    /** Succeeds once stopping was asked for. */
+    readonly requested: Effect.Effect<void>
+    readonly isRequested: Effect.Effect<boolean>
+    readonly request: Effect.Effect<void>
+  }
+>()("paystream/streams/Shutdown") {
+  static readonly layer = Layer.effect(
+    Shutdown,
+    Effect.map(Latch.make(false), (latch) => ({
+      requested: latch.await,
+      isRequested: Effect.sync(() => Latch.isOpen(latch)),
+      request: Effect.asVoid(latch.open)
+    }))
+  )
+}
+
+/**
+ * Ends the stream when stopping is asked for, between two pulls or in the midst of waiting for one; the source stays
+ * open until what was taken from it is finished, so that it can still be settled.
+ */
+export const untilShutdown = <A, E, R>(self: Stream.Stream<A, E, R>): Stream.Stream<A, E, R | Shutdown> =>
+  Stream.unwrap(
+    Effect.map(Shutdown, (shutdown) => {
+      const stopped = Effect.andThen(shutdown.requested, Cause.done())
+      return Stream.transformPull(self, (pull) => Effect.succeed(Effect.raceFirst(stopped, pull)))
+    })
+  )
