@@ -1,0 +1,82 @@
+/** `/healthz` (supervision works), `/readyz` (the services answer) and `/metrics` (Prometheus). */
+
+import { createServer } from "node:http"
+import { NodeHttpServer } from "@effect/platform-node"
+import { Effect, Layer, Schema } from "effect"
+import { HttpRouter, HttpServerResponse } from "effect/http"
+import { PrometheusMetrics } from "effect/observability"
+import { Supervisor } from "../../streams/Supervisor.ts"
+import type { HealthSettings } from "../config/Settings.ts"
+
+/** A service that the process needs; the probe fails, or does not end in time, while it is away. */
+export interface Dependency {
+  readonly name: string
+  readonly isReady: Effect.Effect<boolean>
+}
+
+/** The port that was asked for cannot be used. */
+export class HealthPortTaken extends Schema.TaggedError<HealthPortTaken>()("HealthPortTaken", { port: Schema.Int }) {
+  override get message(): string {
+    return `HEALTH_PORT: port ${this.port} is taken by another program; name another, or 0 for no health pages`
+  }
+}
+
+/** A probe is answered well within the second that Kubernetes waits by default. */
+const probeTimeout = "800 millis"
+
+const json = (ok: boolean, body: Record<string, unknown>) =>
+  HttpServerResponse.jsonUnsafe({ status: ok ? "ok" : "unavailable", ...body }, { status: ok ? 200 : 503 })
+
+const healthz = HttpRouter.add(
+  "GET",
+  "/healthz",
+  Effect.gen(function* () {
+    const states = yield* (yield* Supervisor).states
+    return json(
+      [...states.values()].every((state) => state !== "failed"),
+      { streams: Object.fromEntries(states) }
+    )
+  })
+)
+
+const readyz = (dependencies: ReadonlyArray<Dependency>) =>
+  HttpRouter.add(
+    "GET",
+    "/readyz",
+    Effect.gen(function* () {
+      const answers = yield* Effect.forEach(
+        dependencies,
+        ({ isReady, name }) =>
+          isReady.pipe(
+            Effect.timeoutOrElse({ duration: probeTimeout, orElse: () => Effect.succeed(false) }),
+            Effect.map((ready) => [name, ready ? "connected" : "away"] as const)
+          ),
+        { concurrency: "unbounded" }
+      )
+      return json(
+        answers.every(([, state]) => state === "connected"),
+        Object.fromEntries(answers)
+      )
+    })
+  )
+
+/** Serves the pages. That the default port is taken costs only the pages; a port that was asked for must be free. */
+export const layer = (
+  { asked, port }: HealthSettings,
+  dependencies: ReadonlyArray<Dependency>
+): Layer.Layer<never, HealthPortTaken, Supervisor> => {
+  if (port === undefined) return Layer.empty
+  const pages = Layer.mergeAll(healthz, readyz(dependencies), PrometheusMetrics.layerHttp({ path: "/metrics" }))
+  return HttpRouter.serve(pages, { disableLogger: true, disableListenLog: true }).pipe(
+    Layer.provide(NodeHttpServer.layer(createServer, { port, gracefulShutdownTimeout: "1 second" })),
+    Layer.catch(() =>
+      asked
+        ? Layer.effectDiscard(Effect.fail(new HealthPortTaken({ port })))
+        : Layer.effectDiscard(
+            Effect.logWarning(
+              `port ${port} is taken: this process has no health and metrics pages; HEALTH_PORT names another port`
+            )
+          )
+    )
+  )
+}

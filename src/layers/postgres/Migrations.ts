@@ -1,0 +1,52 @@
+/**
+ * The tables, made and upgraded in order. Every migration only expands: the version before goes on working beside the
+ * new one. All pending ones run in one transaction under a lock, so that ten workers may start at once.
+ */
+import { Array as Arr, Effect } from "effect"
+import { Migrator, SqlClient, type SqlError } from "effect/sql"
+import * as PaymentsTable from "./PaymentsTable.ts"
+
+const table = "paystream_migrations"
+
+const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>> = {
+  "0001_payments": PaymentsTable.create
+}
+
+const loader = Migrator.fromRecord(migrations)
+
+/** Runs what is pending; gives the names of what was run. */
+export const migrate = Effect.map(
+  Migrator.make({})({ loader, table }),
+  Arr.map(([id, name]) => label(id, name))
+)
+
+/** One migration and when it was applied, if it was. */
+export interface MigrationStatus {
+  readonly name: string
+  readonly appliedAt: Date | undefined
+}
+
+const label = (id: number, name: string): string => `${String(id).padStart(4, "0")}_${name}`
+
+const applied = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const [found] = yield* sql<{ exists: boolean }>`SELECT to_regclass(${table}) IS NOT NULL AS exists`
+  if (!found?.exists) return new Map<string, Date>()
+  const rows = yield* sql<{ migration_id: number; name: string; created_at: Date }>`
+    SELECT migration_id, name, created_at FROM ${sql(table)}`
+  return new Map(rows.map((row) => [label(row.migration_id, row.name), row.created_at]))
+})
+
+/** All migrations that this version knows, in order. */
+export const status: Effect.Effect<ReadonlyArray<MigrationStatus>, SqlError.SqlError, SqlClient.SqlClient> = Effect.map(
+  applied,
+  (done) =>
+    Object.keys(migrations)
+      .sort()
+      .map((name) => ({ name, appliedAt: done.get(name) }))
+)
+
+/** The names of the migrations that this version needs and the database lacks. */
+export const missing = Effect.map(status, (all) =>
+  all.filter((one) => one.appliedAt === undefined).map((one) => one.name)
+)

@@ -1,0 +1,125 @@
+/**
+ * A batch of payments as SQL sees it: one insert for all, and by halves where a row is at fault, until the culprits are
+ * found.
+ */
+import { PgTypes } from "@effect/sql-pg"
+import { Effect, Result, Schedule } from "effect"
+import type { SqlClient, SqlError } from "effect/sql"
+import type { ReceivedPayment, StoreOutcome } from "../../domain/ports/PaymentStore.ts"
+import { blamesRow, isContention, serverText, sqlStateOf } from "./SqlState.ts"
+
+/** Two batches that hold each other up are told apart within a few tries of some milliseconds. */
+const contentionRetry = Schedule.max([Schedule.jittered(Schedule.exponential("5 millis")), Schedule.recurs(8)])
+
+type Sql = SqlClient.SqlClient
+export type Rows = ReadonlyArray<ReceivedPayment>
+/** Works on rows as one: a value for each, or the failure of all. */
+export type Attempt<A> = (rows: Rows) => Effect.Effect<ReadonlyArray<A>, SqlError.SqlError>
+
+const stored: StoreOutcome = { _tag: "Stored" }
+const duplicate: StoreOutcome = { _tag: "Duplicate" }
+const conflict: StoreOutcome = { _tag: "Conflict" }
+
+// Lists of text are typed: the driver cannot infer the type of a list that holds only nulls.
+const textArray = (values: ReadonlyArray<string | undefined>) =>
+  Result.getOrThrow(
+    PgTypes.array(
+      values.map((value) => value ?? null),
+      PgTypes.OID.text
+    )
+  )
+
+const columns = (rows: Rows) => ({
+  payloads: textArray(rows.map((row) => row.payload)),
+  ids: textArray(rows.map((row) => row.id))
+})
+
+/** Runs the rows as one; where a row is at fault, by halves, so that only the culprits are set aside. */
+export const halving = <A>(
+  rows: Rows,
+  attempt: Attempt<A>
+): Effect.Effect<ReadonlyArray<A | StoreOutcome>, SqlError.SqlError> =>
+  attempt(rows).pipe(
+    Effect.retry({ schedule: contentionRetry, while: isContention }),
+    Effect.catch((error): Effect.Effect<ReadonlyArray<A | StoreOutcome>, SqlError.SqlError> => {
+      const sqlState = sqlStateOf(error)
+      if (sqlState === undefined || !blamesRow(sqlState)) return Effect.fail(error)
+      if (rows.length === 1) return Effect.succeed([{ _tag: "Rejected", sqlState, detail: serverText(error) }])
+      const middle = rows.length >> 1
+      return Effect.zipWith(
+        halving(rows.slice(0, middle), attempt),
+        halving(rows.slice(middle), attempt),
+        (left, right) => [...left, ...right]
+      )
+    })
+  )
+
+/** `Stored`, or `undefined` for a payment whose id is there already. */
+export const insert = (sql: Sql, queue: string, unguarded: string | undefined): Attempt<StoreOutcome | undefined> => {
+  const notThere =
+    unguarded === undefined
+      ? sql``
+      : sql`
+    WHERE NOT EXISTS (
+      SELECT FROM payments old
+      WHERE old.source_queue = ${queue} AND old.message_id = input.message_id AND old.id <= ${sql.literal(unguarded)}
+    )`
+  const guarded = unguarded === undefined ? sql`` : sql`WHERE id > ${sql.literal(unguarded)}`
+  return (rows) => {
+    const { ids, payloads } = columns(rows)
+    return Effect.map(
+      sql<{ message_id: string | null }>`
+        INSERT INTO payments (payload, message_id, source_queue)
+        SELECT input.payload::jsonb, input.message_id, ${queue}
+        FROM unnest(${payloads}, ${ids}) AS input(payload, message_id)${notThere}
+        ON CONFLICT (source_queue, message_id) ${guarded} DO NOTHING
+        RETURNING message_id`,
+      (inserted) => outcomesOf(rows, inserted)
+    )
+  }
+}
+
+const outcomesOf = (rows: Rows, inserted: ReadonlyArray<{ readonly message_id: string | null }>) => {
+  if (inserted.length === rows.length) return rows.map(() => stored)
+  const fresh = new Set(inserted.map((row) => row.message_id))
+  // `delete` answers once per id: of several rows with one id, the first is the one that was stored.
+  return rows.map((row) => (row.id === undefined || fresh.delete(row.id) ? stored : undefined))
+}
+
+/** For payments whose id is there already: the same payload as jsonb sees it, or another. */
+export const compare =
+  (sql: Sql, queue: string): Attempt<StoreOutcome | undefined> =>
+  (rows) => {
+    const { ids, payloads } = columns(rows)
+    return Effect.map(
+      sql<{ same: boolean | null }>`
+      SELECT bool_or(there.payload::jsonb = input.payload::jsonb) AS same
+      FROM unnest(${payloads}, ${ids}) WITH ORDINALITY AS input(payload, message_id, position)
+      LEFT JOIN payments there ON there.source_queue = ${queue} AND there.message_id = input.message_id
+      GROUP BY input.position ORDER BY input.position`,
+      (compared) => compared.map(({ same }) => (same === null ? undefined : same ? duplicate : conflict))
+    )
+  }
+
+// The driver refuses such text or changes it in silence; either way no such id could be found again.
+export const unstorableId = (row: ReceivedPayment): boolean =>
+  row.id !== undefined && (row.id.includes("\0") || !row.id.isWellFormed())
+export const badId: StoreOutcome = {
+  _tag: "Rejected",
+  sqlState: "22021",
+  detail: "the message id is not text that PostgreSQL takes"
+}
+
+/** Fills the gaps of `outcomes`, in order, with what `decide` says of the rows that left them. */
+export const fillGaps = <E>(
+  rows: Rows,
+  outcomes: ReadonlyArray<StoreOutcome | undefined>,
+  decide: (gaps: Rows) => Effect.Effect<ReadonlyArray<StoreOutcome | undefined>, E>
+): Effect.Effect<ReadonlyArray<StoreOutcome | undefined>, E> => {
+  const gaps = rows.filter((_, index) => outcomes[index] === undefined)
+  if (gaps.length === 0) return Effect.succeed(outcomes)
+  return Effect.map(decide(gaps), (filled) => {
+    let next = 0
+    return outcomes.map((outcome) => outcome ?? filled[next++])
+  })
+}

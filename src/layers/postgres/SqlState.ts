@@ -1,0 +1,73 @@
+/** What a PostgreSQL error means for us: whose fault it is, and whether trying again can help. */
+import { Option, Predicate } from "effect"
+import type { Migrator, SqlError } from "effect/sql"
+import { StoreAway, StoreError, StoreRefused } from "../../domain/ports/PaymentStore.ts"
+
+const textField = (value: unknown, field: string): string | undefined => {
+  if (!Predicate.hasProperty(value, field)) return undefined
+  const text = value[field]
+  return typeof text === "string" ? text : undefined
+}
+
+/** The five characters that PostgreSQL gives an error, if it came from the server. */
+export const sqlStateOf = (error: SqlError.SqlError): string | undefined => textField(error.reason.cause, "code")
+
+/** The server's own text, which may quote what was stored: for a dead letter's header, never for a log. */
+export const serverText = (error: SqlError.SqlError): string =>
+  [textField(error.reason.cause, "message") ?? error.message, textField(error.reason.cause, "detail")]
+    .filter(Predicate.isNotUndefined)
+    .join(": ")
+
+/**
+ * Whether a row can be at fault: data that no type takes (class 22), too large or too deep (54000, 54001), or a
+ * constraint of the table (class 23). Everything else is the database's trouble.
+ * Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
+ */
+export const blamesRow = (sqlState: string | undefined): boolean =>
+  sqlState !== undefined && (/^2[23]/.test(sqlState) || sqlState === "54000" || sqlState === "54001")
+
+/** A serialization failure or a deadlock: the same statement succeeds when it is tried again. */
+export const isContention = (error: SqlError.SqlError): boolean =>
+  error.reason._tag === "DeadlockError" || error.reason._tag === "SerializationError"
+
+// 28: credentials; 3D000: no such database; 42704: no such role.
+const isRefusal = (sqlState: string | undefined): boolean =>
+  sqlState !== undefined && (sqlState.startsWith("28") || sqlState === "3D000")
+
+// Node and Bun put the system's code (ECONNREFUSED, ENOTFOUND, …) somewhere down the chain of causes.
+const systemCode = (cause: unknown, depth = 0): Option.Option<string> => {
+  const code = textField(cause, "code")
+  if (code !== undefined) return Option.some(code)
+  return depth < 5 && Predicate.hasProperty(cause, "cause") ? systemCode(cause.cause, depth + 1) : Option.none()
+}
+
+/** Our error for the database's; says SQLSTATE and address, never what the server said of the data. */
+export const toStoreError =
+  (address: string) =>
+  (error: SqlError.SqlError): StoreError => {
+    const sqlState = sqlStateOf(error)
+    const code = Option.getOrElse(systemCode(error.reason), () => error.reason._tag)
+    if (isRefusal(sqlState) || error.reason._tag === "AuthenticationError") {
+      const what = sqlState === "3D000" ? "the database does not exist" : "the credentials are refused"
+      const mend = "check DATABASE_URL, or POSTGRES_DB, POSTGRES_USER and POSTGRES_PASS"
+      return new StoreError({
+        reason: new StoreRefused({ detail: `PostgreSQL at ${address}: ${what} (${code}); ${mend}` })
+      })
+    }
+    return new StoreError({ reason: new StoreAway({ detail: `PostgreSQL at ${address}: ${code}`, code }) })
+  }
+
+/** The same for an error of a migration, which wraps the database's. */
+export const asStoreError =
+  (address: string) =>
+  (error: SqlError.SqlError | Migrator.MigrationError): StoreError => {
+    if (error._tag === "SqlError") return toStoreError(address)(error)
+    const { cause } = error
+    if (!isSqlError(cause))
+      return new StoreError({ reason: new StoreRefused({ detail: `PostgreSQL at ${address}: ${error.message}` }) })
+    if (sqlStateOf(cause) !== "42501") return toStoreError(address)(cause)
+    const detail = `PostgreSQL at ${address}: this role may not create tables (42501); run --mode=migrate with one that may`
+    return new StoreError({ reason: new StoreRefused({ detail }) })
+  }
+
+const isSqlError = (value: unknown): value is SqlError.SqlError => Predicate.isTagged(value, "SqlError")

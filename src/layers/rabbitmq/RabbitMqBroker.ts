@@ -1,0 +1,55 @@
+/** The broker port on RabbitMQ. Deliveries come on one connection, publishing goes out on another. */
+import type { Options } from "amqplib"
+import { Effect, Layer, type Redacted, Stream } from "effect"
+import { Broker, type BrokerError, type Delivery, type Settlement } from "../../domain/ports/Broker.ts"
+import * as Availability from "../../streams/Availability.ts"
+import * as RabbitMqConnection from "./RabbitMqConnection.ts"
+import * as RabbitMqConsumer from "./RabbitMqConsumer.ts"
+import * as RabbitMqPublisher from "./RabbitMqPublisher.ts"
+import * as RabbitMqQueues from "./RabbitMqQueues.ts"
+
+export interface RabbitMqOptions {
+  readonly connection: Redacted.Redacted<Options.Connect>
+  /** Host, port and virtual host: for logs. */
+  readonly address: string
+  /** How to declare a queue that is missing: classic by default. */
+  readonly queueType: RabbitMqQueues.QueueType | undefined
+  /** Bodies of one consumer that may be in hand at a time, in bytes. */
+  readonly maxBytesInFlight: number
+}
+
+const settle = (settlements: ReadonlyArray<Settlement>): void => {
+  const byConsumer = Map.groupBy(settlements, ({ delivery }) => receiptOf(delivery).consumer)
+  for (const [consumer, own] of byConsumer) consumer.settle(own)
+}
+
+const receiptOf = (delivery: Delivery) => delivery.receipt as RabbitMqConsumer.Receipt
+
+const make = Effect.fnUntraced(function* (options: RabbitMqOptions) {
+  const { address } = options
+  const availability = Availability.make("RabbitMQ", address)
+  const consuming = yield* RabbitMqConnection.make({ ...options, availability, purpose: "consume" })
+  const publishing = yield* RabbitMqConnection.make({ ...options, availability, purpose: "publish" })
+
+  return Broker.of({
+    kind: "rabbitmq",
+    address,
+    ensureQueue: (name) =>
+      Effect.flatMap(publishing.get, (model) =>
+        RabbitMqQueues.ensure(model, { address, name, type: options.queueType ?? "classic" })
+      ),
+    deliveries: (subscription, { prefetch }) =>
+      Stream.callback<Delivery, BrokerError>((queue) =>
+        Effect.flatMap(consuming.get, (model) =>
+          RabbitMqConsumer.consume(model, { ...options, queue: subscription.name, prefetch }, queue)
+        )
+      ),
+    settle: (settlements) => Effect.sync(() => settle(settlements)),
+    publish: RabbitMqPublisher.make(publishing, address),
+    depth: (name) => Effect.flatMap(publishing.get, (model) => RabbitMqQueues.depth(model, { address, name })),
+    status: Effect.map(availability.current, (state) => (state === "connected" ? "connected" : "away"))
+  })
+})
+
+/** Connects when first used; a broker that is away at start is no error here. */
+export const layer = (options: RabbitMqOptions): Layer.Layer<Broker> => Layer.effect(Broker, make(options))

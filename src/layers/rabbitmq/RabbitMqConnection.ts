@@ -1,0 +1,111 @@
+/**
+ * One connection, opened when first needed and again after it was lost. Consuming and publishing each have their own:
+ * an alarm at the broker blocks a connection that publishes, and acknowledgements must not wait behind it.
+ */
+import { type ChannelModel, connect, type Options } from "amqplib"
+import { Effect, Latch, Redacted, type Scope, Semaphore } from "effect"
+import type { BrokerError } from "../../domain/ports/Broker.ts"
+import type { AvailabilityLog } from "../../streams/Availability.ts"
+import { away, brokerError } from "./RabbitMqError.ts"
+
+/** Two missed heartbeats end a connection that a network has swallowed: within 40 seconds here. */
+const heartbeatSeconds = 20
+const connectTimeoutMillis = 10_000
+
+export interface ConnectionOptions {
+  readonly connection: Redacted.Redacted<Options.Connect>
+  readonly address: string
+  /** Shown in the broker's list of connections. A publisher connects again at its next message, so its loss alone is no news. */
+  readonly purpose: "consume" | "publish"
+  readonly availability: AvailabilityLog
+}
+
+export interface RabbitMqConnection {
+  /** The live connection, opened if there is none. */
+  readonly get: Effect.Effect<ChannelModel, BrokerError>
+  /** Waits while the broker has blocked publishers (memory or disk alarm). */
+  readonly whenUnblocked: Effect.Effect<void>
+  readonly isBlocked: Effect.Effect<boolean>
+}
+
+const open = ({ connection, address, purpose }: ConnectionOptions) =>
+  Effect.tryPromise({
+    try: async (signal) => {
+      const model = await connect(
+        { heartbeat: heartbeatSeconds, ...Redacted.value(connection) },
+        {
+          noDelay: true,
+          keepAlive: true,
+          timeout: connectTimeoutMillis,
+          clientProperties: { connection_name: `paystream ${purpose}` }
+        }
+      )
+      // Nobody waits for it any more: it would stay open for ever.
+      if (signal.aborted) await model.close()
+      return model
+    },
+    catch: brokerError(address, "connect")
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: connectTimeoutMillis * 1.5,
+      orElse: () => Effect.fail(away(address, "connect: no answer"))
+    })
+  )
+
+const closeQuietly = (model: ChannelModel) => Effect.ignore(Effect.tryPromise(() => model.close()))
+
+/** A connection that lives as long as the scope. */
+export const make = Effect.fnUntraced(function* (
+  options: ConnectionOptions
+): Effect.fn.Return<RabbitMqConnection, never, Scope.Scope> {
+  const { availability } = options
+  const run = Effect.runForkWith(yield* Effect.context())
+  const one = yield* Semaphore.make(1)
+  const unblocked = yield* Latch.make(true)
+  let current: ChannelModel | undefined
+
+  const adopt = (model: ChannelModel) => {
+    current = model
+    let detail = "connection closed"
+    model.on("error", (error: Error) => {
+      detail = error.message
+    })
+    model.on("close", () => {
+      if (current !== model) return
+      current = undefined
+      unblocked.openUnsafe()
+      if (options.purpose === "consume") run(availability.away(detail))
+    })
+    model.on("blocked", (reason: string) => {
+      unblocked.closeUnsafe()
+      run(availability.away(`publishing is blocked by the broker (${reason})`))
+    })
+    model.on("unblocked", () => {
+      unblocked.openUnsafe()
+      run(availability.connected)
+    })
+  }
+
+  const connected = open(options).pipe(
+    Effect.tap((model) => Effect.sync(() => adopt(model))),
+    Effect.tap(availability.connected),
+    Effect.tapError((error) => (error.isRetryable ? availability.away(error.message) : Effect.void))
+  )
+
+  yield* Effect.addFinalizer(() =>
+    Effect.suspend(() => {
+      const model = current
+      current = undefined
+      return model === undefined ? Effect.void : Effect.timeoutOption(closeQuietly(model), "5 seconds")
+    })
+  )
+
+  return {
+    get: Semaphore.withPermits(
+      one,
+      1
+    )(Effect.suspend(() => (current === undefined ? connected : Effect.succeed(current)))),
+    whenUnblocked: unblocked.await,
+    isBlocked: Effect.sync(() => !Latch.isOpen(unblocked))
+  }
+})

@@ -1,0 +1,176 @@
+/** One consumer on one channel: deliveries in, acknowledgements out. It ends with its channel; supervision makes the next. */
+import type { Channel, ChannelModel, ConsumeMessage } from "amqplib"
+import { Array as Arr, Cause, Effect, Queue, Result, type Scope } from "effect"
+import type { BrokerError, Delivery, Settlement } from "../../domain/ports/Broker.ts"
+import * as Flow from "./Flow.ts"
+import { away, brokerError } from "./RabbitMqError.ts"
+import * as Watermark from "./Watermark.ts"
+
+/** What a delivery of this layer carries as its receipt. */
+export interface Receipt {
+  readonly consumer: RabbitMqConsumer
+  readonly tag: number
+}
+
+export interface RabbitMqConsumer {
+  /** Settles deliveries of this consumer; none after its channel is gone, since the broker gives them out again. */
+  readonly settle: (settlements: ReadonlyArray<Settlement>) => void
+}
+
+export interface ConsumerOptions {
+  readonly address: string
+  readonly queue: string
+  readonly prefetch: number
+  readonly maxBytesInFlight: number
+}
+
+// Seconds by the protocol; some publishers send milliseconds, which as seconds would lie beyond the year 5000.
+const timestampMillis = (timestamp: unknown): number | undefined =>
+  typeof timestamp !== "number" ? undefined : timestamp > 100_000_000_000 ? timestamp : timestamp * 1000
+
+const deliveryCount = (message: ConsumeMessage): number => {
+  const counted = Number(message.properties.headers?.["x-delivery-count"])
+  return Number.isSafeInteger(counted) ? counted + 1 : message.fields.redelivered ? 2 : 1
+}
+
+const toDelivery = (message: ConsumeMessage, consumer: RabbitMqConsumer): Delivery => ({
+  id: message.properties.messageId || undefined,
+  body: message.content,
+  headers: message.properties.headers ?? {},
+  contentType: message.properties.contentType,
+  publishedAtMillis: timestampMillis(message.properties.timestamp),
+  attempt: deliveryCount(message),
+  receipt: { consumer, tag: message.fields.deliveryTag } satisfies Receipt
+})
+
+/** Puts deliveries into `deliveries` until the scope closes, which gives back what is unsettled. */
+export const consume = Effect.fnUntraced(function* (
+  model: ChannelModel,
+  options: ConsumerOptions,
+  deliveries: Queue.Queue<Delivery, BrokerError | Cause.Done>
+): Effect.fn.Return<void, BrokerError, Scope.Scope> {
+  const doing = `consume ${options.queue}`
+  const failure = brokerError(options.address, doing)
+  const attempt = <A>(evaluate: () => Promise<A>) => Effect.tryPromise({ try: evaluate, catch: failure })
+  const fail = (error: BrokerError): void => {
+    Queue.failCauseUnsafe(deliveries, Cause.fail(error))
+  }
+
+  const channel = yield* Effect.acquireRelease(
+    attempt(() => model.createChannel()),
+    giveBackAndClose
+  )
+  channel.on("error", (error: Error) => fail(failure(error)))
+  channel.on("close", () => fail(away(options.address, `${doing}: the channel was closed`)))
+
+  const watermark = Watermark.make()
+  const warnOnce = yield* climbingWarning(options.queue)
+  const subscription = subscribing(channel, options, {
+    onDelivery: (message) => {
+      const delivery = toDelivery(message, consumer)
+      Queue.offerUnsafe(deliveries, delivery)
+      warnOnce(delivery)
+    },
+    onOverflow: (message) => {
+      watermark.skip([message.fields.deliveryTag])
+      channel.nack(message, false, true)
+    },
+    onCancelled: () => fail(away(options.address, `${doing}: cancelled by the broker (queue deleted or moved)`)),
+    onFailure: (cause) => fail(failure(cause))
+  })
+  const consumer: RabbitMqConsumer = {
+    settle: (settlements) => {
+      settleOn(channel, watermark, settlements)
+      subscription.settled(settlements)
+    }
+  }
+  yield* attempt(subscription.start)
+})
+
+/** So many times back, and a quorum queue is halfway to dropping the message (RabbitMQ 4: after 20 by default). */
+const climbingAttempts = 10
+
+const climbingWarning = Effect.fnUntraced(function* (queue: string) {
+  const run = Effect.runForkWith(yield* Effect.context())
+  let warned = false
+  return (delivery: Delivery): void => {
+    if (warned || delivery.attempt < climbingAttempts) return
+    warned = true
+    const messageId = delivery.id ?? "(none)"
+    const text = `queue ${queue} gives out a message for the ${delivery.attempt}th time; check its x-delivery-limit: at the limit the broker drops it`
+    run(Effect.annotateLogs(Effect.logWarning(text), { messageId }))
+  }
+})
+
+const tagOf = ({ delivery }: Settlement): number => (delivery.receipt as Receipt).tag
+
+const settleOn = (channel: Channel, watermark: Watermark.Watermark, settlements: ReadonlyArray<Settlement>): void => {
+  const [done, others] = Arr.partition(settlements, (one) =>
+    one.outcome === "done" ? Result.fail(one) : Result.succeed(one)
+  )
+  for (const settlement of others) channel.nack(tagged(tagOf(settlement)), false, settlement.outcome === "return")
+  watermark.skip(others.map(tagOf))
+  const { single, upTo } = watermark.acknowledge(done.map(tagOf))
+  if (upTo !== undefined) channel.ack(tagged(upTo), true)
+  for (const tag of single) channel.ack(tagged(tag))
+}
+
+interface Handlers {
+  readonly onDelivery: (message: ConsumeMessage) => void
+  /** A delivery beyond the limit of bytes. */
+  readonly onOverflow: (message: ConsumeMessage) => void
+  readonly onCancelled: () => void
+  readonly onFailure: (cause: unknown) => void
+}
+
+/** Subscribes, and again with another prefetch as the sizes of the bodies ask for it. */
+const subscribing = (channel: Channel, options: ConsumerOptions, handlers: Handlers) => {
+  const limits: Flow.FlowLimits = { maxPrefetch: options.prefetch, maxBytes: options.maxBytesInFlight }
+  let flow = Flow.start(limits)
+  let consumerTag: string | undefined
+
+  const onMessage = (message: ConsumeMessage | null): void => {
+    if (message === null) handlers.onCancelled()
+    else if (flow.paused) handlers.onOverflow(message)
+    else {
+      flow = Flow.take(limits, flow, message.content.length)
+      if (flow.paused) unsubscribe().catch(handlers.onFailure)
+      handlers.onDelivery(message)
+    }
+  }
+  const subscribe = async () => {
+    await channel.prefetch(flow.prefetch)
+    consumerTag = (await channel.consume(options.queue, onMessage)).consumerTag
+  }
+  const unsubscribe = async () => {
+    const tag = consumerTag
+    consumerTag = undefined
+    if (tag !== undefined) await channel.cancel(tag)
+  }
+
+  return {
+    start: subscribe,
+    settled: (settlements: ReadonlyArray<Settlement>): void => {
+      flow = Flow.settle(
+        flow,
+        Arr.reduce(settlements, 0, (bytes, { delivery }) => bytes + delivery.body.length)
+      )
+      // While a change is under way, wait: the next settlement asks again.
+      if (!Flow.shouldResume(limits, flow) || (!flow.paused && consumerTag === undefined)) return
+      flow = Flow.resume(limits, flow)
+      unsubscribe().then(subscribe).catch(handlers.onFailure)
+    }
+  }
+}
+
+// amqplib takes a message where it needs only the tag.
+const tagged = (deliveryTag: number) => ({ fields: { deliveryTag } }) as ConsumeMessage
+
+// Returned by name and not by closing: from RabbitMQ 4.3 on, a closed channel counts against a delivery limit.
+const giveBackAndClose = (channel: Channel) =>
+  Effect.ignore(
+    Effect.tryPromise(async () => {
+      channel.nackAll(true)
+      await channel.close()
+    })
+  ).pipe(Effect.timeoutOption("5 seconds"))

@@ -1,0 +1,29 @@
+/** What an error of the broker or of the socket means for us. */
+import { Predicate } from "effect"
+import { BrokerAway, BrokerError, BrokerRefused } from "../../domain/ports/Broker.ts"
+
+const describe = (cause: unknown): string => {
+  if (!(cause instanceof Error)) return String(cause)
+  const code = Predicate.hasProperty(cause, "code") && typeof cause.code === "string" ? cause.code : undefined
+  return code ?? cause.message.replace(/\s+/g, " ").trim()
+}
+
+// 403: credentials or permission, 530: no such virtual host. One that is still starting says "is down" and comes up.
+const isRefusal = (text: string): boolean =>
+  /\b403\b|ACCESS.REFUSED|\b530\b|NOT.ALLOWED/.test(text) && !/is down/.test(text)
+
+/** Our error for one of amqplib's; `doing` says what was tried. Neither quotes a URL or a body. */
+export const brokerError =
+  (address: string, doing: string) =>
+  (cause: unknown): BrokerError => {
+    const text = describe(cause)
+    if (!isRefusal(text)) return away(address, `${doing}: ${text}`)
+    const mend = "check RABBITMQ_URL, or RABBITMQ_USER, RABBITMQ_PASS and the user's permissions on the virtual host"
+    return new BrokerError({
+      reason: new BrokerRefused({ detail: `RabbitMQ at ${address}: ${doing}: ${text}; ${mend}` })
+    })
+  }
+
+/** The broker is away, and why. */
+export const away = (address: string, detail: string): BrokerError =>
+  new BrokerError({ reason: new BrokerAway({ detail: `RabbitMQ at ${address}: ${detail}` }) })

@@ -1,0 +1,78 @@
+/** Declaring queues and looking at them. An existing queue is taken as it is: other programs own its arguments. */
+import type { Channel, ChannelModel } from "amqplib"
+import { Data, Effect, Predicate } from "effect"
+import type { BrokerError } from "../../domain/ports/Broker.ts"
+import { brokerError } from "./RabbitMqError.ts"
+
+/** How to declare a queue that is missing. */
+export type QueueType = "classic" | "quorum"
+
+/** Runs on a channel of its own: whatever the broker refuses closes the channel it was asked on. */
+const onChannel = <A>(
+  model: ChannelModel,
+  failure: (cause: unknown) => BrokerError,
+  use: (channel: Channel) => Promise<A>
+) =>
+  Effect.acquireUseRelease(
+    Effect.tryPromise({ try: () => model.createChannel(), catch: failure }).pipe(
+      Effect.tap((channel) => Effect.sync(() => channel.on("error", () => undefined)))
+    ),
+    (channel) => Effect.tryPromise({ try: () => use(channel), catch: (cause) => new Refusal({ cause }) }),
+    (channel) => Effect.ignore(Effect.tryPromise(() => channel.close()))
+  )
+
+/** The broker's answer, which the code in it explains. */
+class Refusal extends Data.TaggedError("Refusal")<{ readonly cause: unknown }> {
+  has(code: number): boolean {
+    return Predicate.hasProperty(this.cause, "code") && this.cause.code === code
+  }
+}
+
+const notFound = 404
+const declaredOtherwise = 406
+
+const unlessRefused = (failure: (cause: unknown) => BrokerError) => (error: Refusal | BrokerError) =>
+  error._tag === "Refusal" ? failure(error.cause) : error
+
+const majorVersion = (model: ChannelModel): number =>
+  Number.parseInt(String(model.connection.serverProperties.version ?? "0"), 10)
+
+// From RabbitMQ 4 on a quorum queue drops a message after 20 returns unless told otherwise; before, it never does and
+// does not know -1.
+const argumentsFor = (type: QueueType, model: ChannelModel) =>
+  type === "classic"
+    ? {}
+    : { "x-queue-type": "quorum", ...(majorVersion(model) >= 4 ? { "x-delivery-limit": -1 } : {}) }
+
+/** Makes the queue, durable, unless it exists. */
+export const ensure = (
+  model: ChannelModel,
+  options: { readonly address: string; readonly name: string; readonly type: QueueType }
+) => {
+  const failure = brokerError(options.address, `declare queue ${options.name}`)
+  const exists = onChannel(model, failure, (channel) => channel.checkQueue(options.name))
+  const declare = onChannel(model, failure, (channel) =>
+    channel.assertQueue(options.name, { durable: true, arguments: argumentsFor(options.type, model) })
+  )
+  return Effect.asVoid(exists).pipe(
+    Effect.catchIf(
+      (error) => error._tag === "Refusal" && error.has(notFound),
+      () => Effect.asVoid(declare)
+    ),
+    // Somebody declared it in the meantime, in their own way: then that is how it is.
+    Effect.catchIf(
+      (error) => error._tag === "Refusal" && error.has(declaredOtherwise),
+      () => Effect.void
+    ),
+    Effect.mapError(unlessRefused(failure))
+  )
+}
+
+/** Messages that wait to be delivered. */
+export const depth = (model: ChannelModel, options: { readonly address: string; readonly name: string }) => {
+  const failure = brokerError(options.address, `look at queue ${options.name}`)
+  return onChannel(model, failure, (channel) => channel.checkQueue(options.name)).pipe(
+    Effect.map((queue) => queue.messageCount),
+    Effect.mapError(unlessRefused(failure))
+  )
+}

@@ -1,0 +1,23 @@
+/** Traces and metrics to an OpenTelemetry collector, where one is named; otherwise nothing at all. */
+import { ConfigProvider, Layer } from "effect"
+import { FetchHttpClient } from "effect/http"
+import { OtlpMetrics, OtlpSerialization, OtlpTracer } from "effect/observability"
+import { TracingEnabled } from "../../streams/Tracing.ts"
+import type { Environment, ProcessSettings } from "../config/Settings.ts"
+
+/** The standard variables (`OTEL_EXPORTER_OTLP_*`), of the process or of `.env`, are taken as they are. */
+export const layer = (settings: ProcessSettings, environment: Environment, mode: string): Layer.Layer<never> => {
+  if (settings.otlpEndpoint === undefined) return Layer.empty
+  const resource = { serviceName: settings.serviceName ?? `paystream-${mode}` }
+  return Layer.mergeAll(
+    OtlpTracer.layerFromConfig({ resource }),
+    OtlpMetrics.layerFromConfig({ resource }),
+    Layer.succeed(TracingEnabled, true)
+  ).pipe(
+    Layer.provide([OtlpSerialization.layerJson, FetchHttpClient.layer]),
+    Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: definedOnly(environment.variables) })))
+  )
+}
+
+const definedOnly = (variables: Environment["variables"]) =>
+  Object.fromEntries(Object.entries(variables).filter((entry): entry is [string, string] => entry[1] !== undefined))
