@@ -1,0 +1,71 @@
+/** The one entry point: command line → mode → run. A mode is an Effect that ends when its job is done. */
+import { NodeServices } from "@effect/platform-node"
+import { Effect, Option, Schema } from "effect"
+import { Command, Flag } from "effect/cli"
+import manifest from "../package.json" with { type: "json" }
+import * as Settings from "./layers/config/Settings.ts"
+import * as Process from "./layers/process/Process.ts"
+import { demo } from "./modes/Demo.ts"
+import { migrate } from "./modes/Migrate.ts"
+import { publish } from "./modes/Publish.ts"
+import { worker } from "./modes/Worker.ts"
+
+const flags = {
+  mode: Flag.String("mode").pipe(
+    Flag.optional,
+    Flag.withDescription("The job to do; MODE in the environment says it too")
+  ),
+  count: Flag.Int("count").pipe(Flag.optional, Flag.withDescription("publish, demo: how many payments")),
+  queue: Flag.String("queue").pipe(Flag.optional, Flag.withDescription("publish: the queue, instead of QUEUE_NAME")),
+  host: Flag.String("host").pipe(Flag.optional, Flag.withDescription("publish: the broker, instead of RABBITMQ_HOST")),
+  status: Flag.Boolean("status").pipe(
+    Flag.withDefault(false),
+    Flag.withDescription("migrate: only say what is applied")
+  ),
+  json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("Print for machines"))
+}
+
+type Flags = Command.Command.Config.Infer<typeof flags>
+
+/** What each mode does, and how it runs. */
+const modes = {
+  worker: { does: "store the messages of a queue in the table payments", run: () => worker },
+  migrate: { does: "make or upgrade the tables, then end", run: (given: Flags) => migrate(given) },
+  publish: {
+    does: "publish sample payments to a queue",
+    run: (given: Flags) => publish({ ...given, count: Option.getOrElse(given.count, () => 1) })
+  },
+  demo: {
+    does: "all of it on an embedded broker and database: what `npm start` runs",
+    run: (given: Flags) => demo(given)
+  }
+} as const
+
+const isMode = (name: string): name is keyof typeof modes => Object.hasOwn(modes, name)
+
+const listOfModes = Object.entries(modes)
+  .map(([name, { does }]) => `  --mode=${name.padEnd(8)} ${does}`)
+  .join("\n")
+
+/** No mode, or none of ours. */
+class UnknownMode extends Schema.TaggedError<UnknownMode>()("UnknownMode", { given: Schema.String }) {
+  override get message(): string {
+    const what = this.given === "" ? "no mode given" : `unknown mode ${JSON.stringify(this.given)}`
+    return `${what}; the modes are\n${listOfModes}`
+  }
+}
+
+const runMode = Effect.fnUntraced(function* (given: Flags) {
+  const environment = yield* Settings.environment
+  const name = Option.getOrElse(given.mode, () => environment.get("MODE") ?? "")
+  if (!isMode(name)) return yield* new UnknownMode({ given: name })
+  yield* modes[name].run(given)
+})
+
+const command = Command.make("paystream", flags, runMode).pipe(
+  Command.withDescription(
+    `Moves payments between brokers and databases without losing or doubling one.\n\nModes:\n${listOfModes}`
+  )
+)
+
+Process.run(Command.run(command, { version: manifest.version }).pipe(Effect.provide(NodeServices.layer)))

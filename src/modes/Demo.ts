@@ -1,0 +1,154 @@
+/**
+ * `--mode=demo`, which `npm start` runs: simulator → embedded broker → payment worker → embedded PostgreSQL, in one
+ * process. With `--count` it proves that nothing is lost or doubled; without, it goes on until Ctrl-C.
+ */
+import { Console, Effect, Fiber, Layer, Option, Ref, Schedule, Schema, Stream } from "effect"
+import { SqlClient } from "effect/sql"
+import { Broker } from "../domain/ports/Broker.ts"
+import * as Settings from "../layers/config/Settings.ts"
+import { EmbeddedPostgres } from "../layers/embedded/EmbeddedPostgres.ts"
+import * as Process from "../layers/process/Process.ts"
+import * as Logs from "../layers/telemetry/Logs.ts"
+import { type BatchReport, paymentWorker } from "../streams/PaymentWorker.ts"
+import { publishSamples, sampleBatches } from "../streams/SamplePublisher.ts"
+import { Shutdown, untilShutdown } from "../streams/Shutdown.ts"
+import { supervised } from "../streams/Supervisor.ts"
+import { liveLine } from "./LiveLine.ts"
+import { newRun, StoppedEarly } from "./Publish.ts"
+import { serviceSettings, services } from "./Services.ts"
+
+const settings = Settings.all({ services: serviceSettings, worker: Settings.workerSettings, log: Settings.logSettings })
+
+/** Enough to see it move, little enough to read. */
+const paymentsPerSecond = 20
+
+export interface DemoOptions {
+  readonly count: Option.Option<number>
+}
+
+/** Not every payment is in the table exactly once. */
+export class NotExact extends Schema.TaggedError<NotExact>()("NotExact", {
+  published: Schema.Int,
+  rows: Schema.Int,
+  distinct: Schema.Int
+}) {
+  override get message(): string {
+    return `${this.published} published, but ${this.rows} rows of ${this.distinct} different payments are stored`
+  }
+}
+
+// The embedded services unless others are asked for by name; warnings only, so that the live line can be read.
+const defaults = { BROKER: "embedded", DATABASE: "embedded", LOG_LEVEL: "warn" }
+
+const demoEnvironment = Effect.map(Settings.environment, (environment) => {
+  const unset = Object.entries(defaults).filter(([name]) => environment.get(name) === undefined)
+  return Settings.override(environment, Object.fromEntries(unset))
+})
+
+const introduce = Effect.gen(function* () {
+  const { database, host, passwordFile, port, username } = yield* EmbeddedPostgres
+  yield* Console.log(
+    "Payments go from a simulator through a queue into the table `payments`. Ctrl-C stops. Look at them with"
+  )
+  yield* Console.log(
+    `  PGPASSWORD=$(cat ${passwordFile}) psql -h ${host} -p ${port} -U ${username} ${database} -c 'SELECT * FROM payments ORDER BY id DESC LIMIT 5'`
+  )
+})
+
+const storedOf = Effect.fnUntraced(function* (run: string) {
+  const sql = yield* SqlClient.SqlClient
+  const [found] = yield* sql<{ rows: bigint; distinct: bigint }>`
+    SELECT count(*) AS rows, count(DISTINCT message_id) AS distinct FROM payments WHERE message_id LIKE ${`${run}-%`}`
+  return { rows: Number(found?.rows ?? 0), distinct: Number(found?.distinct ?? 0) }
+})
+
+/** Publishes exactly `count`, and waits until the queue is empty and nothing is in hand. */
+const publishCounted = Effect.fnUntraced(function* (
+  queue: string,
+  run: string,
+  count: number,
+  totals: Ref.Ref<BatchReport>
+) {
+  const published = yield* sampleBatches({ queue, run }, count).pipe(
+    untilShutdown,
+    Stream.runFold(
+      () => 0,
+      (_, done) => done
+    )
+  )
+  const allSettled = Effect.map(
+    Ref.get(totals),
+    ({ deadLettered, duplicates, stored }) => stored + duplicates + deadLettered >= published
+  )
+  yield* Effect.repeat(allSettled, { until: (settled) => settled, schedule: Schedule.spaced("20 millis") })
+  return published
+})
+
+/** Publishes some every second, for ever. */
+const publishSteadily = (queue: string, run: string) =>
+  Stream.tick("1 second").pipe(
+    Stream.zipWithIndex,
+    untilShutdown,
+    Stream.mapEffect(([, second]) =>
+      publishSamples({ queue, run }, second * paymentsPerSecond, (second + 1) * paymentsPerSecond)
+    ),
+    supervised("simulator"),
+    Stream.runDrain
+  )
+
+const verify = Effect.fnUntraced(function* (run: string, count: number, published: number) {
+  if (published < count) return yield* new StoppedEarly({ done: published, count })
+  const { distinct, rows } = yield* storedOf(run)
+  if (rows !== count || distinct !== count) return yield* new NotExact({ published, rows, distinct })
+  yield* Console.log(`${count} published, ${rows} stored: none lost, none doubled`)
+})
+
+const runDemo = Effect.fnUntraced(function* (worker: Settings.WorkerSettings, options: DemoOptions) {
+  const shutdown = yield* Shutdown
+  const broker = yield* Broker
+  const run = yield* newRun
+  yield* broker.ensureQueue(worker.queue)
+  const totals = yield* Ref.make<BatchReport>({ stored: 0, duplicates: 0, deadLettered: 0, returned: 0 })
+  const storing = yield* paymentWorker(worker).pipe(
+    Stream.runForEach((report) => Ref.update(totals, (sum) => add(sum, report))),
+    Effect.forkScoped
+  )
+  yield* Effect.forkScoped(liveLine(Ref.get(totals), options.count))
+  const count = Option.getOrElse(options.count, () => 0)
+  const published =
+    count > 0
+      ? yield* Effect.raceFirst(publishCounted(worker.queue, run, count, totals), Effect.as(Fiber.join(storing), 0))
+      : yield* Effect.as(publishSteadily(worker.queue, run), 0)
+  yield* shutdown.request
+  yield* Fiber.join(storing)
+  yield* verify(run, count, published).pipe(Effect.when(Effect.succeed(count > 0)))
+})
+
+const add = (sum: BatchReport, report: BatchReport): BatchReport => ({
+  stored: sum.stored + report.stored,
+  duplicates: sum.duplicates + report.duplicates,
+  deadLettered: sum.deadLettered + report.deadLettered,
+  returned: sum.returned + report.returned
+})
+
+/** Runs the demonstration. */
+export const demo = Effect.fnUntraced(function* (options: DemoOptions) {
+  const environment = yield* demoEnvironment
+  const { log, services: where, worker } = yield* Settings.load(settings, environment)
+  const { broker, paymentStore, server } = services(where, {
+    maxConnections: worker.batchesInFlight + 2,
+    maxBytesInFlight: worker.maxBytesInFlight
+  })
+  yield* Console.log("starting the embedded PostgreSQL …")
+  const program = Effect.gen(function* () {
+    yield* Process.withDeadline(where.process.shutdownTimeout)
+    yield* introduce
+    yield* runDemo(worker, options)
+  })
+  const world = broker.pipe(
+    Layer.provideMerge(paymentStore),
+    Layer.provideMerge(server),
+    Layer.provideMerge(Logs.layer(log))
+  )
+  yield* Effect.provide(Effect.scoped(program), world)
+})

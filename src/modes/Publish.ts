@@ -1,0 +1,62 @@
+/** `--mode=publish`: sample payments into a queue, persistent and confirmed. */
+import { Console, Effect, Layer, Option, Schema, Stream } from "effect"
+import { Broker } from "../domain/ports/Broker.ts"
+import * as Settings from "../layers/config/Settings.ts"
+import * as Logs from "../layers/telemetry/Logs.ts"
+import { sampleBatches } from "../streams/SamplePublisher.ts"
+import { untilShutdown } from "../streams/Shutdown.ts"
+import { serviceSettings, services } from "./Services.ts"
+
+const settings = Settings.all({ services: serviceSettings, queue: Settings.queueName, log: Settings.logSettings })
+
+export interface PublishOptions {
+  readonly count: number
+  readonly queue: Option.Option<string>
+  readonly host: Option.Option<string>
+  readonly json: boolean
+}
+
+/** A run of a known length was asked to stop before its end. */
+export class StoppedEarly extends Schema.TaggedError<StoppedEarly>()("StoppedEarly", {
+  done: Schema.Int,
+  count: Schema.Int
+}) {
+  override get message(): string {
+    return `stopped after ${this.done} of ${this.count}`
+  }
+}
+
+/** Ids that no other run gives. */
+export const newRun = Effect.sync(() => crypto.randomUUID())
+
+const publishAll = Effect.fnUntraced(function* (queue: string, { count, json }: PublishOptions) {
+  const broker = yield* Broker
+  yield* broker.ensureQueue(queue)
+  const run = yield* newRun
+  const confirmed = yield* sampleBatches({ queue, run }, count).pipe(
+    untilShutdown,
+    Stream.tap((sofar) => (json || sofar === count ? Effect.void : Console.error(`${sofar} of ${count} confirmed`))),
+    Stream.runFold(
+      () => 0,
+      (_, sofar) => sofar
+    )
+  )
+  if (confirmed < count) return yield* new StoppedEarly({ done: confirmed, count })
+  yield* Console.log(
+    json ? JSON.stringify({ queue, confirmed }) : `${confirmed} payments published to ${queue} and confirmed`
+  )
+})
+
+// A host that was asked for by name is the host, whatever address the environment holds.
+const withHost = (host: string) => ({ RABBITMQ_HOST: host, RABBITMQ_URL: "", RABBITMQ_URL_FILE: "" })
+
+/** Publishes `count` payments; `--queue` and `--host` win over the environment. */
+export const publish = Effect.fnUntraced(function* (options: PublishOptions) {
+  const environment = Settings.override(yield* Settings.environment, {
+    ...Option.match(options.queue, { onNone: () => ({}), onSome: (queue) => ({ QUEUE_NAME: queue }) }),
+    ...Option.match(options.host, { onNone: () => ({}), onSome: withHost })
+  })
+  const { log, queue, services: where } = yield* Settings.load(settings, environment)
+  const { broker } = services(where, { maxConnections: 1, maxBytesInFlight: 0 })
+  yield* Effect.provide(publishAll(queue, options), Layer.provideMerge(broker, Logs.layer(log)))
+})

@@ -1,0 +1,88 @@
+/** `--mode=worker`: messages of a queue into the table `payments`, each before it is acknowledged. */
+import { Effect, Layer, Metric, Schedule, Stream } from "effect"
+import { Broker } from "../domain/ports/Broker.ts"
+import { PaymentStore } from "../domain/ports/PaymentStore.ts"
+import * as Settings from "../layers/config/Settings.ts"
+import * as HealthServer from "../layers/http/HealthServer.ts"
+import * as Process from "../layers/process/Process.ts"
+import * as Logs from "../layers/telemetry/Logs.ts"
+import * as OpenTelemetry from "../layers/telemetry/OpenTelemetry.ts"
+import * as PaymentMetrics from "../streams/PaymentMetrics.ts"
+import { type BatchReport, paymentWorker } from "../streams/PaymentWorker.ts"
+import { serviceSettings, services } from "./Services.ts"
+
+const settings = Settings.all({
+  services: serviceSettings,
+  worker: Settings.workerSettings,
+  log: Settings.logSettings,
+  health: Settings.healthSettings
+})
+
+/** One more than the batches in flight, so that a probe of readiness does not wait behind them. */
+const spareConnections = 1
+
+const nothing: BatchReport = { stored: 0, duplicates: 0, deadLettered: 0, returned: 0 }
+
+const add = (totals: BatchReport, report: BatchReport): BatchReport => ({
+  stored: totals.stored + report.stored,
+  duplicates: totals.duplicates + report.duplicates,
+  deadLettered: totals.deadLettered + report.deadLettered,
+  returned: totals.returned + report.returned
+})
+
+/** Ready while both services answer. */
+const dependencies = Effect.gen(function* () {
+  const broker = yield* Broker
+  const store = yield* PaymentStore
+  return [
+    { name: "broker", isReady: Effect.map(broker.status, (status) => status === "connected") },
+    { name: "database", isReady: Effect.isSuccess(store.ping) }
+  ]
+})
+
+/** Keeps the gauge of waiting messages up to date; a broker that is away leaves it as it was. */
+const watchDepth = (queue: string) =>
+  Effect.gen(function* () {
+    const broker = yield* Broker
+    yield* broker.depth(queue).pipe(
+      Effect.flatMap((depth) => Metric.update(PaymentMetrics.queueDepth, depth)),
+      Effect.ignore,
+      Effect.repeat(Schedule.spaced("15 seconds")),
+      Effect.forkScoped
+    )
+  })
+
+/** Runs until `MAX_MESSAGES` are settled, the queue stays empty, or somebody asks to stop. */
+export const worker = Effect.gen(function* () {
+  const environment = yield* Settings.environment
+  const { health, log, services: where, worker: options } = yield* Settings.load(settings, environment)
+  const { broker, paymentStore } = services(where, {
+    maxConnections: options.batchesInFlight + spareConnections,
+    maxBytesInFlight: options.maxBytesInFlight
+  })
+
+  const run = Effect.gen(function* () {
+    yield* Process.withDeadline(where.process.shutdownTimeout)
+    yield* Effect.logInfo("starting").pipe(
+      Effect.annotateLogs({
+        ...Settings.shown(settings, environment),
+        broker: where.rabbitmq?.address ?? "embedded",
+        database: where.postgres?.address ?? "embedded",
+        queue: options.queue,
+        deadLetters: options.deadLetterQueue ?? "rejected"
+      })
+    )
+    yield* Layer.build(HealthServer.layer(health, yield* dependencies))
+    yield* watchDepth(options.queue)
+    const totals = yield* Stream.runFold(paymentWorker(options), () => nothing, add)
+    yield* Effect.logInfo("done").pipe(Effect.annotateLogs({ ...totals }))
+  })
+
+  // Built from the last to the first and closed the other way: broker, then database, then telemetry.
+  const world = broker.pipe(
+    Layer.provideMerge(paymentStore),
+    Layer.provideMerge(OpenTelemetry.layer(where.process, environment, "worker")),
+    Layer.provideMerge(Logs.layer(log))
+  )
+  yield* Effect.provide(Effect.scoped(run), world)
+})
