@@ -58,7 +58,7 @@ export const processSettings: Group<ProcessSettings> = all({
   }),
   serviceName: optional(Parser.text, {
     name: "OTEL_SERVICE_NAME",
-    default: "paystream",
+    default: "paystream-<mode>",
     reason: "How this process is called there."
   })
 })

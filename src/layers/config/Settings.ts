@@ -1,12 +1,11 @@
 /** Every setting of the product, in the sections in which documentation shows them; and the door to this folder. */
 
-import type { Environment } from "./Environment.ts"
 import { healthSettings } from "./HealthSettings.ts"
 import { logSettings } from "./LogSettings.ts"
 import { postgresSettings } from "./PostgresSettings.ts"
 import { processSettings } from "./ProcessSettings.ts"
 import { rabbitMqSettings } from "./RabbitMqSettings.ts"
-import { describe, type Group } from "./Setting.ts"
+import type { Group } from "./Setting.ts"
 import { workerSettings } from "./WorkerSettings.ts"
 
 export { type Environment, load as environment, override } from "./Environment.ts"
@@ -16,7 +15,7 @@ export { type PostgresSettings, postgresSettings } from "./PostgresSettings.ts"
 export { type Problem, SettingsError } from "./Problem.ts"
 export { broker, database, type ProcessSettings, processSettings } from "./ProcessSettings.ts"
 export { type RabbitMqSettings, rabbitMqSettings } from "./RabbitMqSettings.ts"
-export { all, describe, type Group, load, onlyWhere, type Setting } from "./Setting.ts"
+export { all, type Group, load, onlyWhere, shown } from "./Setting.ts"
 export { queueName, type WorkerSettings, workerSettings } from "./WorkerSettings.ts"
 
 export const sections: ReadonlyArray<{ readonly title: string; readonly group: Group<unknown> }> = [
@@ -27,9 +26,3 @@ export const sections: ReadonlyArray<{ readonly title: string; readonly group: G
   { title: "The log", group: logSettings },
   { title: "Health", group: healthSettings }
 ]
-
-/** What is set, by name and without secrets: for the log. What is not has its default. */
-export const shown = (group: Group<unknown>, environment: Environment): Readonly<Record<string, string>> =>
-  Object.fromEntries(
-    describe(group, environment).flatMap(({ name, value }) => (value === undefined ? [] : [[name, value]]))
-  )

@@ -1,0 +1,33 @@
+{
+  description = "Paystream: payments between message brokers, databases and Kubernetes";
+
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";
+
+  outputs =
+    { self, nixpkgs }:
+    let
+      systems = [
+        "x86_64-linux"
+        "aarch64-linux"
+        "x86_64-darwin"
+        "aarch64-darwin"
+      ];
+      eachSystem = make: nixpkgs.lib.genAttrs systems (system: make nixpkgs.legacyPackages.${system});
+    in
+    {
+      # The runtimes, and every server that the tests can use, on the PATH.
+      devShells = eachSystem (pkgs: {
+        default = pkgs.mkShell {
+          packages = [
+            pkgs.bun
+            pkgs.nodejs_24
+            pkgs.postgresql_18
+            pkgs.rabbitmq-server
+          ];
+          shellHook = ''
+            echo "paystream: bun $(bun --version), node $(node --version); npm start | npm test | bun run main --mode=worker"
+          '';
+        };
+      });
+    };
+}

@@ -1,0 +1,174 @@
+/**
+ * The broker without a broker: queues in a PostgreSQL, kept by pg-boss.
+ *
+ * ## Guarantees
+ * - Those of the port: durable, at least once, dead letters by publishing them. A message is a row; `publish` returns
+ *   when its rows are committed, `done` deletes the row.
+ * - Redelivered without limit, and at once: after `return`, after its stream has closed, and within seconds after a
+ *   `kill -9` of the process that held it.
+ * - A rejected message is never delivered again; its row stays for a week, to be looked at (state `cancelled`).
+ *
+ * ## Assumptions
+ * - Names of queues have letters, digits and `_ - . /` only.
+ * - The bytes in flight are bounded by the sizes seen of late: messages that grow from one fetch to the next may exceed
+ *   the limit once.
+ */
+import { Array, Effect, Layer, Predicate, type Redacted, Stream } from "effect"
+import { Broker, BrokerError, type OutgoingMessage, type Settlement, Unroutable } from "../../domain/ports/Broker.ts"
+import * as Consumer from "./Consumer.ts"
+import { EmbeddedPostgres } from "./EmbeddedPostgres.ts"
+import * as Envelope from "./Envelope.ts"
+import * as JobQueue from "./JobQueue.ts"
+
+/** Which PostgreSQL, and how much of what is not settled is in memory. */
+export interface EmbeddedBrokerOptions {
+  readonly url: Redacted.Redacted
+  /** Bodies delivered and not settled, for each stream of deliveries. */
+  readonly maxBytesInFlight?: number
+}
+
+const defaultMaxBytesInFlight = 64 * 1024 * 1024
+
+/** One insert takes this much: a statement has to fit into memory several times over. */
+const largestInsertMessages = 1000
+const largestInsertBytes = 16 * 1024 * 1024
+
+const largestInteger = 2 ** 31 - 1
+const secondsPerDay = 86_400
+
+const queueOptions = {
+  retryLimit: largestInteger,
+  retryDelay: 0,
+  retentionSeconds: largestInteger, // a message waits for as long as it takes
+  expireInSeconds: secondsPerDay, // the longest there is; claims lapse much sooner
+  deleteAfterSeconds: 7 * secondsPerDay
+}
+
+// Publishing
+
+const inserts = (messages: ReadonlyArray<OutgoingMessage>): ReadonlyArray<ReadonlyArray<OutgoingMessage>> => {
+  const batches: Array<Array<OutgoingMessage>> = []
+  let bytes = Number.POSITIVE_INFINITY
+  for (const message of messages) {
+    const batch = batches.at(-1)
+    bytes += message.body.length
+    if (batch !== undefined && batch.length < largestInsertMessages && bytes <= largestInsertBytes) batch.push(message)
+    else bytes = batches.push([message]) && message.body.length
+  }
+  return batches
+}
+
+const insert = (jobs: JobQueue.JobQueue, queue: string, messages: ReadonlyArray<OutgoingMessage>) => {
+  const rows = messages.map((message) => ({ data: Envelope.seal(message) }))
+  return jobs
+    .use((boss) => boss.insert(queue, rows, { returnId: true }))
+    .pipe(
+      // a queue that was deleted since we last saw it takes no rows, and raises no error
+      Effect.filterOrFail(
+        (ids) => ids?.length === rows.length,
+        () => new BrokerError({ reason: new Unroutable({ detail: `no queue ${queue} at ${jobs.address}` }) })
+      )
+    )
+}
+
+// Settling
+
+const claimOf = ({ delivery, outcome }: Settlement) =>
+  delivery.receipt instanceof Consumer.Claim && Consumer.isHeld(delivery.receipt)
+    ? { claim: delivery.receipt, key: `${outcome} ${delivery.receipt.consumer.queue}`, outcome }
+    : undefined
+
+const settleGroup = (jobs: JobQueue.JobQueue, group: ReadonlyArray<NonNullable<ReturnType<typeof claimOf>>>) => {
+  const claims = group.map(({ claim }) => claim)
+  const settled = claims.map((claim) => claim.job)
+  const queue = claims[0]?.consumer.queue ?? ""
+  const mark = (isSettling: boolean) =>
+    Effect.sync(() => {
+      for (const claim of claims) claim.isSettling = isSettling
+    })
+  const settle = jobs.use((boss) => {
+    if (group[0]?.outcome === "done") return boss.deleteJob(queue, settled)
+    return group[0]?.outcome === "reject" ? boss.cancel(queue, settled) : boss.fail(queue, settled)
+  })
+  return mark(true).pipe(
+    Effect.andThen(settle),
+    Effect.tapError(() => mark(false)),
+    Effect.andThen(Effect.sync(() => Consumer.forget(claims)))
+  )
+}
+
+const settle = (jobs: JobQueue.JobQueue) => (settlements: ReadonlyArray<Settlement>) => {
+  const held = settlements.map(claimOf).filter(Predicate.isNotUndefined)
+  const groups = Object.values(Array.groupBy(held, ({ key }) => key))
+  return Effect.uninterruptible(Effect.forEach(groups, (group) => settleGroup(jobs, group), { discard: true }))
+}
+
+// Asking
+
+const waiting = `
+  SELECT (
+    SELECT count(*) FROM ${JobQueue.schema}.job WHERE name = queue.name AND state < 'active' AND NOT blocked
+  ) AS count
+  FROM ${JobQueue.schema}.queue WHERE name = $1`
+
+const depth = (jobs: JobQueue.JobQueue) => (queue: string) =>
+  jobs
+    .use((boss) => boss.getDb().executeSql(waiting, [queue]))
+    .pipe(
+      Effect.filterOrFail(
+        ({ rows }) => rows.length === 1,
+        () => new BrokerError({ reason: new Unroutable({ detail: `no queue ${queue} at ${jobs.address}` }) })
+      ),
+      Effect.map(({ rows }) => Number(rows[0].count))
+    )
+
+const status = (jobs: JobQueue.JobQueue) =>
+  Effect.interruptible(jobs.use((boss) => boss.getDb().executeSql("SELECT 1"))).pipe(
+    Effect.timeout("2 seconds"),
+    Effect.match({ onSuccess: () => "connected" as const, onFailure: () => "away" as const })
+  )
+
+// Layer
+
+const make = Effect.fnUntraced(function* (options: EmbeddedBrokerOptions) {
+  const jobs = yield* JobQueue.make(options.url)
+  const consumers = new Set<Consumer.Consumer>()
+  const maxBytes = options.maxBytesInFlight ?? defaultMaxBytesInFlight
+  const consume = (queue: string, prefetch: number) =>
+    Effect.acquireRelease(
+      Effect.tap(Consumer.make(jobs, { queue, prefetch, maxBytes }), (consumer) => Effect.sync(() => consumers.add(consumer))),
+      (consumer) => Effect.sync(() => consumers.delete(consumer))
+    )
+  // consumers in this process need not wait for their next poll
+  const wake = (queue: string) =>
+    Effect.sync(() => {
+      for (const consumer of consumers) if (consumer.queue === queue) consumer.wake.openUnsafe()
+    })
+  const publishTo = (queue: string, messages: ReadonlyArray<OutgoingMessage>) =>
+    Effect.forEach(inserts(messages), (batch) => Effect.andThen(insert(jobs, queue, batch), wake(queue)), { discard: true })
+  return Broker.of({
+    kind: "embedded",
+    address: jobs.address,
+    ensureQueue: (name) => jobs.use((boss) => boss.createQueue(name, queueOptions)),
+    deliveries: ({ name }, { prefetch }) =>
+      Stream.unwrap(Effect.map(consume(name, prefetch), (consumer) => Consumer.deliveries(jobs, consumer))),
+    settle: settle(jobs),
+    publish: (messages) =>
+      Effect.forEach(
+        Object.entries(Array.groupBy(messages, (message) => message.queue)),
+        ([queue, batch]) => publishTo(queue, batch),
+        { discard: true }
+      ),
+    depth: depth(jobs),
+    status: status(jobs)
+  })
+})
+
+/** A broker on any PostgreSQL. */
+export const layerOn = (options: EmbeddedBrokerOptions): Layer.Layer<Broker, BrokerError> =>
+  Layer.effect(Broker, make(options))
+
+/** A broker on the embedded PostgreSQL. */
+export const layer: Layer.Layer<Broker, BrokerError, EmbeddedPostgres> = Layer.unwrap(
+  EmbeddedPostgres.useSync(({ url }) => layerOn({ url }))
+)

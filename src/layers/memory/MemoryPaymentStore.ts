@@ -1,0 +1,59 @@
+/**
+ * The payment store in memory, for tests of what is built on the port.
+ *
+ * ## Guarantees
+ * - Those of the port, as long as the layer lives. Payloads are equal where `jsonb` says so.
+ * - A batch is stored whole, or not at all. No clock and no chance: the same calls give the same rows.
+ *
+ * ## Assumptions
+ * - Of what PostgreSQL refuses, the simple cases are enough (see Jsonb.ts).
+ */
+import { Context, Effect, Layer, Result } from "effect"
+import { PaymentStore, type ReceivedPayment, type StoreOutcome } from "../../domain/ports/PaymentStore.ts"
+import * as Jsonb from "./Jsonb.ts"
+
+/** A payment that was stored: the payload is the text that was received. */
+export interface StoredPayment extends ReceivedPayment {
+  readonly queue: string
+}
+
+/** The rows, for who wants to look at them. */
+export class StoredPayments extends Context.Service<StoredPayments, {
+  /** In the order in which they were stored. */
+  readonly all: Effect.Effect<ReadonlyArray<StoredPayment>>
+}>()("paystream/layers/memory/StoredPayments") {}
+
+const isText = (id: string | undefined): boolean => id === undefined || (!id.includes("\0") && id.isWellFormed())
+
+const badId: StoreOutcome = { _tag: "Rejected", sqlState: "22021", detail: "the message id is not text that PostgreSQL takes" }
+
+const make = () => {
+  const rows: Array<StoredPayment> = []
+  const valuesByKey = new Map<string, string>()
+
+  const insert = (queue: string, payment: ReceivedPayment, value: string): StoreOutcome => {
+    const key = JSON.stringify([queue, payment.id])
+    const there = payment.id === undefined ? undefined : valuesByKey.get(key)
+    if (there !== undefined) return { _tag: there === value ? "Duplicate" : "Conflict" }
+    if (payment.id !== undefined) valuesByKey.set(key, value)
+    rows.push({ ...payment, queue })
+    return { _tag: "Stored" }
+  }
+  const store = (queue: string) => (payment: ReceivedPayment): StoreOutcome =>
+    isText(payment.id)
+      ? Result.match(Jsonb.canonical(payment.payload), {
+        onFailure: (refusal) => ({ _tag: "Rejected", ...refusal }),
+        onSuccess: (value) => insert(queue, payment, value)
+      })
+      : badId
+
+  return Context.make(PaymentStore, {
+    address: "memory",
+    store: (queue, payments) => Effect.sync(() => payments.map(store(queue))),
+    prepare: Effect.void,
+    ping: Effect.void
+  }).pipe(Context.add(StoredPayments, { all: Effect.sync(() => [...rows]) }))
+}
+
+/** An empty store of its own for each use of the layer. */
+export const layer: Layer.Layer<PaymentStore | StoredPayments> = Layer.syncContext(make)
