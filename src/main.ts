@@ -1,21 +1,24 @@
 /** The one entry point: command line → mode → run. A mode is an Effect that ends when its job is done. */
-import { NodeServices } from "@effect/platform-node"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Option, Schema } from "effect"
-import { Command, Flag } from "effect/cli"
+import { CliConfig, Command, Flag, GlobalFlag } from "effect/cli"
 import manifest from "../package.json" with { type: "json" }
 import * as Settings from "./layers/config/Settings.ts"
 import * as Process from "./layers/process/Process.ts"
-import { demo } from "./modes/Demo.ts"
-import { migrate } from "./modes/Migrate.ts"
-import { publish } from "./modes/Publish.ts"
-import { worker } from "./modes/Worker.ts"
+
+const count = Flag.Int("count").pipe(
+  Flag.filter(
+    (given) => given >= 1,
+    () => "a whole number from 1"
+  )
+)
 
 const flags = {
   mode: Flag.String("mode").pipe(
     Flag.optional,
     Flag.withDescription("The job to do; MODE in the environment says it too")
   ),
-  count: Flag.Int("count").pipe(Flag.optional, Flag.withDescription("publish, demo: how many payments")),
+  count: count.pipe(Flag.optional, Flag.withDescription("publish, demo: how many payments")),
   queue: Flag.String("queue").pipe(Flag.optional, Flag.withDescription("publish: the queue, instead of QUEUE_NAME")),
   host: Flag.String("host").pipe(Flag.optional, Flag.withDescription("publish: the broker, instead of RABBITMQ_HOST")),
   status: Flag.Boolean("status").pipe(
@@ -27,19 +30,27 @@ const flags = {
 
 type Flags = Command.Command.Config.Infer<typeof flags>
 
-/** What each mode does, and how it runs. */
+/** What each mode does, and how it runs; a mode's code is loaded when it is asked for. */
 const modes = {
-  worker: { does: "store the messages of a queue in the table payments", run: () => worker },
-  migrate: { does: "make or upgrade the tables, then end", run: (given: Flags) => migrate(given) },
+  worker: {
+    does: "store the messages of a queue in the table payments",
+    run: () => Effect.flatMap(load(import("./modes/Worker.ts")), ({ worker }) => worker)
+  },
+  migrate: {
+    does: "make or upgrade the tables, then end",
+    run: (given: Flags) => Effect.flatMap(load(import("./modes/Migrate.ts")), ({ migrate }) => migrate(given))
+  },
   publish: {
     does: "publish sample payments to a queue",
-    run: (given: Flags) => publish({ ...given, count: Option.getOrElse(given.count, () => 1) })
+    run: (given: Flags) => Effect.flatMap(load(import("./modes/Publish.ts")), ({ publish }) => publish(given))
   },
   demo: {
     does: "all of it on an embedded broker and database: what `npm start` runs",
-    run: (given: Flags) => demo(given)
+    run: (given: Flags) => Effect.flatMap(load(import("./modes/Demo.ts")), ({ demo }) => demo(given))
   }
 } as const
+
+const load = <A>(module: Promise<A>) => Effect.promise(() => module)
 
 const isMode = (name: string): name is keyof typeof modes => Object.hasOwn(modes, name)
 
@@ -68,4 +79,7 @@ const command = Command.make("paystream", flags, runMode).pipe(
   )
 )
 
-Process.run(Command.run(command, { version: manifest.version }).pipe(Effect.provide(NodeServices.layer)))
+// The log's level is a setting like any other: LOG_LEVEL.
+const builtIns = CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] })
+
+Process.run(Command.run(command, { version: manifest.version }).pipe(Effect.provide([NodeServices.layer, builtIns])))

@@ -2,14 +2,15 @@
  * `--mode=demo`, which `npm start` runs: simulator → embedded broker → payment worker → embedded PostgreSQL, in one
  * process. With `--count` it proves that nothing is lost or doubled; without, it goes on until Ctrl-C.
  */
-import { Console, Effect, Fiber, Layer, Option, Ref, Schedule, Schema, Stream } from "effect"
+import { Console, Effect, Fiber, Layer, Option, Ref, Schema, Stream } from "effect"
 import { SqlClient } from "effect/sql"
+import * as BatchReport from "../domain/BatchReport.ts"
 import { Broker } from "../domain/ports/Broker.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import { EmbeddedPostgres } from "../layers/embedded/EmbeddedPostgres.ts"
 import * as Process from "../layers/process/Process.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
-import { type BatchReport, paymentWorker } from "../streams/PaymentWorker.ts"
+import { paymentWorker } from "../streams/PaymentWorker.ts"
 import { publishSamples, sampleBatches } from "../streams/SamplePublisher.ts"
 import { Shutdown, untilShutdown } from "../streams/Shutdown.ts"
 import { supervised } from "../streams/Supervisor.ts"
@@ -19,8 +20,8 @@ import { serviceSettings, services } from "./Services.ts"
 
 const settings = Settings.all({ services: serviceSettings, worker: Settings.workerSettings, log: Settings.logSettings })
 
-/** Enough to see it move, little enough to read. */
-const paymentsPerSecond = 20
+/** Ten ticks a second: enough to see it move, little enough to read. */
+const paymentsPerTick = 2
 
 export interface DemoOptions {
   readonly count: Option.Option<number>
@@ -62,13 +63,14 @@ const storedOf = Effect.fnUntraced(function* (run: string) {
   return { rows: Number(found?.rows ?? 0), distinct: Number(found?.distinct ?? 0) }
 })
 
-/** Publishes exactly `count`, and waits until the queue is empty and nothing is in hand. */
-const publishCounted = Effect.fnUntraced(function* (
-  queue: string,
-  run: string,
-  count: number,
-  totals: Ref.Ref<BatchReport>
-) {
+type Totals = Ref.Ref<BatchReport.BatchReport>
+
+/** So long without a message settled, and those that are missing will not come. */
+const stalledAfter = 500
+const pollInterval = "20 millis"
+
+/** Publishes exactly `count`, and waits until all are stored, or nothing moves any more. */
+const publishCounted = Effect.fnUntraced(function* (queue: string, run: string, count: number, totals: Totals) {
   const published = yield* sampleBatches({ queue, run }, count).pipe(
     untilShutdown,
     Stream.runFold(
@@ -76,24 +78,30 @@ const publishCounted = Effect.fnUntraced(function* (
       (_, done) => done
     )
   )
-  const allSettled = Effect.map(
-    Ref.get(totals),
-    ({ deadLettered, duplicates, stored }) => stored + duplicates + deadLettered >= published
-  )
-  yield* Effect.repeat(allSettled, { until: (settled) => settled, schedule: Schedule.spaced("20 millis") })
+  let settled = 0
+  let unchanged = 0
+  while (unchanged < stalledAfter) {
+    const now = BatchReport.settled(yield* Ref.get(totals))
+    unchanged = now === settled ? unchanged + 1 : 0
+    settled = now
+    // Messages of an earlier run may be among those settled: the table has the last word.
+    if (settled >= published && (yield* storedOf(run)).distinct >= published) break
+    yield* Effect.sleep(pollInterval)
+  }
   return published
 })
 
-/** Publishes some every second, for ever. */
+/** Publishes some ten times a second, for ever. */
 const publishSteadily = (queue: string, run: string) =>
-  Stream.tick("1 second").pipe(
+  Stream.tick("100 millis").pipe(
     Stream.zipWithIndex,
     untilShutdown,
-    Stream.mapEffect(([, second]) =>
-      publishSamples({ queue, run }, second * paymentsPerSecond, (second + 1) * paymentsPerSecond)
+    Stream.mapEffect(([, tick]) =>
+      publishSamples({ queue, run }, tick * paymentsPerTick, (tick + 1) * paymentsPerTick)
     ),
     supervised("simulator"),
-    Stream.runDrain
+    Stream.runDrain,
+    Effect.as(0)
   )
 
 const verify = Effect.fnUntraced(function* (run: string, count: number, published: number) {
@@ -108,27 +116,22 @@ const runDemo = Effect.fnUntraced(function* (worker: Settings.WorkerSettings, op
   const broker = yield* Broker
   const run = yield* newRun
   yield* broker.ensureQueue(worker.queue)
-  const totals = yield* Ref.make<BatchReport>({ stored: 0, duplicates: 0, deadLettered: 0, returned: 0 })
+  const totals = yield* Ref.make(BatchReport.empty)
   const storing = yield* paymentWorker(worker).pipe(
-    Stream.runForEach((report) => Ref.update(totals, (sum) => add(sum, report))),
+    Stream.runForEach((report) => Ref.update(totals, (sum) => BatchReport.add(sum, report))),
     Effect.forkScoped
   )
-  yield* Effect.forkScoped(liveLine(Ref.get(totals), options.count))
-  const count = Option.getOrElse(options.count, () => 0)
-  const published =
-    count > 0
-      ? yield* Effect.raceFirst(publishCounted(worker.queue, run, count, totals), Effect.as(Fiber.join(storing), 0))
-      : yield* Effect.as(publishSteadily(worker.queue, run), 0)
+  const showing = yield* Effect.forkScoped(liveLine(Ref.get(totals), options.count))
+  const publishing = Option.match(options.count, {
+    onNone: () => publishSteadily(worker.queue, run),
+    onSome: (count) => publishCounted(worker.queue, run, count, totals)
+  })
+  // A worker that ends first has failed, or was asked to stop.
+  const published = yield* Effect.raceAllFirst([publishing, Effect.as(Fiber.join(storing), 0)])
   yield* shutdown.request
   yield* Fiber.join(storing)
-  yield* verify(run, count, published).pipe(Effect.when(Effect.succeed(count > 0)))
-})
-
-const add = (sum: BatchReport, report: BatchReport): BatchReport => ({
-  stored: sum.stored + report.stored,
-  duplicates: sum.duplicates + report.duplicates,
-  deadLettered: sum.deadLettered + report.deadLettered,
-  returned: sum.returned + report.returned
+  yield* Fiber.interrupt(showing)
+  if (Option.isSome(options.count)) yield* verify(run, options.count.value, published)
 })
 
 /** Runs the demonstration. */

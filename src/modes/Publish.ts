@@ -10,7 +10,8 @@ import { serviceSettings, services } from "./Services.ts"
 const settings = Settings.all({ services: serviceSettings, queue: Settings.queueName, log: Settings.logSettings })
 
 export interface PublishOptions {
-  readonly count: number
+  /** 1 by default. */
+  readonly count: Option.Option<number>
   readonly queue: Option.Option<string>
   readonly host: Option.Option<string>
   readonly json: boolean
@@ -29,7 +30,9 @@ export class StoppedEarly extends Schema.TaggedError<StoppedEarly>()("StoppedEar
 /** Ids that no other run gives. */
 export const newRun = Effect.sync(() => crypto.randomUUID())
 
-const publishAll = Effect.fnUntraced(function* (queue: string, { count, json }: PublishOptions) {
+const publishAll = Effect.fnUntraced(function* (queue: string, options: PublishOptions) {
+  const { json } = options
+  const count = Option.getOrElse(options.count, () => 1)
   const broker = yield* Broker
   yield* broker.ensureQueue(queue)
   const run = yield* newRun

@@ -1,7 +1,6 @@
 /** The outside world that the settings ask for, as layers: a broker and a database. */
 import { Effect, Layer } from "effect"
 import * as Settings from "../layers/config/Settings.ts"
-import * as EmbeddedBroker from "../layers/embedded/EmbeddedBroker.ts"
 import * as EmbeddedPostgres from "../layers/embedded/EmbeddedPostgres.ts"
 import * as PostgresClient from "../layers/postgres/PostgresClient.ts"
 import * as PostgresPaymentStore from "../layers/postgres/PostgresPaymentStore.ts"
@@ -41,6 +40,14 @@ const embeddedClient = (maxConnections: number) =>
     })
   )
 
+// Loaded where it is asked for: its library costs every other start a good part of a tenth of a second.
+const embeddedBroker = Layer.unwrap(
+  Effect.map(
+    Effect.promise(() => import("../layers/embedded/EmbeddedBroker.ts")),
+    ({ layer }) => layer
+  )
+)
+
 /** The services; one embedded server serves both broker and database. */
 export const services = (settings: ServiceSettings, options: ServiceOptions) => {
   const server = EmbeddedPostgres.layer({ dataDirectory: settings.process.dataDirectory })
@@ -54,7 +61,7 @@ export const services = (settings: ServiceSettings, options: ServiceOptions) => 
   })
   const broker =
     settings.rabbitmq === undefined
-      ? Layer.provide(EmbeddedBroker.layer, server)
+      ? Layer.provide(embeddedBroker, server)
       : RabbitMqBroker.layer({ ...settings.rabbitmq, ...options })
   return {
     server,

@@ -1,5 +1,6 @@
 /** `--mode=worker`: messages of a queue into the table `payments`, each before it is acknowledged. */
 import { Effect, Layer, Metric, Schedule, Stream } from "effect"
+import * as BatchReport from "../domain/BatchReport.ts"
 import { Broker } from "../domain/ports/Broker.ts"
 import { PaymentStore } from "../domain/ports/PaymentStore.ts"
 import * as Settings from "../layers/config/Settings.ts"
@@ -8,7 +9,7 @@ import * as Process from "../layers/process/Process.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
 import * as OpenTelemetry from "../layers/telemetry/OpenTelemetry.ts"
 import * as PaymentMetrics from "../streams/PaymentMetrics.ts"
-import { type BatchReport, paymentWorker } from "../streams/PaymentWorker.ts"
+import { paymentWorker } from "../streams/PaymentWorker.ts"
 import { serviceSettings, services } from "./Services.ts"
 
 const settings = Settings.all({
@@ -20,15 +21,6 @@ const settings = Settings.all({
 
 /** One more than the batches in flight, so that a probe of readiness does not wait behind them. */
 const spareConnections = 1
-
-const nothing: BatchReport = { stored: 0, duplicates: 0, deadLettered: 0, returned: 0 }
-
-const add = (totals: BatchReport, report: BatchReport): BatchReport => ({
-  stored: totals.stored + report.stored,
-  duplicates: totals.duplicates + report.duplicates,
-  deadLettered: totals.deadLettered + report.deadLettered,
-  returned: totals.returned + report.returned
-})
 
 /** Ready while both services answer. */
 const dependencies = Effect.gen(function* () {
@@ -74,7 +66,7 @@ export const worker = Effect.gen(function* () {
     )
     yield* Layer.build(HealthServer.layer(health, yield* dependencies))
     yield* watchDepth(options.queue)
-    const totals = yield* Stream.runFold(paymentWorker(options), () => nothing, add)
+    const totals = yield* Stream.runFold(paymentWorker(options), () => BatchReport.empty, BatchReport.add)
     yield* Effect.logInfo("done").pipe(Effect.annotateLogs({ ...totals }))
   })
 

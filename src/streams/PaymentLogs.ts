@@ -1,7 +1,7 @@
 /** What the payment worker says: ids and reasons, never a payload. */
 import { Effect, LogLevel } from "effect"
+import type { BatchReport } from "../domain/BatchReport.ts"
 import type { Delivery } from "../domain/ports/Broker.ts"
-import type { BatchReport } from "./PaymentWorker.ts"
 
 const idOf = (delivery: Delivery): string => delivery.id ?? "(none)"
 

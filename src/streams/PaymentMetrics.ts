@@ -1,7 +1,7 @@
 /** What the payment worker measures, per batch; names as Prometheus users expect them. */
 import { Clock, Effect, Metric } from "effect"
+import type { BatchReport } from "../domain/BatchReport.ts"
 import type { Delivery } from "../domain/ports/Broker.ts"
-import type { BatchReport } from "./PaymentWorker.ts"
 
 const counter = (outcome: string) =>
   Metric.withAttributes(

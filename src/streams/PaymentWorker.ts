@@ -23,6 +23,7 @@ import {
   Schedule,
   Stream
 } from "effect"
+import * as BatchReport from "../domain/BatchReport.ts"
 import { type DeadLetterReason, deadLetter } from "../domain/DeadLetter.ts"
 import { decodePayload } from "../domain/Payment.ts"
 import { Broker, type Delivery, type Settlement } from "../domain/ports/Broker.ts"
@@ -48,15 +49,6 @@ export interface PaymentWorkerOptions {
   readonly batchesInFlight: number
   /** At least `batchSize × (batchesInFlight + 1)`: the next batch gathers while those before it are committed. */
   readonly prefetch: number
-}
-
-/** What became of a batch; the four add up to its size. */
-export interface BatchReport {
-  readonly stored: number
-  readonly duplicates: number
-  readonly deadLettered: number
-  /** Given back to the queue, because the worker was asked to stop while the database was away. */
-  readonly returned: number
 }
 
 type Batch = ReadonlyArray<Delivery>
@@ -87,7 +79,7 @@ export const paymentWorker = (options: PaymentWorkerOptions) =>
           Stream.mapEffect(settle),
           Stream.tap((report) =>
             Effect.sync(() => {
-              settledBefore += report.stored + report.duplicates + report.deadLettered
+              settledBefore += BatchReport.settled(report)
             })
           )
         )
@@ -243,7 +235,7 @@ const outcomeOf = (verdict: Verdict | undefined, rejectOutright: boolean): Settl
       ? "reject"
       : "done"
 
-const reportOf = (verdicts: ReadonlyArray<Verdict>): BatchReport => {
+const reportOf = (verdicts: ReadonlyArray<Verdict>): BatchReport.BatchReport => {
   const count = (tag: Verdict["_tag"]) => verdicts.reduce((sum, verdict) => sum + (verdict._tag === tag ? 1 : 0), 0)
   return {
     stored: count("Stored"),

@@ -146,7 +146,7 @@ const returnLapsed = (jobs: JobQueue, consumer: Consumer) =>
 
 const upkeep = (jobs: JobQueue, consumer: Consumer) =>
   renew(jobs, consumer).pipe(
-    Effect.andThen(process.env["NOSWEEP"] ? Effect.void : returnLapsed(jobs, consumer)),
+    Effect.andThen(returnLapsed(jobs, consumer)),
     Effect.andThen(Effect.sleep(upkeepInterval)),
     Effect.forever
   )
@@ -157,10 +157,17 @@ const giveBack = (jobs: JobQueue, consumer: Consumer) => {
   const left = [...consumer.claims.values()].filter((claim) => !claim.isSettling)
   consumer.claims.clear()
   if (left.length === 0) return Effect.void
-  return jobs.use((boss) => boss.fail(consumer.queue, left.map((claim) => claim.job))).pipe(
-    // they come back all the same, when the claim lapses
-    Effect.catch((error) => Effect.logDebug(`not given back: ${error.message}`))
-  )
+  return jobs
+    .use((boss) =>
+      boss.fail(
+        consumer.queue,
+        left.map((claim) => claim.job)
+      )
+    )
+    .pipe(
+      // they come back all the same, when the claim lapses
+      Effect.catch((error) => Effect.logDebug(`not given back: ${error.message}`))
+    )
 }
 
 /** Makes a consumer that gives back what it holds when the scope closes. */
@@ -169,13 +176,16 @@ export const make = (
   options: Pick<Consumer, "queue" | "prefetch" | "maxBytes">
 ): Effect.Effect<Consumer, never, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.map(Latch.make(false), (wake): Consumer => ({
-      ...options,
-      claims: new Map(),
-      wake,
-      largestSeen: options.maxBytes,
-      pauseMillis: shortestPauseMillis
-    })),
+    Effect.map(
+      Latch.make(false),
+      (wake): Consumer => ({
+        ...options,
+        claims: new Map(),
+        wake,
+        largestSeen: options.maxBytes,
+        pauseMillis: shortestPauseMillis
+      })
+    ),
     (consumer) => giveBack(jobs, consumer)
   )
 

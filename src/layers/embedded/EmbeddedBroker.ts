@@ -136,7 +136,9 @@ const make = Effect.fnUntraced(function* (options: EmbeddedBrokerOptions) {
   const maxBytes = options.maxBytesInFlight ?? defaultMaxBytesInFlight
   const consume = (queue: string, prefetch: number) =>
     Effect.acquireRelease(
-      Effect.tap(Consumer.make(jobs, { queue, prefetch, maxBytes }), (consumer) => Effect.sync(() => consumers.add(consumer))),
+      Effect.tap(Consumer.make(jobs, { queue, prefetch, maxBytes }), (consumer) =>
+        Effect.sync(() => consumers.add(consumer))
+      ),
       (consumer) => Effect.sync(() => consumers.delete(consumer))
     )
   // consumers in this process need not wait for their next poll
@@ -145,7 +147,9 @@ const make = Effect.fnUntraced(function* (options: EmbeddedBrokerOptions) {
       for (const consumer of consumers) if (consumer.queue === queue) consumer.wake.openUnsafe()
     })
   const publishTo = (queue: string, messages: ReadonlyArray<OutgoingMessage>) =>
-    Effect.forEach(inserts(messages), (batch) => Effect.andThen(insert(jobs, queue, batch), wake(queue)), { discard: true })
+    Effect.forEach(inserts(messages), (batch) => Effect.andThen(insert(jobs, queue, batch), wake(queue)), {
+      discard: true
+    })
   return Broker.of({
     kind: "embedded",
     address: jobs.address,

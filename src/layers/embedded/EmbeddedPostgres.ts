@@ -73,7 +73,8 @@ const readText = (file: string) => Effect.promise(() => readFile(file, "utf8").c
 const prepareFolder = (dataDirectory: string) =>
   attempt("use its data folder", async () => {
     await mkdir(dataDirectory, { recursive: true, mode: 0o700 })
-    if (PostgresBinaries.isRoot) await chown(dataDirectory, PostgresBinaries.unprivilegedId, PostgresBinaries.unprivilegedId)
+    if (PostgresBinaries.isRoot)
+      await chown(dataDirectory, PostgresBinaries.unprivilegedId, PostgresBinaries.unprivilegedId)
     return realpath(dataDirectory)
   })
 
@@ -147,7 +148,11 @@ const isFree = (port: number) =>
     server.listen(port, host, () => server.close(() => resume(Effect.succeed(true))))
   })
 
-const startOn = Effect.fnUntraced(function* (binaries: PostgresBinaries.PostgresBinaries, folder: string, port: number) {
+const startOn = Effect.fnUntraced(function* (
+  binaries: PostgresBinaries.PostgresBinaries,
+  folder: string,
+  port: number
+) {
   const log = join(folder, "log")
   yield* attempt("remove its old log", () => rm(log, { force: true }))
   const { exitCode, output } = yield* PostgresBinaries.run(binaries.pg_ctl, [

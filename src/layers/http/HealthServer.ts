@@ -1,7 +1,7 @@
 /** `/healthz` (supervision works), `/readyz` (the services answer) and `/metrics` (Prometheus). */
 
 import { createServer } from "node:http"
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Layer, Schema } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { PrometheusMetrics } from "effect/observability"

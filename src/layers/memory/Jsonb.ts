@@ -33,7 +33,8 @@ const syntaxRefusal = (text: string): Refusal | undefined => {
 const tooDeep: Refusal = { sqlState: "54001", detail: "stack depth limit exceeded" }
 
 /** Strings, numbers, words and brackets; what is between them carries no meaning once the syntax is known to be right. */
-const tokensOf = (text: string): ReadonlyArray<string> => text.match(/"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*|[[\]{}]|[a-z]+/g) ?? []
+const tokensOf = (text: string): ReadonlyArray<string> =>
+  text.match(/"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*|[[\]{}]|[a-z]+/g) ?? []
 
 // Looked for in every token: `jsonb` refuses them in a value that a repeated key replaces, too.
 const tokenRefusal = (text: string): Refusal | undefined => {
@@ -48,7 +49,7 @@ const tokenRefusal = (text: string): Refusal | undefined => {
 }
 
 const scalarRefusal = (token: string): Refusal | undefined => {
-  if (token.startsWith("\"")) return stringRefusal(JSON.parse(token))
+  if (token.startsWith('"')) return stringRefusal(JSON.parse(token))
   return /^[-\d]/.test(token) ? numberRefusal(decimalOf(token)) : undefined
 }
 
@@ -58,8 +59,9 @@ const stringRefusal = (value: string): Refusal | undefined => {
 }
 
 const numberRefusal = ({ digits, exponent, writtenExponent }: Decimal): Refusal | undefined =>
-  writtenExponent > largestExponent || -exponent > mostDigitsAfterPoint ||
-    (digits !== "" && digits.length + exponent > mostDigitsBeforePoint)
+  writtenExponent > largestExponent ||
+  -exponent > mostDigitsAfterPoint ||
+  (digits !== "" && digits.length + exponent > mostDigitsBeforePoint)
     ? { sqlState: "22003", detail: "value overflows numeric format" }
     : undefined
 
@@ -72,7 +74,8 @@ interface Decimal {
 }
 
 const decimalOf = (token: string): Decimal => {
-  const [, sign = "", whole = "", fraction = "", written = "0"] = /^(-?)(\d+)(?:\.(\d+))?(?:[eE](.+))?$/.exec(token) ?? []
+  const [, sign = "", whole = "", fraction = "", written = "0"] =
+    /^(-?)(\d+)(?:\.(\d+))?(?:[eE](.+))?$/.exec(token) ?? []
   const digits = (whole + fraction).replace(/^0+/, "")
   return { sign, digits, exponent: Number(written) - fraction.length, writtenExponent: Number(written) }
 }
@@ -83,9 +86,11 @@ const canonicalNumber = ({ sign, digits, exponent }: Decimal): string => {
 }
 
 const canonicalScalar = (token: string): string =>
-  token.startsWith("\"")
+  token.startsWith('"')
     ? JSON.stringify(JSON.parse(token))
-    : /^[-\d]/.test(token) ? canonicalNumber(decimalOf(token)) : token
+    : /^[-\d]/.test(token)
+      ? canonicalNumber(decimalOf(token))
+      : token
 
 interface Container {
   readonly isObject: boolean
@@ -115,5 +120,8 @@ const close = ({ isObject, parts }: Container): string => {
   // Of keys that repeat, the last wins; their order means nothing.
   const fields = new Map<string, string>()
   for (let index = 0; index < parts.length; index += 2) fields.set(parts[index] ?? "", parts[index + 1] ?? "")
-  return `{${[...fields].map(([key, value]) => `${key}:${value}`).sort().join()}}`
+  return `{${[...fields]
+    .map(([key, value]) => `${key}:${value}`)
+    .sort()
+    .join()}}`
 }

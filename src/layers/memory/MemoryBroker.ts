@@ -78,10 +78,14 @@ const giveBack = (queue: MessageQueue, messages: ReadonlyArray<Message>): void =
 }
 
 const settle = (settlements: ReadonlyArray<Settlement>): void => {
-  const held = settlements.map(({ delivery, outcome }) => ({ ...(delivery.receipt as Receipt), outcome }))
+  const held = settlements
+    .map(({ delivery, outcome }) => ({ ...(delivery.receipt as Receipt), outcome }))
     .filter(({ consumer, message }) => consumer.unsettled.delete(message))
   for (const [queue, own] of Map.groupBy(held, ({ consumer }) => consumer.queue)) {
-    giveBack(queue, own.filter(({ outcome }) => outcome === "return").map(({ message }) => message))
+    giveBack(
+      queue,
+      own.filter(({ outcome }) => outcome === "return").map(({ message }) => message)
+    )
     dispatch(queue)
   }
 }
@@ -117,7 +121,11 @@ const make = (): Broker["Service"] => {
     const message = { ...content, body: content.body.slice(), headers: { ...content.headers } }
     queues.get(content.queue)?.waiting.push({ place: places++, content: message, deliveries: 0 })
   }
-  const consume = (name: string, prefetch: number, deliveries: Consumer["deliveries"]): Effect.Effect<Consumer, BrokerError, Scope.Scope> =>
+  const consume = (
+    name: string,
+    prefetch: number,
+    deliveries: Consumer["deliveries"]
+  ): Effect.Effect<Consumer, BrokerError, Scope.Scope> =>
     Effect.flatMap(find(name), (queue) => Effect.acquireRelease(subscribe(queue, prefetch, deliveries), unsubscribe))
 
   return Broker.of({

@@ -18,14 +18,21 @@ export interface StoredPayment extends ReceivedPayment {
 }
 
 /** The rows, for who wants to look at them. */
-export class StoredPayments extends Context.Service<StoredPayments, {
-  /** In the order in which they were stored. */
-  readonly all: Effect.Effect<ReadonlyArray<StoredPayment>>
-}>()("paystream/layers/memory/StoredPayments") {}
+export class StoredPayments extends Context.Service<
+  StoredPayments,
+  {
+    /** In the order in which they were stored. */
+    readonly all: Effect.Effect<ReadonlyArray<StoredPayment>>
+  }
+>()("paystream/layers/memory/StoredPayments") {}
 
 const isText = (id: string | undefined): boolean => id === undefined || (!id.includes("\0") && id.isWellFormed())
 
-const badId: StoreOutcome = { _tag: "Rejected", sqlState: "22021", detail: "the message id is not text that PostgreSQL takes" }
+const badId: StoreOutcome = {
+  _tag: "Rejected",
+  sqlState: "22021",
+  detail: "the message id is not text that PostgreSQL takes"
+}
 
 const make = () => {
   const rows: Array<StoredPayment> = []
@@ -39,13 +46,15 @@ const make = () => {
     rows.push({ ...payment, queue })
     return { _tag: "Stored" }
   }
-  const store = (queue: string) => (payment: ReceivedPayment): StoreOutcome =>
-    isText(payment.id)
-      ? Result.match(Jsonb.canonical(payment.payload), {
-        onFailure: (refusal) => ({ _tag: "Rejected", ...refusal }),
-        onSuccess: (value) => insert(queue, payment, value)
-      })
-      : badId
+  const store =
+    (queue: string) =>
+    (payment: ReceivedPayment): StoreOutcome =>
+      isText(payment.id)
+        ? Result.match(Jsonb.canonical(payment.payload), {
+            onFailure: (refusal) => ({ _tag: "Rejected", ...refusal }),
+            onSuccess: (value) => insert(queue, payment, value)
+          })
+        : badId
 
   return Context.make(PaymentStore, {
     address: "memory",

@@ -38,6 +38,7 @@ export const withDeadline = (timeout: Duration.Duration): Effect.Effect<void, ne
   Effect.gen(function* () {
     const shutdown = yield* Shutdown
     yield* shutdown.requested.pipe(
+      Effect.andThen(Effect.logInfo("stopping: finishing what is in flight; a second signal stops at once")),
       Effect.andThen(Effect.sleep(timeout)),
       Effect.andThen(
         Effect.logError(

@@ -15,10 +15,10 @@ export const layer: Layer.Layer<never, never, Shutdown> = Layer.effectDiscard(
     const run = Effect.runForkWith(yield* Effect.context())
     let firstAt: number | undefined
 
-    const onSignal = (signal: string) => {
+    const onSignal = () => {
       if (firstAt === undefined) {
         firstAt = performance.now()
-        run(Effect.andThen(Effect.logInfo(`${signal}: stopping; again to stop at once`), shutdown.request))
+        run(shutdown.request)
       } else if (performance.now() - firstAt > doubledWithinMillis) {
         process.exit(exitCodeOfSecondSignal)
       }

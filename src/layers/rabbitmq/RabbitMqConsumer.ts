@@ -52,16 +52,27 @@ export const consume = Effect.fnUntraced(function* (
   const doing = `consume ${options.queue}`
   const failure = brokerError(options.address, doing)
   const attempt = <A>(evaluate: () => Promise<A>) => Effect.tryPromise({ try: evaluate, catch: failure })
+  let isOpen = true
   const fail = (error: BrokerError): void => {
     Queue.failCauseUnsafe(deliveries, Cause.fail(error))
+  }
+  const ended = (error: BrokerError): void => {
+    isOpen = false
+    fail(error)
   }
 
   const channel = yield* Effect.acquireRelease(
     attempt(() => model.createChannel()),
-    giveBackAndClose
+    (channel) =>
+      Effect.suspend(() => {
+        // A word on a channel that the broker has closed would cost the whole connection.
+        if (!isOpen) return Effect.void
+        isOpen = false
+        return giveBackAndClose(channel)
+      })
   )
-  channel.on("error", (error: Error) => fail(failure(error)))
-  channel.on("close", () => fail(away(options.address, `${doing}: the channel was closed`)))
+  channel.on("error", (error: Error) => ended(failure(error)))
+  channel.on("close", () => ended(away(options.address, `${doing}: the channel was closed`)))
 
   const watermark = Watermark.make()
   const warnOnce = yield* climbingWarning(options.queue)
@@ -80,10 +91,13 @@ export const consume = Effect.fnUntraced(function* (
   })
   const consumer: RabbitMqConsumer = {
     settle: (settlements) => {
+      if (!isOpen) return
       settleOn(channel, watermark, settlements)
       subscription.settled(settlements)
     }
   }
+  // Unsubscribed first: what is given back to a queue that we still consume would come straight back to us.
+  yield* Effect.addFinalizer(() => Effect.suspend(() => (isOpen ? quietly(subscription.stop) : Effect.void)))
   yield* attempt(subscription.start)
 })
 
@@ -106,7 +120,7 @@ const tagOf = ({ delivery }: Settlement): number => (delivery.receipt as Receipt
 
 const settleOn = (channel: Channel, watermark: Watermark.Watermark, settlements: ReadonlyArray<Settlement>): void => {
   const [done, others] = Arr.partition(settlements, (one) =>
-    one.outcome === "done" ? Result.fail(one) : Result.succeed(one)
+    one.outcome === "done" ? Result.succeed(one) : Result.fail(one)
   )
   for (const settlement of others) channel.nack(tagged(tagOf(settlement)), false, settlement.outcome === "return")
   watermark.skip(others.map(tagOf))
@@ -150,6 +164,7 @@ const subscribing = (channel: Channel, options: ConsumerOptions, handlers: Handl
 
   return {
     start: subscribe,
+    stop: unsubscribe,
     settled: (settlements: ReadonlyArray<Settlement>): void => {
       flow = Flow.settle(
         flow,
@@ -166,11 +181,12 @@ const subscribing = (channel: Channel, options: ConsumerOptions, handlers: Handl
 // amqplib takes a message where it needs only the tag.
 const tagged = (deliveryTag: number) => ({ fields: { deliveryTag } }) as ConsumeMessage
 
+const quietly = (evaluate: () => Promise<void>) =>
+  Effect.timeoutOption(Effect.ignore(Effect.tryPromise(evaluate)), "5 seconds")
+
 // Returned by name and not by closing: from RabbitMQ 4.3 on, a closed channel counts against a delivery limit.
 const giveBackAndClose = (channel: Channel) =>
-  Effect.ignore(
-    Effect.tryPromise(async () => {
-      channel.nackAll(true)
-      await channel.close()
-    })
-  ).pipe(Effect.timeoutOption("5 seconds"))
+  quietly(async () => {
+    channel.nackAll(true)
+    await channel.close()
+  })
