@@ -12,6 +12,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/{domain,streams,layers,operator}/**/*.test.ts", "test/Tidy.test.ts"],
+          exclude: ["test/layers/embedded/**"],
           testTimeout: 30 * seconds,
           hookTimeout: 30 * seconds
         }
@@ -19,7 +20,7 @@ export default defineConfig({
       {
         test: {
           name: "contracts",
-          include: ["test/contracts/**/*.test.ts"],
+          include: ["test/contracts/**/*.test.ts", "test/layers/embedded/**/*.test.ts"],
           globalSetup,
           testTimeout: 30 * seconds,
           hookTimeout: 60 * seconds

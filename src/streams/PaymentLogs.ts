@@ -9,14 +9,14 @@ const idOf = (delivery: Delivery): string => delivery.id ?? "(none)"
 export const logDeadLetter = (letter: {
   readonly delivery: Delivery
   readonly reason: string
-  readonly code?: string
+  readonly sqlState?: string
 }) =>
   Effect.logWarning("dead letter").pipe(
     Effect.annotateLogs({
       messageId: idOf(letter.delivery),
       reason: letter.reason,
       attempt: letter.delivery.attempt,
-      ...(letter.code === undefined ? {} : { sqlState: letter.code })
+      ...(letter.sqlState === undefined ? {} : { sqlState: letter.sqlState })
     })
   )
 

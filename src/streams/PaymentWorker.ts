@@ -11,24 +11,24 @@
  */
 import {
   Array as Arr,
-  Cause,
   Clock,
   DateTime,
   type Duration,
   Effect,
   Metric,
-  Option,
   Predicate,
   Result,
   Schedule,
   Stream
 } from "effect"
 import * as BatchReport from "../domain/BatchReport.ts"
-import { type DeadLetterReason, deadLetter } from "../domain/DeadLetter.ts"
+import { deadLetter } from "../domain/DeadLetter.ts"
 import { decodePayload } from "../domain/Payment.ts"
-import { Broker, type Delivery, type Settlement } from "../domain/ports/Broker.ts"
-import { PaymentStore, type StoreError, type StoreOutcome } from "../domain/ports/PaymentStore.ts"
+import { Broker, type Delivery } from "../domain/ports/Broker.ts"
+import { PaymentStore, type ReceivedPayment, type StoreError, type StoreOutcome } from "../domain/ports/PaymentStore.ts"
+import * as Verdict from "../domain/Verdict.ts"
 import { inBatches } from "./Batches.ts"
+import { untilIdle } from "./Idle.ts"
 import { logBatch, logDeadLetter } from "./PaymentLogs.ts"
 import * as PaymentMetrics from "./PaymentMetrics.ts"
 import { Shutdown, untilShutdown } from "./Shutdown.ts"
@@ -51,75 +51,45 @@ export interface PaymentWorkerOptions {
   readonly prefetch: number
 }
 
-type Batch = ReadonlyArray<Delivery>
-
-/** How one delivery ends. */
-type Verdict =
-  | { readonly _tag: "Stored" | "Duplicate" | "Returned" }
-  | { readonly _tag: "DeadLetter"; readonly reason: DeadLetterReason; readonly error: string; readonly code?: string }
-
-/** From 100 ms to 5 s, each ±20 %: quick after a hiccup, no load to speak of on a database that starts. */
-const untilBack = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")]).pipe(
-  Schedule.jittered
-)
-
 /** A report per settled batch; ends after `maxMessages`, when idle, or when asked to shut down. */
 export const paymentWorker = (options: PaymentWorkerOptions) =>
   Stream.suspend(() => {
-    // Beyond one run of the stream: after a restart only the rest is to be settled.
-    let settledBefore = 0
-    return Stream.unwrap(
-      Effect.map(prepare(options), (broker) =>
-        broker.deliveries({ _tag: "Queue", name: options.queue }, { prefetch: options.prefetch }).pipe(
-          untilShutdown,
-          untilIdle(options),
-          Stream.take((options.maxMessages ?? Number.POSITIVE_INFINITY) - settledBefore),
-          inBatches({ size: options.batchSize, window: options.batchWindow }),
-          Stream.mapEffect((batch) => storeOrSetAside(options, batch), { concurrency: options.batchesInFlight }),
-          Stream.mapEffect(settle),
-          Stream.tap((report) =>
-            Effect.sync(() => {
-              settledBefore += BatchReport.settled(report)
-            })
-          )
-        )
+    // Counted beyond a restart of the stream: only the rest is to be settled then.
+    let left = options.maxMessages ?? Number.POSITIVE_INFINITY
+    const countDown = (report: BatchReport.BatchReport) =>
+      Effect.sync(() => {
+        left -= BatchReport.settled(report)
+      })
+    return Stream.suspend(() =>
+      deliveries(options, left).pipe(
+        untilShutdown,
+        untilIdle(options.idleTimeout, nothingWaits(options)),
+        Stream.take(left),
+        inBatches({ size: options.batchSize, window: options.batchWindow }),
+        Stream.mapEffect((batch) => storeOrSetAside(options, batch), { concurrency: options.batchesInFlight }),
+        Stream.mapEffect(settle),
+        Stream.tap(countDown)
       )
     ).pipe(supervised(`payment worker ${options.queue}`))
   })
 
-const prepare = Effect.fnUntraced(function* ({ queue, deadLetterQueue }: PaymentWorkerOptions) {
-  const broker = yield* Broker
-  const store = yield* PaymentStore
-  yield* Metric.update(PaymentMetrics.inFlight, 0)
-  const queues = [queue, deadLetterQueue].filter(Predicate.isNotUndefined)
-  yield* Effect.all([store.prepare, Effect.forEach(queues, broker.ensureQueue)], { concurrency: "unbounded" })
-  return broker
-})
+type Batch = ReadonlyArray<Delivery>
 
-/** Ends the stream when nothing was delivered for `idleTimeout` and nothing waits. */
-const untilIdle =
-  ({ idleTimeout, queue }: PaymentWorkerOptions) =>
-  <A, E, R>(self: Stream.Stream<A, E, R>) =>
-    idleTimeout === undefined
-      ? self
-      : Stream.unwrap(
-          Effect.map(Broker, (broker) =>
-            Stream.transformPull(self, (pull) => {
-              const next: typeof pull = Effect.flatMap(
-                Effect.timeoutOption(pull, idleTimeout),
-                Option.match({
-                  onSome: Effect.succeed,
-                  // A depth that cannot be told is no empty queue.
-                  onNone: () =>
-                    Effect.flatMap(Effect.option(broker.depth(queue)), (depth) =>
-                      Option.contains(depth, 0) ? Cause.done() : Effect.suspend(() => next)
-                    )
-                })
-              )
-              return Effect.succeed(next)
-            })
-          )
-        )
+/** The queue's deliveries, once database and queues are ready; never more of them in hand than are wanted. */
+const deliveries = ({ deadLetterQueue, prefetch, queue }: PaymentWorkerOptions, wanted: number) =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const broker = yield* Broker
+      const store = yield* PaymentStore
+      yield* Metric.update(PaymentMetrics.inFlight, 0)
+      const queues = [queue, deadLetterQueue].filter(Predicate.isNotUndefined)
+      yield* Effect.all([store.prepare, Effect.forEach(queues, broker.ensureQueue)], { concurrency: "unbounded" })
+      return broker.deliveries({ _tag: "Queue", name: queue }, { prefetch: Math.min(prefetch, wanted) })
+    })
+  )
+
+const nothingWaits = ({ queue }: PaymentWorkerOptions) =>
+  Effect.flatMap(Broker, (broker) => Effect.map(broker.depth(queue), (depth) => depth === 0))
 
 /** Everything that must be true before the batch may be acknowledged. */
 const storeOrSetAside = Effect.fnUntraced(function* (options: PaymentWorkerOptions, batch: Batch) {
@@ -127,76 +97,64 @@ const storeOrSetAside = Effect.fnUntraced(function* (options: PaymentWorkerOptio
   const verdicts = yield* PaymentMetrics.timed(judge(options, batch)).pipe(withBatchSpan(options.queue, batch))
   // Set aside before it is acknowledged: a crash between the two repeats the dead letter, the other order loses it.
   yield* setAside(options, batch, verdicts)
-  return { batch, verdicts, rejectOutright: options.deadLetterQueue === undefined }
+  const setsAside = options.deadLetterQueue !== undefined
+  return Arr.zipWith(batch, verdicts, (delivery, verdict) => ({
+    delivery,
+    verdict,
+    outcome: Verdict.settlementOf(verdict, { setAside: setsAside })
+  }))
 })
 
 /** Decodes the batch and stores what can be stored; a verdict for each delivery, in order. */
 const judge = Effect.fnUntraced(function* (options: PaymentWorkerOptions, batch: Batch) {
-  const decoded = batch.map(({ body }) => decodePayload(body, options.maxMessageBytes))
-  const payments = Arr.filterMap(decoded, (payload, index) =>
+  const payloads = batch.map(({ body }) => decodePayload(body, options.maxMessageBytes))
+  const payments = Arr.filterMap(payloads, (payload, index) =>
     Result.map(payload, (text) => ({ id: batch[index]?.id, payload: text }))
   )
-  const outcomes = yield* storeUntilStopped(options.queue, payments)
-  let next = 0
-  return decoded.map(
-    (payload): Verdict =>
-      Result.isFailure(payload)
-        ? { _tag: "DeadLetter", reason: payload.failure.reason, error: payload.failure.detail }
-        : verdictOf(outcomes[next++])
-  )
+  return Verdict.verdicts(payloads, yield* storeUntilStopped(options.queue, payments))
 })
 
-const verdictOf = (outcome: StoreOutcome | undefined): Verdict => {
-  if (outcome === undefined) return { _tag: "Returned" }
-  switch (outcome._tag) {
-    case "Conflict":
-      return { _tag: "DeadLetter", reason: "conflict", error: "the same message id is stored with another payload" }
-    case "Rejected":
-      return { _tag: "DeadLetter", reason: "rejected_by_database", error: outcome.detail, code: outcome.sqlState }
-    default:
-      return outcome
-  }
-}
+/** From 100 ms to 5 s, each ±20 %: quick after a hiccup, no load to speak of on a service that starts. */
+const untilBack = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")]).pipe(
+  Schedule.jittered
+)
 
 /** Stores, however long the database is away; no outcomes if the worker is asked to stop meanwhile. */
 const storeUntilStopped = Effect.fnUntraced(function* (
   queue: string,
-  payments: ReadonlyArray<{ readonly id: string | undefined; readonly payload: string }>
+  payments: ReadonlyArray<ReceivedPayment>
 ): Effect.fn.Return<ReadonlyArray<StoreOutcome>, StoreError, PaymentStore | Shutdown> {
   if (payments.length === 0) return []
   const store = yield* PaymentStore
   const shutdown = yield* Shutdown
   const attempt = store.store(queue, payments)
-  return yield* attempt.pipe(
-    Effect.catchIf(
-      (error) => error.isRetryable,
-      () =>
-        Effect.raceFirst(
-          Effect.retry(Effect.delay(attempt, "100 millis"), {
-            schedule: untilBack,
-            while: (error) => error.isRetryable
-          }),
-          Effect.as(shutdown.requested, [])
-        )
-    )
+  const again = Effect.retry(Effect.delay(attempt, "100 millis"), {
+    schedule: untilBack,
+    while: (error) => error.isRetryable
+  })
+  // The first attempt is never given up: it may have committed.
+  return yield* Effect.catchIf(
+    attempt,
+    (error) => error.isRetryable,
+    () => Effect.raceFirst(again, Effect.as(shutdown.requested, []))
   )
 })
 
+/** Publishes the dead letters of a batch and waits for their confirms, however long the broker is away. */
 const setAside = Effect.fnUntraced(function* (
   options: PaymentWorkerOptions,
   batch: Batch,
-  verdicts: ReadonlyArray<Verdict>
+  verdicts: ReadonlyArray<Verdict.Verdict>
 ) {
-  const broker = yield* Broker
-  const time = DateTime.formatIso(DateTime.makeUnsafe(yield* Clock.currentTimeMillis))
-  const queue = options.deadLetterQueue
-  const letters = batch.flatMap((delivery, index) => {
-    const verdict = verdicts[index]
-    return verdict?._tag === "DeadLetter" ? [{ delivery, ...verdict }] : []
-  })
+  const letters = Arr.zip(batch, verdicts).flatMap(([delivery, verdict]) =>
+    verdict._tag === "DeadLetter" ? [{ delivery, ...verdict }] : []
+  )
   if (letters.length === 0) return
+  const queue = options.deadLetterQueue
   if (queue !== undefined) {
+    const time = DateTime.formatIso(DateTime.makeUnsafe(yield* Clock.currentTimeMillis))
     const messages = letters.map((letter) => deadLetter({ ...letter, queue, source: options.queue, time }))
+    const broker = yield* Broker
     yield* broker.publish(messages).pipe(
       Effect.catchReason("BrokerError", "Unroutable", () =>
         Effect.andThen(broker.ensureQueue(queue), broker.publish(messages))
@@ -207,40 +165,12 @@ const setAside = Effect.fnUntraced(function* (
   yield* Effect.forEach(letters, logDeadLetter, { discard: true })
 })
 
-const settle = Effect.fnUntraced(function* (judged: {
-  readonly batch: Batch
-  readonly verdicts: ReadonlyArray<Verdict>
-  readonly rejectOutright: boolean
-}) {
-  const { batch, rejectOutright, verdicts } = judged
+const settle = Effect.fnUntraced(function* (judged: Effect.Success<ReturnType<typeof storeOrSetAside>>) {
   const broker = yield* Broker
-  yield* broker.settle(
-    batch.map(
-      (delivery, index): Settlement => ({
-        delivery,
-        outcome: outcomeOf(verdicts[index], rejectOutright)
-      })
-    )
-  )
-  const report = reportOf(verdicts)
+  yield* broker.settle(judged)
+  const batch = judged.map(({ delivery }) => delivery)
+  const report = Verdict.count(judged.map(({ verdict }) => verdict))
   yield* PaymentMetrics.settled(batch, report)
   yield* logBatch(batch, report)
   return report
 })
-
-const outcomeOf = (verdict: Verdict | undefined, rejectOutright: boolean): Settlement["outcome"] =>
-  verdict === undefined || verdict._tag === "Returned"
-    ? "return"
-    : verdict._tag === "DeadLetter" && rejectOutright
-      ? "reject"
-      : "done"
-
-const reportOf = (verdicts: ReadonlyArray<Verdict>): BatchReport.BatchReport => {
-  const count = (tag: Verdict["_tag"]) => verdicts.reduce((sum, verdict) => sum + (verdict._tag === tag ? 1 : 0), 0)
-  return {
-    stored: count("Stored"),
-    duplicates: count("Duplicate"),
-    deadLettered: count("DeadLetter"),
-    returned: count("Returned")
-  }
-}

@@ -1,20 +1,9 @@
-/**
- * One stream of deliveries from the embedded broker: claims rows, keeps its claims alive, gives back what is left.
- *
- * A claim lapses when its holder has not renewed it for `claimLifetimeSeconds`, so the messages of a process that was
- * killed come back within that time and `upkeepInterval`, while those of a slow one stay its own.
- */
-import { type Array, Clock, Effect, Latch, type Scope, Stream } from "effect"
+/** One stream of deliveries from the embedded broker: claims rows as long as there is room, and waits for more. */
+import { Clock, Effect, Latch, type Scope, Stream } from "effect"
 import type { BrokerError, Delivery } from "../../domain/ports/Broker.ts"
+import { Claim, type Consumer, giveBack, upkeep } from "./Claims.ts"
 import * as Envelope from "./Envelope.ts"
-import { type JobQueue, schema } from "./JobQueue.ts"
-
-/** How long a claim holds without being renewed: several upkeeps may be missed. */
-const claimLifetimeSeconds = 6
-const upkeepInterval = "1 second"
-
-/** A claim younger than this needs no renewal yet; most are settled before. */
-const renewAfterMillis = 1000
+import type { JobQueue } from "./JobQueue.ts"
 
 /** Rows in one statement: more gain nothing. */
 const largestBatch = 500
@@ -22,45 +11,6 @@ const largestBatch = 500
 /** Polling waits this long at first, twice as long each time, as long as there is nothing. */
 const shortestPauseMillis = 1
 const longestPauseMillis = 50
-
-/** A row that we have claimed and not settled: the receipt of a delivery. */
-export class Claim {
-  isSettling = false
-  readonly consumer: Consumer
-  readonly job: { readonly id: string; readonly retryCount: number }
-  readonly bytes: number
-  readonly sinceMillis: number
-  constructor(consumer: Consumer, job: Claim["job"], bytes: number, sinceMillis: number) {
-    this.consumer = consumer
-    this.job = job
-    this.bytes = bytes
-    this.sinceMillis = sinceMillis
-  }
-}
-
-/** What one stream holds. */
-export interface Consumer {
-  readonly queue: string
-  readonly prefetch: number
-  readonly maxBytes: number
-  readonly claims: Map<string, Claim>
-  /** Opened when there may be something to fetch, or room for it. */
-  readonly wake: Latch.Latch
-  /** In bytes, of late. */
-  largestSeen: number
-  pauseMillis: number
-}
-
-/** Removes what is settled, and lets the stream go on. */
-export const forget = (claims: ReadonlyArray<Claim>): void => {
-  for (const { consumer, job } of claims) {
-    consumer.claims.delete(job.id)
-    consumer.wake.openUnsafe()
-  }
-}
-
-/** Whether a delivery is still its consumer's to settle. */
-export const isHeld = (claim: Claim): boolean => claim.consumer.claims.get(claim.job.id) === claim
 
 // Fetching
 
@@ -124,52 +74,6 @@ const fetchOrWait = Effect.fnUntraced(function* (jobs: JobQueue, consumer: Consu
   return deliveries
 })
 
-// Upkeep
-
-const renew = Effect.fnUntraced(function* (jobs: JobQueue, consumer: Consumer) {
-  const before = (yield* Clock.currentTimeMillis) - renewAfterMillis
-  const old = [...consumer.claims.values()].filter((claim) => claim.sinceMillis <= before).map((claim) => claim.job)
-  if (old.length > 0) yield* jobs.use((boss) => boss.touch(consumer.queue, old))
-})
-
-const lapsed = `
-  SELECT id, retry_count AS "retryCount" FROM ${schema}.job
-  WHERE name = $1 AND state = 'active' AND heartbeat_on < now() - interval '${claimLifetimeSeconds} seconds'
-  LIMIT 10000`
-
-// Whoever consumes the queue returns what others have let lapse; the library's fence keeps a newer claim from harm.
-const returnLapsed = (jobs: JobQueue, consumer: Consumer) =>
-  jobs.use(async (boss) => {
-    const { rows } = await boss.getDb().executeSql(lapsed, [consumer.queue])
-    if (rows.length > 0) await boss.fail(consumer.queue, rows)
-  })
-
-const upkeep = (jobs: JobQueue, consumer: Consumer) =>
-  renew(jobs, consumer).pipe(
-    Effect.andThen(returnLapsed(jobs, consumer)),
-    Effect.andThen(Effect.sleep(upkeepInterval)),
-    Effect.forever
-  )
-
-// Closing
-
-const giveBack = (jobs: JobQueue, consumer: Consumer) => {
-  const left = [...consumer.claims.values()].filter((claim) => !claim.isSettling)
-  consumer.claims.clear()
-  if (left.length === 0) return Effect.void
-  return jobs
-    .use((boss) =>
-      boss.fail(
-        consumer.queue,
-        left.map((claim) => claim.job)
-      )
-    )
-    .pipe(
-      // they come back all the same, when the claim lapses
-      Effect.catch((error) => Effect.logDebug(`not given back: ${error.message}`))
-    )
-}
-
 /** Makes a consumer that gives back what it holds when the scope closes. */
 export const make = (
   jobs: JobQueue,
@@ -192,7 +96,7 @@ export const make = (
 /** The deliveries of a consumer; fails when the database does. */
 export const deliveries = (jobs: JobQueue, consumer: Consumer): Stream.Stream<Delivery, BrokerError> =>
   Stream.fromEffectRepeat(fetchOrWait(jobs, consumer)).pipe(
-    Stream.filter((batch): batch is Array.NonEmptyArray<Delivery> => batch.length > 0),
+    Stream.filter((batch): batch is [Delivery, ...Array<Delivery>] => batch.length > 0),
     Stream.flattenArray,
     Stream.mergeEffect(upkeep(jobs, consumer)),
     // fetches ahead of who consumes, no further than the prefetch

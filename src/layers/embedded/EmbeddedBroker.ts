@@ -13,8 +13,9 @@
  * - The bytes in flight are bounded by the sizes seen of late: messages that grow from one fetch to the next may exceed
  *   the limit once.
  */
-import { Array, Effect, Layer, Predicate, type Redacted, Stream } from "effect"
-import { Broker, BrokerError, type OutgoingMessage, type Settlement, Unroutable } from "../../domain/ports/Broker.ts"
+import { Effect, Layer, Predicate, type Redacted, Stream } from "effect"
+import { Broker, type BrokerError, type OutgoingMessage, type Settlement } from "../../domain/ports/Broker.ts"
+import * as Claims from "./Claims.ts"
 import * as Consumer from "./Consumer.ts"
 import { EmbeddedPostgres } from "./EmbeddedPostgres.ts"
 import * as Envelope from "./Envelope.ts"
@@ -66,7 +67,7 @@ const insert = (jobs: JobQueue.JobQueue, queue: string, messages: ReadonlyArray<
       // a queue that was deleted since we last saw it takes no rows, and raises no error
       Effect.filterOrFail(
         (ids) => ids?.length === rows.length,
-        () => new BrokerError({ reason: new Unroutable({ detail: `no queue ${queue} at ${jobs.address}` }) })
+        () => Claims.noQueue(jobs, queue)
       )
     )
 }
@@ -74,7 +75,7 @@ const insert = (jobs: JobQueue.JobQueue, queue: string, messages: ReadonlyArray<
 // Settling
 
 const claimOf = ({ delivery, outcome }: Settlement) =>
-  delivery.receipt instanceof Consumer.Claim && Consumer.isHeld(delivery.receipt)
+  delivery.receipt instanceof Claims.Claim && Claims.isHeld(delivery.receipt)
     ? { claim: delivery.receipt, key: `${outcome} ${delivery.receipt.consumer.queue}`, outcome }
     : undefined
 
@@ -93,13 +94,13 @@ const settleGroup = (jobs: JobQueue.JobQueue, group: ReadonlyArray<NonNullable<R
   return mark(true).pipe(
     Effect.andThen(settle),
     Effect.tapError(() => mark(false)),
-    Effect.andThen(Effect.sync(() => Consumer.forget(claims)))
+    Effect.andThen(Effect.sync(() => Claims.forget(claims)))
   )
 }
 
 const settle = (jobs: JobQueue.JobQueue) => (settlements: ReadonlyArray<Settlement>) => {
   const held = settlements.map(claimOf).filter(Predicate.isNotUndefined)
-  const groups = Object.values(Array.groupBy(held, ({ key }) => key))
+  const groups = Map.groupBy(held, ({ key }) => key).values()
   return Effect.uninterruptible(Effect.forEach(groups, (group) => settleGroup(jobs, group), { discard: true }))
 }
 
@@ -117,7 +118,7 @@ const depth = (jobs: JobQueue.JobQueue) => (queue: string) =>
     .pipe(
       Effect.filterOrFail(
         ({ rows }) => rows.length === 1,
-        () => new BrokerError({ reason: new Unroutable({ detail: `no queue ${queue} at ${jobs.address}` }) })
+        () => Claims.noQueue(jobs, queue)
       ),
       Effect.map(({ rows }) => Number(rows[0].count))
     )
@@ -132,7 +133,7 @@ const status = (jobs: JobQueue.JobQueue) =>
 
 const make = Effect.fnUntraced(function* (options: EmbeddedBrokerOptions) {
   const jobs = yield* JobQueue.make(options.url)
-  const consumers = new Set<Consumer.Consumer>()
+  const consumers = new Set<Claims.Consumer>()
   const maxBytes = options.maxBytesInFlight ?? defaultMaxBytesInFlight
   const consume = (queue: string, prefetch: number) =>
     Effect.acquireRelease(
@@ -159,7 +160,7 @@ const make = Effect.fnUntraced(function* (options: EmbeddedBrokerOptions) {
     settle: settle(jobs),
     publish: (messages) =>
       Effect.forEach(
-        Object.entries(Array.groupBy(messages, (message) => message.queue)),
+        Map.groupBy(messages, (message) => message.queue),
         ([queue, batch]) => publishTo(queue, batch),
         { discard: true }
       ),

@@ -54,8 +54,12 @@ const scalarRefusal = (token: string): Refusal | undefined => {
 }
 
 const stringRefusal = (value: string): Refusal | undefined => {
-  if (value.includes("\0")) return { sqlState: "22P05", detail: "unsupported Unicode escape sequence: \\u0000" }
-  return value.isWellFormed() ? undefined : { sqlState: "22P02", detail: "half of a surrogate pair" }
+  // In Unicode mode a whole surrogate pair is one character, and not in this range.
+  const refused = /\0|[\ud800-\udfff]/u.exec(value)
+  if (refused === null) return undefined
+  return refused[0] === "\0"
+    ? { sqlState: "22P05", detail: "unsupported Unicode escape sequence: \\u0000" }
+    : { sqlState: "22P02", detail: "half of a surrogate pair" }
 }
 
 const numberRefusal = ({ digits, exponent, writtenExponent }: Decimal): Refusal | undefined =>

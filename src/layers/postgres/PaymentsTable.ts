@@ -6,6 +6,7 @@
  */
 import { Effect } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
+import { sqlStateOf } from "./SqlState.ts"
 
 /** The unique index on (source_queue, message_id). */
 export const guardName = "payments_source_queue_message_id_key"
@@ -32,7 +33,10 @@ const takeOverColumns = Effect.gen(function* () {
     WHERE table_schema = current_schema() AND table_name = 'payments'`
   for (const column of columns) {
     if (column.data_type === "character varying") {
-      yield* sql`ALTER TABLE payments ALTER COLUMN ${sql(column.column_name)} TYPE text`
+      // A view that reads the column pins its type: then it stays as it is.
+      yield* sql.withTransaction(sql`ALTER TABLE payments ALTER COLUMN ${sql(column.column_name)} TYPE text`).pipe(
+        Effect.catchIf((error) => sqlStateOf(error) === "0A000", () => Effect.void)
+      )
     }
     if (column.column_name === "received_at" && column.column_default === null) {
       yield* sql`ALTER TABLE payments ALTER COLUMN received_at SET DEFAULT now()`

@@ -61,13 +61,13 @@ export const toStoreError =
 export const asStoreError =
   (address: string) =>
   (error: SqlError.SqlError | Migrator.MigrationError): StoreError => {
-    if (error._tag === "SqlError") return toStoreError(address)(error)
-    const { cause } = error
-    if (!isSqlError(cause))
-      return new StoreError({ reason: new StoreRefused({ detail: `PostgreSQL at ${address}: ${error.message}` }) })
-    if (sqlStateOf(cause) !== "42501") return toStoreError(address)(cause)
-    const detail = `PostgreSQL at ${address}: this role may not create tables (42501); run --mode=migrate with one that may`
-    return new StoreError({ reason: new StoreRefused({ detail }) })
+    const refused = (detail: string) =>
+      new StoreError({ reason: new StoreRefused({ detail: `PostgreSQL at ${address}: ${detail}` }) })
+    const cause = error._tag === "SqlError" ? error : error.cause
+    if (!isSqlError(cause)) return refused(error.message)
+    return sqlStateOf(cause) === "42501"
+      ? refused("this role may not create tables (42501); run --mode=migrate with one that may")
+      : toStoreError(address)(cause)
   }
 
 const isSqlError = (value: unknown): value is SqlError.SqlError => Predicate.isTagged(value, "SqlError")

@@ -3,7 +3,7 @@
  * an alarm at the broker blocks a connection that publishes, and acknowledgements must not wait behind it.
  */
 import { type ChannelModel, connect, type Options } from "amqplib"
-import { Effect, Latch, Redacted, type Scope, Semaphore } from "effect"
+import { Effect, Latch, Redacted, Schedule, type Scope, Semaphore } from "effect"
 import type { BrokerError } from "../../domain/ports/Broker.ts"
 import type { AvailabilityLog } from "../../streams/Availability.ts"
 import { away, brokerError } from "./RabbitMqError.ts"
@@ -49,7 +49,9 @@ const open = ({ connection, address, purpose }: ConnectionOptions) =>
     Effect.timeoutOrElse({
       duration: connectTimeoutMillis * 1.5,
       orElse: () => Effect.fail(away(address, "connect: no answer"))
-    })
+    }),
+    // A broker about to stop refuses too, for a moment: only what it goes on refusing is refused.
+    Effect.retry({ times: 2, schedule: Schedule.spaced("500 millis"), while: (error) => !error.isRetryable })
   )
 
 const closeQuietly = (model: ChannelModel) => Effect.ignore(Effect.tryPromise(() => model.close()))

@@ -2,9 +2,13 @@
 import { Predicate } from "effect"
 import { BrokerAway, BrokerError, BrokerRefused } from "../../domain/ports/Broker.ts"
 
+const noVirtualHost = "530: the virtual host is missing, or closed to this user"
+
 const describe = (cause: unknown): string => {
   if (!(cause instanceof Error)) return String(cause)
   const code = Predicate.hasProperty(cause, "code") && typeof cause.code === "string" ? cause.code : undefined
+  // All that amqplib says when the broker ends the handshake at the virtual host.
+  if (/^Expected ConnectionOpenOk; got <ConnectionClose/.test(cause.message)) return noVirtualHost
   return code ?? cause.message.replace(/\s+/g, " ").trim()
 }
 

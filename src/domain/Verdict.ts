@@ -1,0 +1,68 @@
+/** How a delivery of the payment worker ends, decided from what the store said of it. */
+import { Result } from "effect"
+import type { BatchReport } from "./BatchReport.ts"
+import type { DeadLetterReason } from "./DeadLetter.ts"
+import type { Undecodable } from "./Payment.ts"
+import type { Outcome } from "./ports/Broker.ts"
+import type { StoreOutcome } from "./ports/PaymentStore.ts"
+
+export type Verdict =
+  | { readonly _tag: "Stored" | "Duplicate" | "Returned" }
+  | {
+      readonly _tag: "DeadLetter"
+      readonly reason: DeadLetterReason
+      /** May quote the payload: for the dead letter's header, never for a log. */
+      readonly error: string
+      readonly sqlState?: string
+    }
+
+const ofOutcome = (outcome: StoreOutcome): Verdict => {
+  switch (outcome._tag) {
+    case "Conflict":
+      return { _tag: "DeadLetter", reason: "conflict", error: "the same message id is stored with another payload" }
+    case "Rejected":
+      return {
+        _tag: "DeadLetter",
+        reason: "rejected_by_database",
+        error: outcome.detail,
+        sqlState: outcome.sqlState
+      }
+    default:
+      return outcome
+  }
+}
+
+/**
+ * A verdict for each payload, in order. `outcomes` are those of the payloads that could be decoded; without any, those
+ * were not stored and go back.
+ */
+export const verdicts = (
+  payloads: ReadonlyArray<Result.Result<unknown, Undecodable>>,
+  outcomes: ReadonlyArray<StoreOutcome>
+): ReadonlyArray<Verdict> => {
+  let next = 0
+  return payloads.map((payload) => {
+    if (Result.isFailure(payload)) {
+      return { _tag: "DeadLetter", reason: payload.failure.reason, error: payload.failure.detail }
+    }
+    const outcome = outcomes[next++]
+    return outcome === undefined ? { _tag: "Returned" } : ofOutcome(outcome)
+  })
+}
+
+/** What the broker is told; without a dead-letter queue of ours, its own policy gets what cannot be stored. */
+export const settlementOf = (verdict: Verdict, options: { readonly setAside: boolean }): Outcome => {
+  if (verdict._tag === "Returned") return "return"
+  return verdict._tag === "DeadLetter" && !options.setAside ? "reject" : "done"
+}
+
+/** The verdicts, counted. */
+export const count = (all: ReadonlyArray<Verdict>): BatchReport => {
+  const of = (tag: Verdict["_tag"]) => all.reduce((sum, verdict) => sum + (verdict._tag === tag ? 1 : 0), 0)
+  return {
+    stored: of("Stored"),
+    duplicates: of("Duplicate"),
+    deadLettered: of("DeadLetter"),
+    returned: of("Returned")
+  }
+}
