@@ -1,4 +1,5 @@
 /** The one entry point: command line → mode → run. A mode is an Effect that ends when its job is done. */
+import "./layers/process/Memory.ts"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Option, Schema } from "effect"
 import { CliConfig, Command, Flag, GlobalFlag } from "effect/cli"

@@ -36,6 +36,6 @@ export const migrate = Effect.fnUntraced(function* (options: MigrateOptions) {
   const address = where.postgres?.address ?? "the embedded server"
   const work = options.status ? printStatus(options.json) : run(options.json)
   yield* Effect.mapError(Effect.asVoid(work), asStoreError(address)).pipe(
-    Effect.provide(Layer.provideMerge(paymentStore, Logs.layer(log)))
+    Effect.provide(Layer.provideMerge(paymentStore, Logs.besideAnswer(log)))
   )
 })

@@ -61,5 +61,5 @@ export const publish = Effect.fnUntraced(function* (options: PublishOptions) {
   })
   const { log, queue, services: where } = yield* Settings.load(settings, environment)
   const { broker } = services(where, { maxConnections: 1, maxBytesInFlight: 0 })
-  yield* Effect.provide(publishAll(queue, options), Layer.provideMerge(broker, Logs.layer(log)))
+  yield* Effect.provide(publishAll(queue, options), Layer.provideMerge(broker, Logs.besideAnswer(log)))
 })

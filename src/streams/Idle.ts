@@ -12,11 +12,16 @@ export const untilIdle =
     const mayEnd = Effect.orElseSucceed(nothingWaits, () => false)
     return Stream.transformPull(self, (pull) => {
       type Waiting = Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E, void, R2>
-      const endOrWait: Waiting = Effect.flatMap(mayEnd, (idle) => (idle ? Cause.done() : Effect.suspend(() => wait)))
-      const wait: Waiting = Effect.flatMap(
-        Effect.timeoutOption(pull, timeout),
-        Option.match({ onSome: Effect.succeed, onNone: () => endOrWait })
+      const within = (time: Duration.Input, otherwise: Waiting): Waiting =>
+        Effect.flatMap(
+          Effect.timeoutOption(pull, time),
+          Option.match({ onSome: Effect.succeed, onNone: () => otherwise })
+        )
+      // A last look: what nobody waits for any more may have come to us while we asked.
+      const endOrWait: Waiting = Effect.flatMap(mayEnd, (idle) =>
+        idle ? within(0, Cause.done()) : Effect.suspend(() => wait)
       )
+      const wait = within(timeout, endOrWait)
       return Effect.succeed(wait)
     })
   }

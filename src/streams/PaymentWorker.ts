@@ -27,7 +27,7 @@ import { decodePayload } from "../domain/Payment.ts"
 import { Broker, type Delivery } from "../domain/ports/Broker.ts"
 import { PaymentStore, type ReceivedPayment, type StoreError, type StoreOutcome } from "../domain/ports/PaymentStore.ts"
 import * as Verdict from "../domain/Verdict.ts"
-import { inBatches } from "./Batches.ts"
+import { mapInBatches } from "./Batches.ts"
 import { untilIdle } from "./Idle.ts"
 import { logBatch, logDeadLetter } from "./PaymentLogs.ts"
 import * as PaymentMetrics from "./PaymentMetrics.ts"
@@ -56,21 +56,31 @@ export const paymentWorker = (options: PaymentWorkerOptions) =>
   Stream.suspend(() => {
     // Counted beyond a restart of the stream: only the rest is to be settled then.
     let left = options.maxMessages ?? Number.POSITIVE_INFINITY
-    const countDown = (report: BatchReport.BatchReport) =>
-      Effect.sync(() => {
-        left -= BatchReport.settled(report)
-      })
-    return Stream.suspend(() =>
-      deliveries(options, left).pipe(
+    return Stream.suspend(() => {
+      // Taken and not settled yet: a worker that has something in hand is not idle, however long the database is away.
+      let inHand = 0
+      const taken = (batch: readonly [Delivery, ...Array<Delivery>]) => {
+        inHand += batch.length
+        return batch
+      }
+      const countDown = (report: BatchReport.BatchReport) =>
+        Effect.sync(() => {
+          inHand -= BatchReport.settled(report) + report.returned
+          left -= BatchReport.settled(report)
+        })
+      return deliveries(options, left).pipe(
         untilShutdown,
-        untilIdle(options.idleTimeout, nothingWaits(options)),
+        untilIdle(
+          options.idleTimeout,
+          Effect.map(nothingWaits(options), (nothing) => nothing && inHand === 0)
+        ),
         Stream.take(left),
-        inBatches({ size: options.batchSize, window: options.batchWindow }),
-        Stream.mapEffect((batch) => storeOrSetAside(options, batch), { concurrency: options.batchesInFlight }),
+        Stream.mapArray(taken),
+        mapInBatches(batching(options), (batch) => storeOrSetAside(options, batch)),
         Stream.mapEffect(settle),
         Stream.tap(countDown)
       )
-    ).pipe(supervised(`payment worker ${options.queue}`))
+    }).pipe(supervised(`payment worker ${options.queue}`))
   })
 
 type Batch = ReadonlyArray<Delivery>
@@ -87,6 +97,12 @@ const deliveries = ({ deadLetterQueue, prefetch, queue }: PaymentWorkerOptions, 
       return broker.deliveries({ _tag: "Queue", name: queue }, { prefetch: Math.min(prefetch, wanted) })
     })
   )
+
+const batching = (options: PaymentWorkerOptions) => ({
+  size: options.batchSize,
+  window: options.batchWindow,
+  concurrency: options.batchesInFlight
+})
 
 const nothingWaits = ({ queue }: PaymentWorkerOptions) =>
   Effect.flatMap(Broker, (broker) => Effect.map(broker.depth(queue), (depth) => depth === 0))

@@ -35,7 +35,10 @@ const takeOverColumns = Effect.gen(function* () {
     if (column.data_type === "character varying") {
       // A view that reads the column pins its type: then it stays as it is.
       yield* sql.withTransaction(sql`ALTER TABLE payments ALTER COLUMN ${sql(column.column_name)} TYPE text`).pipe(
-        Effect.catchIf((error) => sqlStateOf(error) === "0A000", () => Effect.void)
+        Effect.catchIf(
+          (error) => sqlStateOf(error) === "0A000",
+          () => Effect.void
+        )
       )
     }
     if (column.column_name === "received_at" && column.column_default === null) {

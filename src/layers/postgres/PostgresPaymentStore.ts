@@ -17,14 +17,27 @@ export interface PostgresPaymentStoreOptions {
   readonly migrateOnStart: boolean
 }
 
-/** Says once that the database went away, and once that it is back. */
+/**
+ * Says once that the database went away, and once that it is back. An answer to a probe is no end of what storing
+ * complains of (a right that is missing, a full disk).
+ */
 const watching = (address: string) => {
   const availability = Availability.make("PostgreSQL", address)
-  return <A, R>(effect: Effect.Effect<A, StoreError, R>): Effect.Effect<A, StoreError, R> =>
-    effect.pipe(
-      Effect.tap(availability.connected),
-      Effect.tapError((error) => (error.isRetryable ? availability.away(error.message) : Effect.void))
-    )
+  let complaint: StoreError | undefined
+  const watched =
+    (by: "storing" | "probe") =>
+    <A, R>(effect: Effect.Effect<A, StoreError, R>): Effect.Effect<A, StoreError, R> =>
+      effect.pipe(
+        Effect.tap(() => {
+          if (by === "storing") complaint = undefined
+          return complaint === undefined ? availability.connected : Effect.void
+        }),
+        Effect.tapError((error) => {
+          if (by === "storing") complaint = error
+          return error.isRetryable ? availability.away(error.message) : Effect.void
+        })
+      )
+  return { storing: watched("storing"), probe: watched("probe") }
 }
 
 const make = Effect.fnUntraced(function* (options: PostgresPaymentStoreOptions) {
@@ -62,9 +75,9 @@ const make = Effect.fnUntraced(function* (options: PostgresPaymentStoreOptions) 
 
   return PaymentStore.of({
     address: options.address,
-    store: (queue, payments) => watched(store(queue, payments)),
-    prepare: watched(prepare(options)).pipe(Effect.provideService(SqlClient.SqlClient, sql)),
-    ping: watched(Effect.asVoid(run(sql`SELECT 1`)))
+    store: (queue, payments) => watched.storing(store(queue, payments)),
+    prepare: watched.storing(prepare(options)).pipe(Effect.provideService(SqlClient.SqlClient, sql)),
+    ping: watched.probe(Effect.asVoid(run(sql`SELECT 1`)))
   })
 })
 

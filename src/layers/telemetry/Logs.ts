@@ -2,17 +2,33 @@
 import { Layer, Logger, References } from "effect"
 import type { LogSettings } from "../config/Settings.ts"
 
-const logger = (format: LogSettings["format"]) => {
-  switch (format ?? (process.stdout.isTTY ? "pretty" : "json")) {
-    case "pretty":
-      return Logger.consolePretty({ colors: process.stdout.isTTY === true && !process.env.NO_COLOR })
-    case "logfmt":
-      return Logger.consoleLogFmt
-    case "json":
-      return Logger.consoleJson
-  }
+type Format = NonNullable<LogSettings["format"]>
+
+const formatOf = ({ format }: LogSettings): Format => format ?? (process.stdout.isTTY ? "pretty" : "json")
+
+const colors = process.stdout.isTTY === true && !process.env.NO_COLOR
+
+const loggers: Readonly<Record<Format, Logger.Logger<unknown, void>>> = {
+  pretty: Logger.consolePretty({ colors }),
+  logfmt: Logger.consoleLogFmt,
+  json: Logger.consoleJson
+}
+
+const loggersToStderr: typeof loggers = {
+  ...loggers,
+  logfmt: Logger.withConsoleError(Logger.formatLogFmt),
+  json: Logger.withConsoleError(Logger.formatJson)
 }
 
 /** Pretty on a terminal, else JSON, unless told otherwise. */
-export const layer = ({ format, level }: LogSettings): Layer.Layer<never> =>
-  Layer.merge(Logger.layer([logger(format)]), Layer.succeed(References.MinimumLogLevel, level))
+export const layer = (settings: LogSettings): Layer.Layer<never> =>
+  Layer.merge(Logger.layer([loggers[formatOf(settings)]]), Layer.succeed(References.MinimumLogLevel, settings.level))
+
+/** The same beside an answer, which has the standard output for itself. */
+export const besideAnswer = (settings: LogSettings): Layer.Layer<never> =>
+  Layer.mergeAll(
+    Logger.layer([loggersToStderr[formatOf(settings)]]),
+    // what the pretty one goes by
+    Layer.succeed(Logger.LogToStderr, true),
+    Layer.succeed(References.MinimumLogLevel, settings.level)
+  )

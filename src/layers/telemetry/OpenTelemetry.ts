@@ -5,9 +5,13 @@ import { OtlpMetrics, OtlpSerialization, OtlpTracer } from "effect/observability
 import { TracingEnabled } from "../../streams/Tracing.ts"
 import type { Environment, ProcessSettings } from "../config/Settings.ts"
 
+/** OpenTelemetry's own default; Effect exports nothing unless it is said. */
+const defaults = { OTEL_TRACES_EXPORTER: "otlp", OTEL_METRICS_EXPORTER: "otlp" }
+
 /** The standard variables (`OTEL_EXPORTER_OTLP_*`), of the process or of `.env`, are taken as they are. */
 export const layer = (settings: ProcessSettings, environment: Environment, mode: string): Layer.Layer<never> => {
   if (settings.otlpEndpoint === undefined) return Layer.empty
+  const env = { ...defaults, ...definedOnly(environment.variables) }
   const resource = { serviceName: settings.serviceName ?? `paystream-${mode}` }
   return Layer.mergeAll(
     OtlpTracer.layerFromConfig({ resource }),
@@ -15,7 +19,7 @@ export const layer = (settings: ProcessSettings, environment: Environment, mode:
     Layer.succeed(TracingEnabled, true)
   ).pipe(
     Layer.provide([OtlpSerialization.layerJson, FetchHttpClient.layer]),
-    Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: definedOnly(environment.variables) })))
+    Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env })))
   )
 }
 
