@@ -54,34 +54,43 @@ export interface PaymentWorkerOptions {
 /** A report per settled batch; ends after `maxMessages`, when idle, or when asked to shut down. */
 export const paymentWorker = (options: PaymentWorkerOptions) =>
   Stream.suspend(() => {
-    // Counted beyond a restart of the stream: only the rest is to be settled then.
-    let left = options.maxMessages ?? Number.POSITIVE_INFINITY
-    return Stream.suspend(() => {
-      // Taken and not settled yet: a worker that has something in hand is not idle, however long the database is away.
-      let inHand = 0
-      const taken = (batch: readonly [Delivery, ...Array<Delivery>]) => {
-        inHand += batch.length
-        return batch
-      }
-      const countDown = (report: BatchReport.BatchReport) =>
-        Effect.sync(() => {
-          inHand -= BatchReport.settled(report) + report.returned
-          left -= BatchReport.settled(report)
-        })
-      return deliveries(options, left).pipe(
+    const progress = progressTo(options.maxMessages)
+    return Stream.suspend(() =>
+      deliveries(options, progress.left()).pipe(
         untilShutdown,
-        untilIdle(
-          options.idleTimeout,
-          Effect.map(nothingWaits(options), (nothing) => nothing && inHand === 0)
-        ),
-        Stream.take(left),
-        Stream.mapArray(taken),
+        untilIdle(options.idleTimeout, nothingToDo(options, progress)),
+        Stream.take(progress.left()),
+        Stream.mapArray(progress.taken),
         mapInBatches(batching(options), (batch) => storeOrSetAside(options, batch)),
         Stream.mapEffect(settle),
-        Stream.tap(countDown)
+        Stream.tap(progress.settled)
       )
-    }).pipe(supervised(`payment worker ${options.queue}`))
+    ).pipe(supervised(`payment worker ${options.queue}`))
   })
+
+/** What is left to settle, kept beyond a restart of the stream, and what is in hand, which a restart gives back. */
+const progressTo = (maxMessages = Number.POSITIVE_INFINITY) => {
+  let left = maxMessages
+  let inHand = 0
+  return {
+    left: () => {
+      inHand = 0
+      return left
+    },
+    hasNothingInHand: () => inHand === 0,
+    taken: (deliveries: readonly [Delivery, ...Array<Delivery>]) => {
+      inHand += deliveries.length
+      return deliveries
+    },
+    settled: (report: BatchReport.BatchReport) =>
+      Effect.sync(() => {
+        inHand -= BatchReport.settled(report) + report.returned
+        left -= BatchReport.settled(report)
+      })
+  }
+}
+
+type Progress = ReturnType<typeof progressTo>
 
 type Batch = ReadonlyArray<Delivery>
 
@@ -104,8 +113,11 @@ const batching = (options: PaymentWorkerOptions) => ({
   concurrency: options.batchesInFlight
 })
 
-const nothingWaits = ({ queue }: PaymentWorkerOptions) =>
-  Effect.flatMap(Broker, (broker) => Effect.map(broker.depth(queue), (depth) => depth === 0))
+// A worker that has something in hand is not idle, however long the database is away.
+const nothingToDo = ({ queue }: PaymentWorkerOptions, progress: Progress) =>
+  Effect.flatMap(Broker, (broker) =>
+    Effect.map(broker.depth(queue), (depth) => depth === 0 && progress.hasNothingInHand())
+  )
 
 /** Everything that must be true before the batch may be acknowledged. */
 const storeOrSetAside = Effect.fnUntraced(function* (options: PaymentWorkerOptions, batch: Batch) {

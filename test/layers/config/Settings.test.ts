@@ -1,8 +1,9 @@
-import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Redacted, Result } from "effect"
 import { readFileSync } from "node:fs"
 import { inspect } from "node:util"
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Redacted, Result } from "effect"
 import { parseDotEnv } from "../../../src/layers/config/Environment.ts"
+import * as Setting from "../../../src/layers/config/Setting.ts"
 import * as Settings from "../../../src/layers/config/Settings.ts"
 import { dotEnvExample, markdownTable, withTable } from "../../../src/layers/config/SettingsPages.ts"
 import { anyText, environmentOf, problemsOf, settingsOf } from "./support.ts"
@@ -141,7 +142,7 @@ describe("describe", () => {
       RABBITMQ_PASS: "hunter2",
       DATABASE_URL: "postgres://u:hunter2@h"
     })
-    const lines = Settings.describe(worker, environment)
+    const lines = Setting.describe(worker, environment)
     const find = (name: string) => lines.find((line) => line.name === name)
     assert.deepStrictEqual(find("QUEUE_NAME"), { name: "QUEUE_NAME", value: "orders", default: "payments" })
     assert.deepStrictEqual(find("RABBITMQ_PASS"), { name: "RABBITMQ_PASS", value: "<redacted>", default: "<redacted>" })
@@ -163,7 +164,7 @@ describe("secrets", () => {
       ? new Settings.SettingsError({ problems: reading.failure })
       : reading.success
     const texts = [String(value), JSON.stringify(value), inspect(value, { depth: 9, showHidden: true })]
-    return [...texts, JSON.stringify(Settings.describe(worker, environment))].join("\n")
+    return [...texts, JSON.stringify(Setting.describe(worker, environment))].join("\n")
   }
 
   it.prop(

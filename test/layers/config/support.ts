@@ -1,9 +1,10 @@
 /** What the tests of settings share. */
-import { assert } from "@effect/vitest"
-import { Arbitrary, Effect, Result, Schema } from "effect"
+
 import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
+import { assert } from "@effect/vitest"
+import { Arbitrary, Effect, Result, Schema } from "effect"
 import * as Environment from "../../../src/layers/config/Environment.ts"
 import type { Problem } from "../../../src/layers/config/Problem.ts"
 import type { Group } from "../../../src/layers/config/Setting.ts"

@@ -1,0 +1,74 @@
+/** An OpenTelemetry collector that keeps what it gets, as JSON over HTTP. */
+import { createServer, type IncomingMessage } from "node:http"
+import { Effect, type Scope } from "effect"
+
+export interface Span {
+  readonly traceId: string
+  readonly spanId: string
+  readonly parentSpanId?: string
+  readonly name: string
+  readonly links?: ReadonlyArray<{ readonly traceId: string; readonly spanId: string }>
+}
+
+interface Resource {
+  readonly attributes: ReadonlyArray<{ readonly key: string; readonly value: { readonly stringValue?: string } }>
+}
+
+interface Export {
+  readonly resourceSpans?: ReadonlyArray<{
+    readonly resource: Resource
+    readonly scopeSpans: ReadonlyArray<{ readonly spans: ReadonlyArray<Span> }>
+  }>
+  readonly resourceMetrics?: ReadonlyArray<{
+    readonly resource: Resource
+    readonly scopeMetrics: ReadonlyArray<{ readonly metrics: ReadonlyArray<{ readonly name: string }> }>
+  }>
+}
+
+export interface Collector {
+  readonly url: string
+  /** All bodies as they came. */
+  readonly text: () => string
+  readonly spans: () => ReadonlyArray<Span>
+  readonly metricNames: () => ReadonlySet<string>
+  readonly serviceNames: () => ReadonlySet<string | undefined>
+}
+
+const bodyOf = async (request: IncomingMessage): Promise<string> => {
+  const pieces: Array<Buffer> = []
+  for await (const piece of request) pieces.push(piece)
+  return Buffer.concat(pieces).toString()
+}
+
+const nameOf = ({ attributes }: Resource) => attributes.find(({ key }) => key === "service.name")?.value.stringValue
+
+/** Listens on a free port until the scope closes. */
+export const start: Effect.Effect<Collector, never, Scope.Scope> = Effect.gen(function* () {
+  const bodies: Array<string> = []
+  const server = createServer((request, response) => {
+    bodyOf(request).then((body) => {
+      bodies.push(body)
+      response.writeHead(200, { "content-type": "application/json" }).end("{}")
+    })
+  })
+  yield* Effect.acquireRelease(
+    Effect.callback<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
+    () => Effect.sync(() => server.close().closeAllConnections())
+  )
+  const address = server.address()
+  const exports = () => bodies.map((body): Export => JSON.parse(body))
+  const traces = () => exports().flatMap(({ resourceSpans = [] }) => resourceSpans)
+  const metrics = () => exports().flatMap(({ resourceMetrics = [] }) => resourceMetrics)
+  return {
+    url: `http://127.0.0.1:${typeof address === "object" ? address?.port : ""}`,
+    text: () => bodies.join("\n"),
+    spans: () => traces().flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans)),
+    metricNames: () =>
+      new Set(
+        metrics().flatMap(({ scopeMetrics }) =>
+          scopeMetrics.flatMap((scope) => scope.metrics.map((metric) => metric.name))
+        )
+      ),
+    serviceNames: () => new Set([...traces(), ...metrics()].map(({ resource }) => nameOf(resource)))
+  }
+})

@@ -1,0 +1,24 @@
+/** The pages for probes and metrics, as a probe sees them. */
+import { assert } from "@effect/vitest"
+import { Effect } from "effect"
+import { eventually } from "./servers/eventually.ts"
+
+/** A page as it is now. */
+export const page = (port: number, path: string) =>
+  Effect.tryPromise(async () => {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`)
+    return { status: response.status, text: await response.text() }
+  })
+
+/** Waits until a page answers with this status. */
+export const waitForStatus = (port: number, path: string, status: number) =>
+  eventually(
+    Effect.tap(page(port, path), (found) => Effect.sync(() => assert.strictEqual(found.status, status, found.text))),
+    { deadline: "30 seconds", every: "100 millis" }
+  )
+
+const sample = /^paystream_messages_total\{outcome="(\w+)"\} (\d+)$/gm
+
+/** The counter of messages, by outcome. */
+export const outcomes = (metrics: string): Readonly<Record<string, number>> =>
+  Object.fromEntries([...metrics.matchAll(sample)].map(([, outcome, value]) => [outcome, Number(value)]))
