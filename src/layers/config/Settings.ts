@@ -12,9 +12,9 @@ export { type Environment, load as environment, override } from "./Environment.t
 export { type HealthSettings, healthSettings } from "./HealthSettings.ts"
 export { type LogSettings, logSettings } from "./LogSettings.ts"
 export { type PostgresSettings, postgresSettings } from "./PostgresSettings.ts"
-export { type Problem, SettingsError } from "./Problem.ts"
+export { SettingsError } from "./Problem.ts"
 export { broker, database, type ProcessSettings, processSettings } from "./ProcessSettings.ts"
-export { type RabbitMqSettings, rabbitMqSettings } from "./RabbitMqSettings.ts"
+export { rabbitMqSettings } from "./RabbitMqSettings.ts"
 export { all, type Group, load, onlyWhere, shown } from "./Setting.ts"
 export { queueName, type WorkerSettings, workerSettings } from "./WorkerSettings.ts"
 
