@@ -18,7 +18,7 @@ const connected = <A>(url: string, use: (connection: ChannelModel) => Promise<A>
   })
 
 /** Uses a channel of its own connection. */
-export const withChannel = <A>(url: string, use: (channel: ConfirmChannel) => Promise<A>): Effect.Effect<A> =>
+const withChannel = <A>(url: string, use: (channel: ConfirmChannel) => Promise<A>): Effect.Effect<A> =>
   connected(url, async (connection) => {
     const channel = await connection.createConfirmChannel()
     channel.on("error", () => undefined)

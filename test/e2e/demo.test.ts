@@ -1,0 +1,62 @@
+import { readFile } from "node:fs/promises"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Redacted } from "effect"
+import { query } from "../support/Databases.ts"
+import type { Child } from "../support/servers/Child.ts"
+import { eventually } from "../support/servers/eventually.ts"
+import * as Program from "../support/servers/Program.ts"
+import { temporaryFolder } from "../support/servers/temporaryFolder.ts"
+
+const start = (runtime: Program.Runtime, PAYSTREAM_DATA: string, ...flags: ReadonlyArray<string>) =>
+  Program.start({ runtime, args: ["--mode=demo", ...flags], env: { PAYSTREAM_DATA } })
+
+const psql = /PGPASSWORD=\$\(cat (\S+)\) psql -h (\S+) -p (\d+) -U (\S+) (\S+)/
+
+/** The address that the demonstration tells its user. */
+const addressTold = (demo: Child) =>
+  Effect.gen(function* () {
+    const line = yield* demo.waitForLine(psql, { deadline: "60 seconds" })
+    const [, file = "", host, port, user, database] = psql.exec(line) ?? []
+    const password = (yield* Effect.promise(() => readFile(file, "utf8"))).trim()
+    return Redacted.make(`postgres://${user}:${password}@${host}:${port}/${database}`)
+  })
+
+const rowsIn = (database: Redacted.Redacted) =>
+  Effect.map(query<{ count: number }>(database, "SELECT count(*)::int FROM payments"), ([row]) => row?.count ?? 0)
+
+describe.concurrent("the demonstration", () => {
+  for (const [first, second] of [
+    ["bun", "node"],
+    ["node", "bun"]
+  ] as const) {
+    it.live(`stores a counted run to the last payment (${first}), and finds them all again later (${second})`, () =>
+      Effect.gen(function* () {
+        const data = yield* temporaryFolder("data")
+        const counted = yield* start(first, data, "--count=1000")
+        assert.strictEqual(yield* counted.exit, 0)
+        assert.include(counted.stdout.at(-1), "1000 published, 1000 stored: none lost, none doubled")
+
+        const endless = yield* start(second, data)
+        const database = yield* addressTold(endless)
+        yield* eventually(
+          Effect.map(rowsIn(database), (rows) => assert.isAbove(rows, 1000)),
+          { deadline: "30 seconds", every: "100 millis" }
+        )
+        yield* endless.kill("SIGINT")
+        assert.strictEqual(yield* endless.exit, 0)
+        assert.deepStrictEqual(endless.stderr, [])
+      })
+    )
+  }
+
+  it.live("runs beside another one in a folder of its own, and ends with 4 when stopped before its count", () =>
+    Effect.gen(function* () {
+      const data = yield* temporaryFolder("data")
+      const demo = yield* start("node", data, "--count=100000000")
+      yield* demo.waitForLine(/[1-9]\d* stored/, { deadline: "60 seconds" })
+      yield* demo.kill("SIGTERM")
+      assert.strictEqual(yield* demo.exit, 4)
+      assert.match(demo.stderr.join("\n"), /stopped after \d+ of 100000000/)
+    })
+  )
+})

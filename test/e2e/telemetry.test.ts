@@ -1,0 +1,86 @@
+import { createServer } from "node:net"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as Collector from "../support/Collector.ts"
+import * as HealthPages from "../support/HealthPages.ts"
+import * as Queues from "../support/Queues.ts"
+import * as Stage from "../support/Stage.ts"
+import { eventually } from "../support/servers/eventually.ts"
+import { freePort } from "../support/servers/freePort.ts"
+
+/** Makes sure that a port is taken, by us or by whoever has it already. */
+const taken = (port: number) =>
+  Effect.acquireRelease(
+    Effect.callback<ReturnType<typeof createServer>>((resume) => {
+      const server = createServer()
+      server.once("error", () => resume(Effect.succeed(server)))
+      server.listen(port, () => resume(Effect.succeed(server)))
+    }),
+    (server) => Effect.sync(() => server.close())
+  )
+
+for (const runtime of Stage.runtimes) {
+  describe.concurrent(`a worker's pages on ${runtime}`, () => {
+    it.live("count every message by its outcome, and say that all is well", () =>
+      Effect.gen(function* () {
+        const stage = yield* Stage.make
+        const port = yield* freePort
+        const worker = yield* Stage.start(stage, { runtime, env: { HEALTH_PORT: `${port}` } })
+        yield* HealthPages.waitForStatus(port, "/readyz", 200)
+        assert.strictEqual((yield* HealthPages.page(port, "/healthz")).status, 200)
+        const payments = Stage.payments(20)
+        yield* Stage.publish(stage, [...payments, ...payments.slice(0, 5), ...Array(3).fill({ body: "" })])
+        yield* eventually(
+          Effect.map(HealthPages.page(port, "/metrics"), ({ text }) =>
+            assert.deepInclude(HealthPages.outcomes(text), { stored: 20, duplicate: 5, dead_lettered: 3 })
+          ),
+          { deadline: "20 seconds", every: "100 millis" }
+        )
+        const { text } = yield* HealthPages.page(port, "/metrics")
+        for (const name of ["batch_size", "store_seconds", "end_to_end_seconds", "in_flight", "queue_depth"]) {
+          assert.include(text, `paystream_${name}`)
+        }
+        assert.match(text, /^paystream_in_flight 0$/m)
+        yield* worker.kill("SIGTERM")
+        assert.strictEqual(yield* worker.exit, 0)
+      })
+    )
+
+    it.live("are done without where the default port is taken, and are an error where it was asked for", () =>
+      Effect.gen(function* () {
+        const stage = yield* Stage.make
+        yield* taken(8081)
+        yield* Stage.publish(stage, Stage.payments(1))
+        const unasked = yield* Stage.run(stage, { runtime, env: { HEALTH_PORT: "", MAX_MESSAGES: "1" } })
+        assert.strictEqual(unasked.code, 0)
+        assert.include(unasked.stdout, "port 8081 is taken")
+        const port = yield* freePort
+        yield* taken(port)
+        const asked = yield* Stage.run(stage, { runtime, env: { HEALTH_PORT: `${port}` } })
+        assert.strictEqual(asked.code, 2)
+        assert.include(asked.stderr, `HEALTH_PORT: port ${port} is taken`)
+      })
+    )
+
+    it.live("have their numbers sent to a collector too, with the traces that publishers began", () =>
+      Effect.gen(function* () {
+        const stage = yield* Stage.make
+        const collector = yield* Collector.start
+        const [traceId, spanId] = ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"]
+        const traced = { id: "traced", body: '"secret-body"', headers: { traceparent: `00-${traceId}-${spanId}-01` } }
+        yield* Stage.publish(stage, [traced, ...Stage.payments(5), { id: "broken", body: '{"secret-body"' }])
+        const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url }
+        assert.strictEqual((yield* Stage.drain(stage, { runtime, env })).code, 0)
+        const joined = collector.spans().find((span) => span.traceId === traceId)
+        assert.strictEqual(joined?.parentSpanId, spanId)
+        assert.strictEqual(joined?.name, `process ${stage.queue}`)
+        const batch = collector.spans().find(({ links = [] }) => links.some((link) => link.spanId === spanId))
+        assert.strictEqual(batch?.name, `process ${stage.queue}`)
+        assert.isTrue(collector.metricNames().has("paystream_messages_total"))
+        assert.deepStrictEqual([...collector.serviceNames()], ["paystream-worker"])
+        assert.notInclude(collector.text(), "secret-body")
+        assert.deepStrictEqual((yield* Stage.takeDeadLetters(stage)).map(Queues.idOf), ["broken"])
+      })
+    )
+  })
+}

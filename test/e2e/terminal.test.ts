@@ -1,0 +1,39 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as Lines from "../support/Lines.ts"
+import * as Queues from "../support/Queues.ts"
+import * as Stage from "../support/Stage.ts"
+import { temporaryFolder } from "../support/servers/temporaryFolder.ts"
+import * as Terminal from "../support/Terminal.ts"
+
+describe("one Ctrl-C in a terminal", () => {
+  for (const command of ["bun run main --mode=worker", "npm run main -- --mode=worker"]) {
+    it.live(`drains ${command}, and ends it with 0`, () =>
+      Effect.gen(function* () {
+        const stage = yield* Stage.make
+        yield* Stage.publish(stage, Stage.payments(3000))
+        const env = { ...Stage.environmentOf(stage), BATCH_SIZE: "20", LOG_LEVEL: "debug", LOG_FORMAT: "json" }
+        const terminal = yield* Terminal.start(command, env)
+        yield* Lines.waitFor(terminal, '"batch"', 5)
+        yield* terminal.press(Terminal.controlC)
+        assert.strictEqual(yield* terminal.exit, 0)
+        assert.strictEqual(Lines.count(terminal, "stopping"), 1)
+        const stored = (yield* Stage.rows(stage)).map((row) => row.message_id)
+        const waiting = (yield* Queues.takeAll(stage.brokerUrl, stage.queue)).map(Queues.idOf)
+        assert.strictEqual(stored.length + waiting.length, 3000)
+        assert.strictEqual(new Set([...stored, ...waiting]).size, 3000)
+        assert.isAbove(waiting.length, 0)
+      })
+    )
+  }
+
+  it.live("drains npm start, and ends it with 0", () =>
+    Effect.gen(function* () {
+      const PAYSTREAM_DATA = yield* temporaryFolder("data")
+      const terminal = yield* Terminal.start("npm start", { PAYSTREAM_DATA })
+      yield* terminal.waitForLine(/[1-9]\d* stored/, { deadline: "60 seconds" })
+      yield* terminal.press(Terminal.controlC)
+      assert.strictEqual(yield* terminal.exit, 0)
+    })
+  )
+})
