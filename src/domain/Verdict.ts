@@ -58,11 +58,12 @@ export const settlementOf = (verdict: Verdict, options: { readonly setAside: boo
 
 /** The verdicts, counted. */
 export const count = (all: ReadonlyArray<Verdict>): BatchReport => {
-  const of = (tag: Verdict["_tag"]) => all.reduce((sum, verdict) => sum + (verdict._tag === tag ? 1 : 0), 0)
+  const counts = { Stored: 0, Duplicate: 0, DeadLetter: 0, Returned: 0 }
+  for (const verdict of all) counts[verdict._tag]++
   return {
-    stored: of("Stored"),
-    duplicates: of("Duplicate"),
-    deadLettered: of("DeadLetter"),
-    returned: of("Returned")
+    stored: counts.Stored,
+    duplicates: counts.Duplicate,
+    deadLettered: counts.DeadLetter,
+    returned: counts.Returned
   }
 }

@@ -174,9 +174,10 @@ const setAside = Effect.fnUntraced(function* (
   batch: Batch,
   verdicts: ReadonlyArray<Verdict.Verdict>
 ) {
-  const letters = Arr.zip(batch, verdicts).flatMap(([delivery, verdict]) =>
-    verdict._tag === "DeadLetter" ? [{ delivery, ...verdict }] : []
-  )
+  const letters = Arr.filterMap(batch, (delivery, index) => {
+    const verdict = verdicts[index]
+    return verdict?._tag === "DeadLetter" ? Result.succeed({ delivery, ...verdict }) : Result.failVoid
+  })
   if (letters.length === 0) return
   const queue = options.deadLetterQueue
   if (queue !== undefined) {

@@ -56,6 +56,16 @@ export const halving = <A>(
 
 /** `Stored`, or `undefined` for a payment whose id is there already. */
 export const insert = (sql: Sql, queue: string, unguarded: string | undefined): Attempt<StoreOutcome | undefined> => {
+  const statement = insertStatement(sql, queue, unguarded)
+  return (rows) =>
+    Effect.flatMap(statement(rows), ([inserted]) => {
+      if (inserted?.count === rows.length) return Effect.succeed(rows.map(() => stored))
+      return Effect.map(insertedIds(sql, queue, rows, inserted?.transaction ?? ""), (fresh) => outcomesOf(rows, fresh))
+    })
+}
+
+// One row comes back, not one per payment: which of them were inserted is asked only if some were not.
+const insertStatement = (sql: Sql, queue: string, unguarded: string | undefined) => {
   const notThere =
     unguarded === undefined
       ? sql``
@@ -65,26 +75,32 @@ export const insert = (sql: Sql, queue: string, unguarded: string | undefined): 
       WHERE old.source_queue = ${queue} AND old.message_id = input.message_id AND old.id <= ${sql.literal(unguarded)}
     )`
   const guarded = unguarded === undefined ? sql`` : sql`WHERE id > ${sql.literal(unguarded)}`
-  return (rows) => {
+  return (rows: Rows) => {
     const { ids, payloads } = columns(rows)
-    return Effect.map(
-      sql<{ message_id: string | null }>`
+    return sql<{ count: number; transaction: string }>`
+      WITH inserted AS (
         INSERT INTO payments (payload, message_id, source_queue)
         SELECT input.payload::jsonb, input.message_id, ${queue}
         FROM unnest(${payloads}, ${ids}) AS input(payload, message_id)${notThere}
         ON CONFLICT (source_queue, message_id) ${guarded} DO NOTHING
-        RETURNING message_id`,
-      (inserted) => outcomesOf(rows, inserted)
-    )
+        RETURNING 1
+      )
+      SELECT count(*)::int AS count, pg_current_xact_id()::xid::text AS transaction FROM inserted`
   }
 }
 
-const outcomesOf = (rows: Rows, inserted: ReadonlyArray<{ readonly message_id: string | null }>) => {
-  if (inserted.length === rows.length) return rows.map(() => stored)
-  const fresh = new Set(inserted.map((row) => row.message_id))
-  // `delete` answers once per id: of several rows with one id, the first is the one that was stored.
-  return rows.map((row) => (row.id === undefined || fresh.delete(row.id) ? stored : undefined))
-}
+/** The ids of the rows that a transaction inserted: PostgreSQL keeps in each row who made it. */
+const insertedIds = (sql: Sql, queue: string, rows: Rows, transaction: string) =>
+  Effect.map(
+    sql<{ message_id: string }>`
+      SELECT message_id FROM payments
+      WHERE source_queue = ${queue} AND message_id = ANY(${columns(rows).ids}) AND xmin::text = ${transaction}`,
+    (inserted) => new Set(inserted.map((row) => row.message_id))
+  )
+
+// `delete` answers once per id: of several rows with one id, the first is the one that was stored.
+const outcomesOf = (rows: Rows, fresh: Set<string>) =>
+  rows.map((row) => (row.id === undefined || fresh.delete(row.id) ? stored : undefined))
 
 /** For payments whose id is there already: the same payload as jsonb sees it, or another. */
 export const compare =
