@@ -7,6 +7,8 @@ const globalSetup = ["test/support/globalSetup.ts"]
 
 export default defineConfig({
   test: {
+    // What a test prints is news only when it fails.
+    silent: "passed-only",
     projects: [
       {
         test: {

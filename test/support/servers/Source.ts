@@ -1,3 +1,5 @@
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { Data, Effect } from "effect"
 import { folderOf, run } from "./command.ts"
 import { ServerError } from "./ServerError.ts"
@@ -48,12 +50,16 @@ const dockerAnswers = Effect.suspend(() => run("docker", ["info"], { env: proces
   Effect.orElseSucceed(() => false)
 )
 
+/** Parts of a test run that go side by side install one after the other. */
+const installLock = join(tmpdir(), "paystream-install.lock")
+
 const canInstall = () => process.getuid?.() === 0 && folderOf("apt-get", []) !== undefined
 
 /** RUNLEVEL keeps Debian from starting the system's service; whether all went well shows in the binary being there. */
 const install = (debianPackage: string): Effect.Effect<void> => {
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" }
-  const aptGet = (...args: ReadonlyArray<string>) => run("apt-get", ["-o", "DPkg::Lock::Timeout=300", ...args], { env })
+  const aptGet = (...args: ReadonlyArray<string>) =>
+    run("flock", [installLock, "apt-get", "-o", "DPkg::Lock::Timeout=300", ...args], { env })
   return aptGet("update").pipe(
     Effect.andThen(aptGet("install", "--yes", "--no-install-recommends", debianPackage)),
     Effect.ignore
