@@ -122,7 +122,8 @@ const nothingToDo = ({ queue }: PaymentWorkerOptions, progress: Progress) =>
 /** Everything that must be true before the batch may be acknowledged. */
 const storeOrSetAside = Effect.fnUntraced(function* (options: PaymentWorkerOptions, batch: Batch) {
   yield* Metric.modify(PaymentMetrics.inFlight, batch.length)
-  const verdicts = yield* PaymentMetrics.timed(judge(options, batch)).pipe(withBatchSpan(options.queue, batch))
+  const source = { system: (yield* Broker).kind, queue: options.queue }
+  const verdicts = yield* PaymentMetrics.timed(judge(options, batch)).pipe(withBatchSpan(source, batch))
   // Set aside before it is acknowledged: a crash between the two repeats the dead letter, the other order loses it.
   yield* setAside(options, batch, verdicts)
   const setsAside = options.deadLetterQueue !== undefined

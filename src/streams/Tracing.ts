@@ -8,7 +8,15 @@ export const TracingEnabled = Context.Reference<boolean>("paystream/streams/Trac
   defaultValue: () => false
 })
 
-const attributes = (queue: string, count: number) => ({
+/** Where a batch came from. */
+export interface Source {
+  /** The broker's kind. */
+  readonly system: string
+  readonly queue: string
+}
+
+const attributes = ({ queue, system }: Source, count: number) => ({
+  "messaging.system": system,
   "messaging.operation.type": "process",
   "messaging.operation.name": "process",
   "messaging.destination.name": queue,
@@ -22,7 +30,7 @@ const publisherSpan = ({ headers }: Delivery): Option.Option<Tracer.ExternalSpan
 
 /** Links and child spans as the semantic conventions for messaging ask of a consumer of batches. */
 export const withBatchSpan =
-  (queue: string, batch: ReadonlyArray<Delivery>) =>
+  (source: Source, batch: ReadonlyArray<Delivery>) =>
   <A, E, R>(work: Effect.Effect<A, E, R>) =>
     Effect.flatMap(TracingEnabled, (enabled): Effect.Effect<A, E, R> => {
       if (!enabled) return work
@@ -34,17 +42,17 @@ export const withBatchSpan =
           Effect.forEach(
             published,
             ({ delivery, span }) =>
-              Effect.makeSpanScoped(`process ${queue}`, {
+              Effect.makeSpanScoped(`process ${source.queue}`, {
                 parent: span,
                 kind: "consumer",
-                attributes: { ...attributes(queue, 1), "messaging.message.id": delivery.id ?? "" }
+                attributes: { ...attributes(source, 1), "messaging.message.id": delivery.id ?? "" }
               }),
             { discard: true }
           ),
           work.pipe(
-            Effect.withSpan(`process ${queue}`, {
+            Effect.withSpan(`process ${source.queue}`, {
               kind: "consumer",
-              attributes: attributes(queue, batch.length),
+              attributes: attributes(source, batch.length),
               links: published.map(({ span }) => ({ span, attributes: {} }))
             })
           )
