@@ -12,7 +12,7 @@
  * - Every delivery is settled at most once, through the broker that handed it out.
  * - A consumer tolerates repeats: identity (`id`) is what makes them harmless.
  */
-import { Context, type Effect, Schema, type Stream } from "effect"
+import { Context, type Duration, type Effect, Schema, type Stream } from "effect"
 
 /** A header's value as brokers carry it; anything else (a table, a timestamp) is kept opaque and passed on as it came. */
 export type HeaderValue = unknown
@@ -43,6 +43,19 @@ export interface OutgoingMessage {
   readonly headers: Readonly<Record<string, HeaderValue>>
   readonly contentType: string | undefined
   readonly publishedAtMillis: number | undefined
+}
+
+/** What a message is, wherever it goes. */
+export type MessageContent = Omit<OutgoingMessage, "queue">
+
+/** A message for every group that subscribes to a topic. Its key, if it has one, is the header `key`. */
+export interface TopicMessage extends MessageContent {
+  readonly topic: string
+}
+
+/** A message that one subscription gets after a while. */
+export interface DelayedMessage extends MessageContent {
+  readonly delay: Duration.Duration
 }
 
 /** How a delivery ends: done, refused for good (the broker's own dead-letter policy decides), or back to the queue. */
@@ -96,6 +109,22 @@ export class Broker extends Context.Service<
     readonly settle: (settlements: ReadonlyArray<Settlement>) => Effect.Effect<void, BrokerError>
     /** Publishes to queues, persistent and routable, and returns when all are confirmed. */
     readonly publish: (messages: ReadonlyArray<OutgoingMessage>) => Effect.Effect<void, BrokerError>
+    /**
+     * Makes a group's subscription to a topic, durable, unless it exists: from then on each message published to the
+     * topic reaches each group once. Without a group, the subscription is the topic's own: dead letters are kept so,
+     * consumed or not.
+     */
+    readonly subscribe: (topic: string, group: string | undefined) => Effect.Effect<Subscription, BrokerError>
+    /**
+     * Publishes to topics, persistent, and returns when all are confirmed. A topic that nobody subscribes to is no
+     * error; a broker that has a place for such messages keeps them there.
+     */
+    readonly publishToTopics: (messages: ReadonlyArray<TopicMessage>) => Effect.Effect<void, BrokerError>
+    /** Delivers messages to one subscription alone, each after its delay; durable when it returns. */
+    readonly deliverLater: (
+      subscription: Subscription,
+      messages: ReadonlyArray<DelayedMessage>
+    ) => Effect.Effect<void, BrokerError>
     /** Messages waiting to be delivered (those in some consumer's hands not included). */
     readonly depth: (queue: string) => Effect.Effect<number, BrokerError>
     readonly status: Effect.Effect<BrokerStatus>

@@ -1,0 +1,61 @@
+/**
+ * What a topic worker could not do, as a message of its own: `{"original": …, "error": …, "worker": …, "retries": n}`.
+ * The original is spliced in as it was received, so that no digit of a number is lost.
+ */
+import { DeadLetterHeader } from "./DeadLetter.ts"
+import type { Delivery, TopicMessage } from "./ports/Broker.ts"
+
+/** Why a topic worker set a message aside. */
+export type WorkerDeadLetterReason = "invalid_input" | "invalid_output" | "retries_exhausted" | "rejected" | "crashed"
+
+const groupHeader = "x-paystream-group"
+/** A body that is not UTF-8 has no place in JSON: it is kept here, as base64. */
+const originalHeader = "x-paystream-original-base64"
+
+export interface WorkerFailure {
+  readonly delivery: Delivery
+  /** The body's text, if it is UTF-8, and whether it is JSON. */
+  readonly original: { readonly text: string | undefined; readonly isJson: boolean }
+  readonly worker: string
+  readonly group: string
+  readonly source: string
+  readonly deadLetterTopic: string
+  readonly reason: WorkerDeadLetterReason
+  readonly error: string
+  readonly retries: number
+  /** RFC 3339. */
+  readonly time: string
+}
+
+/** Longest error text, in characters: a header frame holds 128 KiB for all headers together. */
+const maxErrorCharacters = 4096
+
+const originalJson = ({ isJson, text }: WorkerFailure["original"]): string =>
+  text === undefined ? "null" : isJson ? text : JSON.stringify(text)
+
+const base64 = (body: Uint8Array): string => btoa(Array.from(body, (byte) => String.fromCharCode(byte)).join(""))
+
+const encoder = new TextEncoder()
+
+/** The message for the dead-letter topic, with the original's id and headers. */
+export const workerDeadLetter = (failure: WorkerFailure): TopicMessage => {
+  const error = failure.error.slice(0, maxErrorCharacters).toWellFormed()
+  const rest = JSON.stringify({ error, worker: failure.worker, retries: failure.retries }).slice(1)
+  return {
+    topic: failure.deadLetterTopic,
+    id: failure.delivery.id,
+    body: encoder.encode(`{"original":${originalJson(failure.original)},${rest}`),
+    contentType: "application/json",
+    publishedAtMillis: failure.delivery.publishedAtMillis,
+    headers: {
+      ...failure.delivery.headers,
+      [DeadLetterHeader.reason]: failure.reason,
+      [DeadLetterHeader.error]: error,
+      [DeadLetterHeader.source]: failure.source,
+      [DeadLetterHeader.time]: failure.time,
+      [DeadLetterHeader.attempt]: failure.delivery.attempt,
+      [groupHeader]: failure.group,
+      ...(failure.original.text === undefined ? { [originalHeader]: base64(failure.delivery.body) } : {})
+    }
+  }
+}

@@ -1,0 +1,147 @@
+/**
+ * A topic worker as its author declares it: what it consumes, what it gives, and what to do when it cannot.
+ *
+ * A handler succeeds with a value, which goes to `outputTopic`; with `undefined` or `null`, and nothing is published; or
+ * it fails and is tried again by `retry`. `snooze` asks to be tried again later without using up an attempt, `reject` to
+ * be dead-lettered at once. A defect counts as a failure; it never stops the worker or its neighbours.
+ */
+import { Clock, Context, Data, Duration, Effect, Predicate, type Schema } from "effect"
+import { Broker, type BrokerError } from "../domain/ports/Broker.ts"
+import * as RetryPolicy from "../domain/RetryPolicy.ts"
+
+/** A JSON object whose fields are not known: what a worker without an input schema gets. */
+export type JsonObject = Readonly<Record<string, unknown>>
+
+type Codec<A> = Schema.Codec<A, unknown>
+
+export interface WorkerOptions<In, Out> {
+  /** The topic to consume; on RabbitMQ, wildcards too. */
+  readonly topic: string
+  readonly outputTopic?: string | undefined
+  /** Workers of one group share the messages; each group gets them all. The worker's name by default. */
+  readonly groupId?: string | undefined
+  /** Handlers at the same time; 1 by default. */
+  readonly concurrency?: number | undefined
+  /** Three retries after 1, 2 and 4 seconds by default. */
+  readonly retry?: RetryPolicy.RetryPolicy | undefined
+  readonly input?: Codec<In> | undefined
+  readonly output?: Codec<Out> | undefined
+  /** `<topic>.dlq` by default. */
+  readonly dlqTopic?: string | undefined
+}
+
+export interface Handlers<In, Out, E, R> {
+  // biome-ignore lint/suspicious/noConfusingVoidType: a handler that gives nothing is an Effect of void
+  readonly process: (input: In) => Effect.Effect<Out | null | undefined | void, E, R>
+  /** After the output is confirmed; at least once. */
+  readonly onSuccess?: ((input: In, result: Out | null | undefined) => Effect.Effect<unknown, unknown, R>) | undefined
+  /** After the last attempt; at least once. */
+  readonly onError?: ((input: In, error: E | Reject | unknown) => Effect.Effect<unknown, unknown, R>) | undefined
+}
+
+const TypeId = "~paystream/streams/Worker"
+
+/** A declared worker. `R` is what its handlers need where it is run. */
+export interface Worker<in out In, in out Out, out R = never> {
+  readonly [TypeId]: typeof TypeId
+  readonly name: string
+  readonly topic: string
+  readonly outputTopic: string | undefined
+  readonly groupId: string
+  readonly concurrency: number
+  readonly retry: RetryPolicy.RetryPolicy
+  readonly input: Codec<In> | undefined
+  readonly output: Codec<Out> | undefined
+  readonly dlqTopic: string
+  /** Taken once, when the worker starts. */
+  readonly handlers: Effect.Effect<Handlers<In, Out, unknown, R>, unknown, R>
+}
+
+/** Any worker, whatever it takes and gives. */
+// biome-ignore lint/suspicious/noExplicitAny: a list of workers holds workers of every type
+export type Any<R = any> = Worker<any, any, R>
+
+/** Whether a value is a declared worker. */
+export const isWorker = (value: unknown): value is Any => Predicate.hasProperty(value, TypeId)
+
+/** Tried again after `delay`, as if nothing had been tried. */
+export class Snooze extends Data.TaggedError("Snooze")<{ readonly delay: Duration.Duration }> {}
+
+/** Dead-lettered at once. */
+export class Reject extends Data.TaggedError("Reject")<{ readonly reason: string }> {
+  override get message(): string {
+    return this.reason
+  }
+}
+
+/** Asks to be tried again later, without using up an attempt. */
+export const snooze = (delay: Duration.Input): Effect.Effect<never, Snooze> =>
+  Effect.fail(new Snooze({ delay: Duration.fromInputUnsafe(delay) }))
+
+/** Asks to be dead-lettered at once; `reason` is read by people. */
+export const reject = (reason: string): Effect.Effect<never, Reject> => Effect.fail(new Reject({ reason }))
+
+/** What a handler may succeed with. */
+// biome-ignore lint/suspicious/noConfusingVoidType: a handler that only does something gives void
+type Output<Out> = Out | null | undefined | void
+
+/**
+ * Declares a worker. The last argument is its handler, or an Effect that takes services and shared state once and gives
+ * the handlers. Only the options say what it takes and gives: a handler that gives something else does not compile.
+ */
+export const make = <
+  In = JsonObject,
+  Out = unknown,
+  Handled extends Effect.Effect<Output<NoInfer<Out>>, unknown, unknown> = never,
+  E = never,
+  R = never,
+  E2 = never,
+  R2 = never
+>(
+  name: string,
+  options: WorkerOptions<In, Out>,
+  handler: ((input: In) => Handled) | Effect.Effect<Handlers<In, NoInfer<Out>, E, R>, E2, R2>
+): Worker<In, Out, Effect.Services<Handled> | R | R2> => ({
+  [TypeId]: TypeId,
+  name,
+  topic: options.topic,
+  outputTopic: options.outputTopic,
+  groupId: options.groupId ?? name,
+  concurrency: options.concurrency ?? 1,
+  retry: options.retry ?? RetryPolicy.exponential(),
+  input: options.input,
+  output: options.output,
+  dlqTopic: options.dlqTopic ?? `${options.topic}.dlq`,
+  // the compiler does not see that what a handler needs is what its Effect needs
+  handlers: Effect.isEffect(handler)
+    ? handler
+    : Effect.succeed({ process: handler as Handlers<In, Out, unknown, Effect.Services<Handled>>["process"] })
+})
+
+/** The message that a handler works on: ids of what it publishes follow from it, so that a repeat can be told. */
+export const CurrentMessage = Context.Reference<{ readonly nextId: () => string | undefined } | undefined>(
+  "paystream/streams/Worker/CurrentMessage",
+  { defaultValue: () => undefined }
+)
+
+const encoder = new TextEncoder()
+
+/** Publishes a JSON value to any topic, inside a handler or outside, and returns when the broker has confirmed it. */
+export const publish = Effect.fnUntraced(function* (
+  topic: string,
+  value: unknown,
+  options: { readonly key?: string | undefined; readonly id?: string | undefined } = {}
+): Effect.fn.Return<void, BrokerError, Broker> {
+  const broker = yield* Broker
+  const id = options.id ?? (yield* CurrentMessage)?.nextId()
+  yield* broker.publishToTopics([
+    {
+      topic,
+      id,
+      body: encoder.encode(JSON.stringify(value)),
+      contentType: "application/json",
+      publishedAtMillis: yield* Clock.currentTimeMillis,
+      headers: options.key === undefined ? {} : { key: options.key }
+    }
+  ])
+})

@@ -1,0 +1,78 @@
+/** What a topic worker reads from a message, and what it makes of a value: JSON in, JSON out, checked by its schemas. */
+import { Effect, Option, Predicate, Schema } from "effect"
+import type { Delivery } from "../domain/ports/Broker.ts"
+import type { Worker } from "./Worker.ts"
+
+/** How often the handler of this message has failed before. */
+export const retriesHeader = "x-paystream-retries"
+
+/** What keeps messages in order among themselves. */
+export const keyOf = ({ headers }: Delivery): string | undefined =>
+  Predicate.isString(headers.key) ? headers.key : undefined
+
+/** How often the handler has failed for this message. */
+export const retriesOf = ({ headers }: Delivery): number => {
+  const retries = Number(headers[retriesHeader])
+  return Number.isSafeInteger(retries) && retries > 0 ? retries : 0
+}
+
+/** The body as text, and as the JSON value that it is, if it is one. */
+export type Original = { readonly text: string | undefined; readonly isJson: boolean; readonly json: unknown }
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+
+/** Reads a body. */
+export const readOriginal = ({ body }: Delivery): Original => {
+  const text = Option.getOrUndefined(Option.liftThrowable(() => utf8.decode(body))())
+  if (text === undefined) return { text, isJson: false, json: undefined }
+  const json = Option.liftThrowable((): unknown => JSON.parse(text))()
+  return { text, isJson: Option.isSome(json), json: Option.getOrUndefined(json) }
+}
+
+/** The input as its worker takes it, or what is wrong with it. */
+export const decodeInput = <In, Out, R>(
+  worker: Worker<In, Out, R>,
+  { isJson, json, text }: Original
+): Effect.Effect<In, string> => {
+  if (text === undefined) return Effect.fail("the body is not UTF-8")
+  if (!isJson) return Effect.fail("the body is not JSON")
+  if (worker.input === undefined) return Effect.succeed(json as In)
+  return toProblem(Schema.decodeUnknownEffect(worker.input, { errors: "all" })(json))
+}
+
+/** The output as JSON text; `undefined` if there is nothing to publish. */
+export const encodeOutput = <In, Out, R>(
+  { output, outputTopic }: Worker<In, Out, R>,
+  value: unknown
+): Effect.Effect<string | undefined, string> => {
+  if (value === undefined || value === null) return Effect.undefined
+  const encoded =
+    output === undefined
+      ? Effect.succeed(value)
+      : toProblem(Schema.encodeUnknownEffect(output, { errors: "all" })(value))
+  return outputTopic === undefined ? Effect.as(encoded, undefined) : Effect.flatMap(encoded, toJson)
+}
+
+const toJson = (value: unknown): Effect.Effect<string, string> => {
+  const text = toProblem(Effect.sync((): string | undefined => JSON.stringify(value)))
+  return Effect.filterOrFail(text, Predicate.isNotUndefined, () => `no JSON value: ${typeof value}`)
+}
+
+// A schema's own code may throw: the message is at fault then, not the worker.
+const toProblem = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, string> =>
+  effect.pipe(
+    Effect.mapError(messageOf),
+    Effect.catchDefect((defect) => Effect.fail(messageOf(defect)))
+  )
+
+/** Ids that follow from worker, input and position: the next worker can tell a repeat. Without an input id there is none. */
+export const outputIds = (worker: string, { id }: Delivery) => {
+  let position = 0
+  return () => (id === undefined ? undefined : `${id}/${worker}.${position++}`.slice(-longestId))
+}
+
+/** As many bytes as AMQP has for an id; the end of a long one tells it apart. */
+const longestId = 255
+
+/** What people read of an error. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

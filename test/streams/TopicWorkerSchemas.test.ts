@@ -1,0 +1,172 @@
+import { assert, describe } from "@effect/vitest"
+import { Effect, Schema, SchemaGetter } from "effect"
+import * as RetryPolicy from "../../src/domain/RetryPolicy.ts"
+import * as Worker from "../../src/streams/Worker.ts"
+import { text } from "../support/Messages.ts"
+import { deadLetter, depth, logs, onStage, seen, send, start, watch } from "../support/TopicStage.ts"
+
+describe("A topic worker that cannot read its input or write its output", () => {
+  const throwing = Schema.String.pipe(
+    Schema.decodeTo(Schema.String, {
+      decode: SchemaGetter.transform((): string => {
+        throw new Error("thrown by the schema")
+      }),
+      encode: SchemaGetter.transform((): string => {
+        throw new Error("thrown by the schema")
+      })
+    })
+  )
+  const inputs: ReadonlyArray<readonly [name: string, body: string, original: string, problem: RegExp]> = [
+    ["what is not JSON", "{oops", '"{oops"', /not JSON/],
+    ["an empty body", "", '""', /not JSON/],
+    ["what the schema does not take", '{"n":"one"}', '{"n":"one"}', /Expected number.*"n"/s]
+  ]
+  for (const [name, body, original, problem] of inputs) {
+    onStage(`dead-letters ${name} at once`, () =>
+      Effect.gen(function* () {
+        let runs = 0
+        const worker = Worker.make("w", { topic: "in", input: Schema.Struct({ n: Schema.Finite }) }, () =>
+          Effect.sync(() => void runs++)
+        )
+        const { endings } = yield* start(worker)
+        yield* send("in", body)
+        assert.deepStrictEqual([runs, endings], [0, ["dead_lettered"]])
+        const letter = yield* deadLetter("in")
+        assert.strictEqual(letter.headers["x-paystream-reason"], "invalid_input")
+        assert.match(String(letter.headers["x-paystream-error"]), problem)
+        assert.isTrue(text(letter.body).startsWith(`{"original":${original},"error":`))
+      })
+    )
+  }
+
+  onStage("dead-letters what is not UTF-8 with the bytes in a header", () =>
+    Effect.gen(function* () {
+      yield* start(Worker.make("w", { topic: "in" }, () => Effect.void))
+      yield* send("in", "", { body: Uint8Array.of(255, 0) })
+      const letter = yield* deadLetter("in")
+      assert.deepStrictEqual(
+        [letter.headers["x-paystream-reason"], letter.headers["x-paystream-original-base64"]],
+        ["invalid_input", "/wA="]
+      )
+    })
+  )
+
+  onStage("names every problem of an input", () =>
+    Effect.gen(function* () {
+      const input = Schema.Struct({ a: Schema.Finite, b: Schema.Finite })
+      yield* start(Worker.make("w", { topic: "in", input }, () => Effect.void))
+      yield* send("in", "{}")
+      const letter = yield* deadLetter("in")
+      assert.match(String(letter.headers["x-paystream-error"]), /"a".*"b"/s)
+    })
+  )
+
+  const outputs: ReadonlyArray<readonly [name: string, worker: Worker.Any<never>]> = [
+    [
+      "an output that the schema does not take",
+      Worker.make("w", { topic: "in", outputTopic: "out", output: Schema.Struct({ n: Schema.Int }) }, () =>
+        Effect.succeed({ n: 1.5 })
+      )
+    ],
+    [
+      "an output that JSON cannot hold",
+      Worker.make("w", { topic: "in", outputTopic: "out" }, () => Effect.succeed(1n))
+    ],
+    [
+      "an output that is no value of JSON",
+      Worker.make("w", { topic: "in", outputTopic: "out" }, () => Effect.succeed(() => 1))
+    ],
+    [
+      "an output on which its schema throws",
+      Worker.make("w", { topic: "in", outputTopic: "out", output: throwing }, () => Effect.succeed("x"))
+    ]
+  ]
+  for (const [name, worker] of outputs) {
+    onStage(`dead-letters the input of ${name}, at once, and publishes nothing`, () =>
+      Effect.gen(function* () {
+        yield* watch("out")
+        const { endings } = yield* start(worker)
+        yield* send("in", "12.50")
+        assert.deepStrictEqual([endings, yield* depth("out.watch")], [["dead_lettered"], 0])
+        const letter = yield* deadLetter("in")
+        assert.strictEqual(letter.headers["x-paystream-reason"], "invalid_output")
+        assert.isTrue(text(letter.body).startsWith('{"original":12.50,"error":'))
+      })
+    )
+  }
+
+  onStage("takes an exception of the input's schema for a wrong input", () =>
+    Effect.gen(function* () {
+      const { endings } = yield* start(Worker.make("w", { topic: "in", input: throwing }, () => Effect.void))
+      yield* send("in", '"x"')
+      assert.deepStrictEqual(endings, ["dead_lettered"])
+    })
+  )
+
+  onStage("needs no JSON of a result that goes nowhere", () =>
+    Effect.gen(function* () {
+      const { endings } = yield* start(Worker.make("w", { topic: "in" }, () => Effect.succeed(1n)))
+      yield* send("in", "1")
+      assert.deepStrictEqual(endings, ["done"])
+    })
+  )
+})
+
+describe("A topic worker's hooks", () => {
+  onStage("are called with the input and what came of it, after the output is confirmed", () =>
+    Effect.gen(function* () {
+      yield* watch("out")
+      const calls: Array<unknown> = []
+      const handlers = {
+        process: (input: unknown) => Effect.succeed([input, "handled"]),
+        onSuccess: (input: unknown, result: unknown) =>
+          Effect.map(depth("out.watch"), (published) => calls.push([input, result, published]))
+      }
+      yield* start(Worker.make("w", { topic: "in", outputTopic: "out" }, Effect.succeed(handlers)))
+      yield* send("in", "1")
+      assert.deepStrictEqual(calls, [[1, [1, "handled"], 1]])
+    })
+  )
+
+  const failures: Record<string, () => Effect.Effect<never, string>> = {
+    fail: () => Effect.fail("hook"),
+    die: () => Effect.die("hook"),
+    throw: () => {
+      throw new Error("hook")
+    },
+    "interrupt themselves": () => Effect.interrupt
+  }
+  for (const [name, hook] of Object.entries(failures)) {
+    onStage(`change nothing when they ${name}, and are logged`, () =>
+      Effect.gen(function* () {
+        yield* watch("out")
+        const handlers = {
+          process: (input: unknown) => (input === 1 ? Effect.succeed("ok") : Effect.fail("no")),
+          onSuccess: hook,
+          onError: hook
+        }
+        const options = { topic: "in", outputTopic: "out", retry: RetryPolicy.none }
+        const { endings } = yield* start(Worker.make("w", options, Effect.succeed(handlers)))
+        yield* send("in", "1")
+        yield* send("in", "2")
+        assert.deepStrictEqual(endings, ["done", "dead_lettered"])
+        assert.deepStrictEqual([yield* depth("out.watch"), yield* depth("in.dlq"), yield* depth("in.w")], [1, 1, 0])
+        const told = logs.filter((line) => /its on(Success|Error) failed/.test(line))
+        assert.strictEqual(told.length, 2)
+      })
+    )
+  }
+
+  onStage("may publish, with ids of their own positions", () =>
+    Effect.gen(function* () {
+      yield* watch("out", "told")
+      const handlers = { process: () => Effect.succeed(1), onSuccess: () => Worker.publish("told", 2) }
+      yield* start(Worker.make("w", { topic: "in", outputTopic: "out" }, Effect.succeed(handlers)))
+      yield* send("in", "1", { id: "i" })
+      assert.deepStrictEqual(
+        (yield* seen("told")).map(({ id }) => id),
+        ["i/w.1"]
+      )
+    })
+  )
+})
