@@ -13,6 +13,8 @@ export interface RabbitMqSettings {
   readonly address: string
   /** "classic" is declared without arguments. */
   readonly queueType: "classic" | "quorum"
+  /** The topic exchange. */
+  readonly exchange: string
 }
 
 export interface RabbitMqConnectionParts {
@@ -53,6 +55,12 @@ const queueType = setting(Parser.oneOf({ classic: "classic", quorum: "quorum" })
   name: "QUEUE_TYPE",
   default: "classic",
   reason: "How a missing queue is declared; one that exists is used as it is. Replicated queues are `quorum`."
+})
+
+const exchange = setting(Parser.queueName, {
+  name: "RABBITMQ_EXCHANGE",
+  default: "pix",
+  reason: "The topic exchange of topic workers; made, durable, where it is missing."
 })
 
 const limits = ["heartbeat", "frameMax", "channelMax"] as const
@@ -102,14 +110,14 @@ const urlOf = (connection: RabbitMqConnectionParts): string => {
 const addressOf = ({ hostname, port, vhost }: RabbitMqConnectionParts): string =>
   `${inBrackets(hostname)}:${port}${vhost === "%2F" ? "/" : `/${decodeURIComponent(vhost)}`}`
 
-/** `RABBITMQ_URL`, or the four parts; and `QUEUE_TYPE`. */
+/** `RABBITMQ_URL`, or the four parts; `QUEUE_TYPE` and `RABBITMQ_EXCHANGE`. */
 export const rabbitMqSettings: Group<RabbitMqSettings> = refine(
-  all({ connection: whereSet(url, connectionFromUrl, connectionFromParts), queueType }),
-  ({ connection, queueType }) =>
+  all({ connection: whereSet(url, connectionFromUrl, connectionFromParts), queueType, exchange }),
+  ({ connection, ...rest }) =>
     Result.succeed({
       url: Redacted.make(urlOf(connection)),
       connection: Redacted.make(connection),
       address: addressOf(connection),
-      queueType
+      ...rest
     })
 )

@@ -1,5 +1,6 @@
 /** Every setting of the product, in the sections in which documentation shows them; and the door to this folder. */
 
+import { consumerSettings } from "./ConsumerSettings.ts"
 import { healthSettings } from "./HealthSettings.ts"
 import { logSettings } from "./LogSettings.ts"
 import { postgresSettings } from "./PostgresSettings.ts"
@@ -8,6 +9,7 @@ import { rabbitMqSettings } from "./RabbitMqSettings.ts"
 import type { Group } from "./Setting.ts"
 import { workerSettings } from "./WorkerSettings.ts"
 
+export { consumerSettings } from "./ConsumerSettings.ts"
 export { type Environment, load as environment, override } from "./Environment.ts"
 export { type HealthSettings, healthSettings } from "./HealthSettings.ts"
 export { type LogSettings, logSettings } from "./LogSettings.ts"
@@ -23,6 +25,7 @@ export const sections: ReadonlyArray<{ readonly title: string; readonly group: G
   { title: "RabbitMQ", group: rabbitMqSettings },
   { title: "PostgreSQL", group: postgresSettings },
   { title: "The payment worker", group: workerSettings },
+  { title: "Topic workers", group: consumerSettings },
   { title: "The log", group: logSettings },
   { title: "Health", group: healthSettings }
 ]

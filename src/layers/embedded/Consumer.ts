@@ -41,13 +41,17 @@ const toDelivery = (consumer: Consumer, { id, retryCount, data }: Job, nowMillis
   return { ...content, attempt: retryCount + 1, receipt: claim }
 }
 
+// The library claims the oldest rows, and returns them in no order.
+const inOrder = (found: Array<Job>): Array<Job> =>
+  found.sort((one, other) => (one.data.order ?? 0) - (other.data.order ?? 0))
+
 // Not to be interrupted: rows that were claimed and not noted would wait until the claim lapses.
 const fetch = (jobs: JobQueue, consumer: Consumer, batchSize: number) =>
   Effect.uninterruptible(
     Effect.gen(function* () {
       const found = yield* jobs.use((boss) => boss.fetch<Envelope.Envelope>(consumer.queue, { batchSize }))
       const nowMillis = yield* Clock.currentTimeMillis
-      const deliveries = found.map((job) => toDelivery(consumer, job, nowMillis))
+      const deliveries = inOrder(found).map((job) => toDelivery(consumer, job, nowMillis))
       const largest = deliveries.reduce((bytes, { body }) => Math.max(bytes, body.length), 1)
       if (deliveries.length > 0) consumer.largestSeen = Math.max(largest, consumer.largestSeen / 2)
       return deliveries

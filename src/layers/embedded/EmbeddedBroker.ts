@@ -9,7 +9,7 @@
  * - A rejected message is never delivered again; its row stays for a week, to be looked at (state `cancelled`).
  *
  * ## Assumptions
- * - Names of queues have letters, digits and `_ - . /` only.
+ * - Names of queues and topics have letters, digits and `_ - . /` only.
  * - The bytes in flight are bounded by the sizes seen of late: messages that grow from one fetch to the next may exceed
  *   the limit once.
  */
@@ -19,7 +19,9 @@ import * as Claims from "./Claims.ts"
 import * as Consumer from "./Consumer.ts"
 import { EmbeddedPostgres } from "./EmbeddedPostgres.ts"
 import * as Envelope from "./Envelope.ts"
+import { batchesOf, insert } from "./Inserts.ts"
 import * as JobQueue from "./JobQueue.ts"
+import * as Topics from "./Topics.ts"
 
 /** Which PostgreSQL, and how much of what is not settled is in memory. */
 export interface EmbeddedBrokerOptions {
@@ -30,10 +32,6 @@ export interface EmbeddedBrokerOptions {
 
 const defaultMaxBytesInFlight = 64 * 1024 * 1024
 
-/** One insert takes this much: a statement has to fit into memory several times over. */
-const largestInsertMessages = 1000
-const largestInsertBytes = 16 * 1024 * 1024
-
 const largestInteger = 2 ** 31 - 1
 const secondsPerDay = 86_400
 
@@ -43,33 +41,6 @@ const queueOptions = {
   retentionSeconds: largestInteger, // a message waits for as long as it takes
   expireInSeconds: secondsPerDay, // the longest there is; claims lapse much sooner
   deleteAfterSeconds: 7 * secondsPerDay
-}
-
-// Publishing
-
-const inserts = (messages: ReadonlyArray<OutgoingMessage>): ReadonlyArray<ReadonlyArray<OutgoingMessage>> => {
-  const batches: Array<Array<OutgoingMessage>> = []
-  let bytes = Number.POSITIVE_INFINITY
-  for (const message of messages) {
-    const batch = batches.at(-1)
-    bytes += message.body.length
-    if (batch !== undefined && batch.length < largestInsertMessages && bytes <= largestInsertBytes) batch.push(message)
-    else bytes = batches.push([message]) && message.body.length
-  }
-  return batches
-}
-
-const insert = (jobs: JobQueue.JobQueue, queue: string, messages: ReadonlyArray<OutgoingMessage>) => {
-  const rows = messages.map((message) => ({ data: Envelope.seal(message) }))
-  return jobs
-    .use((boss) => boss.insert(queue, rows, { returnId: true }))
-    .pipe(
-      // a queue that was deleted since we last saw it takes no rows, and raises no error
-      Effect.filterOrFail(
-        (ids) => ids?.length === rows.length,
-        () => Claims.noQueue(jobs, queue)
-      )
-    )
 }
 
 // Settling
@@ -108,7 +79,8 @@ const settle = (jobs: JobQueue.JobQueue) => (settlements: ReadonlyArray<Settleme
 
 const waiting = `
   SELECT (
-    SELECT count(*) FROM ${JobQueue.schema}.job WHERE name = queue.name AND state < 'active' AND NOT blocked
+    SELECT count(*) FROM ${JobQueue.schema}.job
+    WHERE name = queue.name AND state < 'active' AND NOT blocked AND start_after <= now()
   ) AS count
   FROM ${JobQueue.schema}.queue WHERE name = $1`
 
@@ -148,13 +120,20 @@ const make = Effect.fnUntraced(function* (options: EmbeddedBrokerOptions) {
       for (const consumer of consumers) if (consumer.queue === queue) consumer.wake.openUnsafe()
     })
   const publishTo = (queue: string, messages: ReadonlyArray<OutgoingMessage>) =>
-    Effect.forEach(inserts(messages), (batch) => Effect.andThen(insert(jobs, queue, batch), wake(queue)), {
-      discard: true
-    })
+    Effect.forEach(
+      batchesOf(messages),
+      (batch) => {
+        const rows = batch.map((message) => ({ data: Envelope.seal(message) }))
+        return Effect.andThen(insert(jobs, queue, rows), wake(queue))
+      },
+      { discard: true }
+    )
+  const ensureQueue = (name: string) => jobs.use((boss) => boss.createQueue(name, queueOptions))
+  yield* ensureQueue(Topics.unroutedQueue)
   return Broker.of({
     kind: "embedded",
     address: jobs.address,
-    ensureQueue: (name) => jobs.use((boss) => boss.createQueue(name, queueOptions)),
+    ensureQueue,
     deliveries: ({ name }, { prefetch }) =>
       Stream.unwrap(Effect.map(consume(name, prefetch), (consumer) => Consumer.deliveries(jobs, consumer))),
     settle: settle(jobs),
@@ -164,6 +143,13 @@ const make = Effect.fnUntraced(function* (options: EmbeddedBrokerOptions) {
         ([queue, batch]) => publishTo(queue, batch),
         { discard: true }
       ),
+    subscribe: (topic, group) => {
+      const name = group === undefined ? topic : `${topic}.${group}`
+      return Effect.andThen(ensureQueue(name), Topics.subscribe(jobs, topic, name))
+    },
+    publishToTopics: (messages) =>
+      Effect.flatMap(Topics.publish(jobs, messages), (queues) => Effect.forEach(queues, wake, { discard: true })),
+    deliverLater: ({ name }, messages) => Effect.andThen(Topics.deliverLater(jobs, name, messages), wake(name)),
     depth: depth(jobs),
     status: status(jobs)
   })

@@ -1,12 +1,12 @@
 /** A message as a row of the embedded broker holds it: JSON that any `jsonb` takes, the body's bytes beside it. */
 import { Predicate } from "effect"
-import type { HeaderValue, OutgoingMessage } from "../../domain/ports/Broker.ts"
+import type { HeaderValue, MessageContent } from "../../domain/ports/Broker.ts"
 
-/** What a message is, wherever it waits. */
-export type Content = Omit<OutgoingMessage, "queue">
-
-/** The `data` of a row. `sealed` is the rest as base64 of its JSON, where `jsonb` would refuse the text. */
-export type Envelope = { readonly body: string } & (Properties | { readonly sealed: string })
+/**
+ * The `data` of a row. `sealed` is the rest as base64 of its JSON, where `jsonb` would refuse the text; `order` is when
+ * a message of a topic was published, in seconds, no two of a process the same.
+ */
+export type Envelope = { readonly body: string; readonly order?: number } & (Properties | { readonly sealed: string })
 
 interface Properties {
   readonly id?: string
@@ -48,7 +48,7 @@ const toBase64 = (bytes: Uint8Array): string =>
 const fromBase64 = (text: unknown): Uint8Array => Buffer.from(typeof text === "string" ? text : "", "base64")
 
 /** The row for a message. */
-export const seal = ({ id, body, headers, contentType, publishedAtMillis }: Content): Envelope => {
+export const seal = ({ id, body, headers, contentType, publishedAtMillis }: MessageContent): Envelope => {
   const properties = JSON.stringify({ id: id || undefined, headers: wrapAll(headers), contentType, publishedAtMillis })
   const parsed: Properties = JSON.parse(properties)
   return refusedByJsonb.test(properties)
@@ -57,7 +57,7 @@ export const seal = ({ id, body, headers, contentType, publishedAtMillis }: Cont
 }
 
 /** The message of a row. */
-export const open = (envelope: Envelope): Content => {
+export const open = (envelope: Envelope): MessageContent => {
   const { id, headers, contentType, publishedAtMillis }: Properties =
     "sealed" in envelope ? JSON.parse(Buffer.from(envelope.sealed, "base64").toString()) : envelope
   return { id, body: fromBase64(envelope.body), headers: unwrapAll(headers ?? {}), contentType, publishedAtMillis }

@@ -5,25 +5,30 @@
  * - Those of the port, as long as the layer lives. First in, first out; what is given back takes its old place, at once.
  * - Every delivery of a message is counted. No clock and no chance: the same calls give the same deliveries.
  * - Where some messages of a `publish` have no queue, the others are published, as a broker on a wire would do.
+ * - What is published to a topic without subscribers is kept in the queue `unrouted`.
  *
  * ## Assumptions
  * - Everything fits into memory: nothing but the prefetch limits what is in flight.
  * - Nobody wants to see a rejected message again.
+ * - A group's queue is `<topic>.<group>`: no other topic is named so.
  */
-import { type Cause, Effect, Layer, Queue, type Scope, Stream } from "effect"
+import { type Cause, Duration, Effect, Layer, Queue, Scope, Stream } from "effect"
 import {
   Broker,
   BrokerError,
+  type DelayedMessage,
   type Delivery,
-  type OutgoingMessage,
+  type MessageContent,
   type Settlement,
+  type Subscription,
+  type TopicMessage,
   Unroutable
 } from "../../domain/ports/Broker.ts"
 
 interface Message {
   /** Its place in the queue, kept for when it comes back. */
   readonly place: number
-  readonly content: OutgoingMessage
+  readonly content: MessageContent
   deliveries: number
 }
 
@@ -63,15 +68,21 @@ const leastBusy = ({ consumers }: MessageQueue): Consumer | undefined => {
   return found
 }
 
-const toDelivery = (consumer: Consumer, message: Message): Delivery => {
-  const { queue: _, ...content } = message.content
-  return {
-    ...content,
-    id: content.id || undefined,
-    attempt: ++message.deliveries,
-    receipt: { consumer, message } satisfies Receipt
-  }
-}
+const toDelivery = (consumer: Consumer, message: Message): Delivery => ({
+  ...message.content,
+  id: message.content.id || undefined,
+  attempt: ++message.deliveries,
+  receipt: { consumer, message } satisfies Receipt
+})
+
+/** What may be changed by whoever published it is copied. */
+const copy = ({ id, body, headers, contentType, publishedAtMillis }: MessageContent): MessageContent => ({
+  id,
+  body: body.slice(),
+  headers: { ...headers },
+  contentType,
+  publishedAtMillis
+})
 
 const giveBack = (queue: MessageQueue, messages: ReadonlyArray<Message>): void => {
   queue.waiting = [...messages, ...queue.waiting].sort((one, other) => one.place - other.place)
@@ -90,7 +101,7 @@ const settle = (settlements: ReadonlyArray<Settlement>): void => {
   }
 }
 
-const subscribe = (queue: MessageQueue, prefetch: number, deliveries: Consumer["deliveries"]) =>
+const attach = (queue: MessageQueue, prefetch: number, deliveries: Consumer["deliveries"]) =>
   Effect.sync(() => {
     const consumer: Consumer = { queue, prefetch, unsettled: new Set(), deliveries }
     queue.consumers.add(consumer)
@@ -98,7 +109,7 @@ const subscribe = (queue: MessageQueue, prefetch: number, deliveries: Consumer["
     return consumer
   })
 
-const unsubscribe = (consumer: Consumer) =>
+const detach = (consumer: Consumer) =>
   Effect.sync(() => {
     const { queue, unsettled } = consumer
     queue.consumers.delete(consumer)
@@ -107,48 +118,103 @@ const unsubscribe = (consumer: Consumer) =>
     dispatch(queue)
   })
 
-const make = (): Broker["Service"] => {
+/** Where messages are kept that were published to a topic without subscribers. */
+export const unroutedQueue = "unrouted"
+
+/** All queues, and which of them get a topic's messages. */
+const makeQueues = () => {
   const queues = new Map<string, MessageQueue>()
+  const bindings = new Map<string, Set<string>>()
   let places = 0
 
-  const find = (name: string) => {
-    const queue = queues.get(name)
-    return queue === undefined
-      ? Effect.fail(new BrokerError({ reason: new Unroutable({ detail: `no queue ${name} in memory` }) }))
-      : Effect.succeed(queue)
+  const ensure = (name: string): void => {
+    if (!queues.has(name)) queues.set(name, { waiting: [], consumers: new Set() })
   }
-  const add = (content: OutgoingMessage): void => {
-    const message = { ...content, body: content.body.slice(), headers: { ...content.headers } }
-    queues.get(content.queue)?.waiting.push({ place: places++, content: message, deliveries: 0 })
+  ensure(unroutedQueue)
+
+  return {
+    ensure,
+    find: (name: string) => {
+      const queue = queues.get(name)
+      return queue === undefined
+        ? Effect.fail(new BrokerError({ reason: new Unroutable({ detail: `no queue ${name} in memory` }) }))
+        : Effect.succeed(queue)
+    },
+    bind: (topic: string, name: string): void => {
+      ensure(name)
+      bindings.set(topic, (bindings.get(topic) ?? new Set()).add(name))
+    },
+    bound: (topic: string): Iterable<string> => bindings.get(topic) ?? [unroutedQueue],
+    add: (name: string, content: MessageContent): void => {
+      queues.get(name)?.waiting.push({ place: places++, content: copy(content), deliveries: 0 })
+    },
+    dispatchAll: (): void => queues.forEach(dispatch)
   }
+}
+
+type Queues = ReturnType<typeof makeQueues>
+
+const subscribe = (queues: Queues) => (topic: string, group: string | undefined) =>
+  Effect.sync((): Subscription => {
+    const name = group === undefined ? topic : `${topic}.${group}`
+    queues.bind(topic, name)
+    return { _tag: "Queue", name }
+  })
+
+const publishToTopics = (queues: Queues) => (messages: ReadonlyArray<TopicMessage>) =>
+  Effect.sync(() => {
+    for (const message of messages) for (const name of queues.bound(message.topic)) queues.add(name, message)
+    queues.dispatchAll()
+  })
+
+/** As long as the layer lives, whoever asked for it may be gone. */
+const deliverLater =
+  (queues: Queues, scope: Scope.Scope) =>
+  ({ name }: Subscription, messages: ReadonlyArray<DelayedMessage>) => {
+    const deliver = (message: MessageContent) =>
+      Effect.sync(() => {
+        queues.add(name, message)
+        queues.dispatchAll()
+      })
+    const schedule = ({ delay, ...content }: DelayedMessage) => {
+      const message = copy(content)
+      if (Duration.isZero(delay)) return deliver(message)
+      return Effect.forkIn(Effect.delay(deliver(message), delay), scope, { startImmediately: true })
+    }
+    return Effect.andThen(queues.find(name), Effect.forEach(messages, schedule, { discard: true }))
+  }
+
+const make = Effect.gen(function* () {
+  const queues = makeQueues()
+  const scope = yield* Scope.Scope
+
   const consume = (
     name: string,
     prefetch: number,
     deliveries: Consumer["deliveries"]
   ): Effect.Effect<Consumer, BrokerError, Scope.Scope> =>
-    Effect.flatMap(find(name), (queue) => Effect.acquireRelease(subscribe(queue, prefetch, deliveries), unsubscribe))
+    Effect.flatMap(queues.find(name), (queue) => Effect.acquireRelease(attach(queue, prefetch, deliveries), detach))
 
   return Broker.of({
     kind: "memory",
     address: "memory",
-    ensureQueue: (name) =>
-      Effect.sync(() => {
-        if (!queues.has(name)) queues.set(name, { waiting: [], consumers: new Set() })
-      }),
+    ensureQueue: (name) => Effect.sync(() => queues.ensure(name)),
     deliveries: ({ name }, { prefetch }) =>
       Stream.callback<Delivery, BrokerError>((deliveries) => consume(name, prefetch, deliveries)),
     settle: (settlements) => Effect.sync(() => settle(settlements)),
     publish: (messages) =>
       Effect.suspend(() => {
-        messages.forEach(add)
-        const names = new Set(messages.map(({ queue }) => queue))
-        queues.forEach(dispatch)
-        return Effect.forEach(names, find, { discard: true })
+        for (const message of messages) queues.add(message.queue, message)
+        queues.dispatchAll()
+        return Effect.forEach(new Set(messages.map(({ queue }) => queue)), queues.find, { discard: true })
       }),
-    depth: (name) => Effect.map(find(name), ({ waiting }) => waiting.length),
+    subscribe: subscribe(queues),
+    publishToTopics: publishToTopics(queues),
+    deliverLater: deliverLater(queues, scope),
+    depth: (name) => Effect.map(queues.find(name), ({ waiting }) => waiting.length),
     status: Effect.succeed("connected")
   })
-}
+})
 
 /** An empty broker of its own for each use of the layer. */
-export const layer: Layer.Layer<Broker> = Layer.sync(Broker, make)
+export const layer: Layer.Layer<Broker> = Layer.effect(Broker, make)

@@ -15,6 +15,9 @@ export const ExitCode = {
 
 const byTag: Readonly<Record<string, number>> = {
   UnknownMode: ExitCode.wrongConfiguration,
+  UnknownWorker: ExitCode.wrongConfiguration,
+  NoWorkers: ExitCode.wrongConfiguration,
+  ModuleError: ExitCode.wrongConfiguration,
   SettingsError: ExitCode.wrongConfiguration,
   HealthPortTaken: ExitCode.wrongConfiguration,
   ShowHelp: ExitCode.wrongConfiguration,

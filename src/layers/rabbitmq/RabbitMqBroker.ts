@@ -3,10 +3,13 @@ import type { Options } from "amqplib"
 import { Effect, Layer, type Redacted, Stream } from "effect"
 import { Broker, type BrokerError, type Delivery, type Settlement } from "../../domain/ports/Broker.ts"
 import * as Availability from "../../streams/Availability.ts"
+import * as RabbitMqConfirms from "./RabbitMqConfirms.ts"
 import * as RabbitMqConnection from "./RabbitMqConnection.ts"
 import * as RabbitMqConsumer from "./RabbitMqConsumer.ts"
+import * as RabbitMqDelays from "./RabbitMqDelays.ts"
 import * as RabbitMqPublisher from "./RabbitMqPublisher.ts"
 import * as RabbitMqQueues from "./RabbitMqQueues.ts"
+import * as RabbitMqTopics from "./RabbitMqTopics.ts"
 
 export interface RabbitMqOptions {
   readonly connection: Redacted.Redacted<Options.Connect>
@@ -14,6 +17,8 @@ export interface RabbitMqOptions {
   readonly address: string
   /** How to declare a queue that is missing: classic by default. */
   readonly queueType: RabbitMqQueues.QueueType | undefined
+  /** The topic exchange. */
+  readonly exchange: string
   /** Bodies of one consumer that may be in hand at a time, in bytes. */
   readonly maxBytesInFlight: number
 }
@@ -30,6 +35,8 @@ const make = Effect.fnUntraced(function* (options: RabbitMqOptions) {
   const availability = Availability.make("RabbitMQ", address)
   const consuming = yield* RabbitMqConnection.make({ ...options, availability, purpose: "consume" })
   const publishing = yield* RabbitMqConnection.make({ ...options, availability, purpose: "publish" })
+  const send = yield* RabbitMqConfirms.make(publishing, address)
+  const topics = RabbitMqTopics.make(publishing, send, options)
 
   return Broker.of({
     kind: "rabbitmq",
@@ -45,7 +52,10 @@ const make = Effect.fnUntraced(function* (options: RabbitMqOptions) {
         )
       ),
     settle: (settlements) => Effect.sync(() => settle(settlements)),
-    publish: RabbitMqPublisher.make(publishing, address),
+    publish: RabbitMqPublisher.make(send),
+    subscribe: topics.subscribe,
+    publishToTopics: topics.publish,
+    deliverLater: RabbitMqDelays.make(publishing, send, address),
     depth: (name) => Effect.flatMap(publishing.get, (model) => RabbitMqQueues.depth(model, { address, name })),
     status: Effect.map(availability.current, (state) => (state === "connected" ? "connected" : "away"))
   })

@@ -102,11 +102,11 @@ export const make = Effect.fnUntraced(function* (
     })
   )
 
+  const found = (otherwise: Effect.Effect<ChannelModel, BrokerError>) =>
+    Effect.suspend(() => (current === undefined ? otherwise : Effect.succeed(current)))
+
   return {
-    get: Semaphore.withPermits(
-      one,
-      1
-    )(Effect.suspend(() => (current === undefined ? connected : Effect.succeed(current)))),
+    get: found(Semaphore.withPermits(one, 1)(found(connected))),
     whenUnblocked: unblocked.await,
     isBlocked: Effect.sync(() => !Latch.isOpen(unblocked))
   }

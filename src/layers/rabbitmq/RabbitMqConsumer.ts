@@ -4,6 +4,7 @@ import { Array as Arr, Cause, Effect, Queue, Result, type Scope } from "effect"
 import type { BrokerError, Delivery, Settlement } from "../../domain/ports/Broker.ts"
 import * as Flow from "./Flow.ts"
 import { away, brokerError } from "./RabbitMqError.ts"
+import { headersAfterDelay } from "./RabbitMqMessage.ts"
 import * as Watermark from "./Watermark.ts"
 
 /** What a delivery of this layer carries as its receipt. */
@@ -33,10 +34,10 @@ const deliveryCount = (message: ConsumeMessage): number => {
   return Number.isSafeInteger(counted) ? counted + 1 : message.fields.redelivered ? 2 : 1
 }
 
-const toDelivery = (message: ConsumeMessage, consumer: RabbitMqConsumer): Delivery => ({
+const toDelivery = (message: ConsumeMessage, consumer: RabbitMqConsumer, queue: string): Delivery => ({
   id: message.properties.messageId || undefined,
   body: message.content,
-  headers: message.properties.headers ?? {},
+  headers: headersAfterDelay(message.properties.headers ?? {}, queue),
   contentType: message.properties.contentType,
   publishedAtMillis: timestampMillis(message.properties.timestamp),
   attempt: deliveryCount(message),
@@ -78,7 +79,7 @@ export const consume = Effect.fnUntraced(function* (
   const warnOnce = yield* climbingWarning(options.queue)
   const subscription = subscribing(channel, options, {
     onDelivery: (message) => {
-      const delivery = toDelivery(message, consumer)
+      const delivery = toDelivery(message, consumer, options.queue)
       Queue.offerUnsafe(deliveries, delivery)
       warnOnce(delivery)
     },

@@ -1,4 +1,4 @@
-/** Declaring queues and looking at them. An existing queue is taken as it is: other programs own its arguments. */
+/** Declaring queues and exchanges, and looking at them. What exists is taken as it is: other programs own its arguments. */
 import type { Channel, ChannelModel } from "amqplib"
 import { Data, Effect, Predicate } from "effect"
 import type { BrokerError } from "../../domain/ports/Broker.ts"
@@ -44,20 +44,24 @@ const argumentsFor = (type: QueueType, model: ChannelModel) =>
     ? {}
     : { "x-queue-type": "quorum", ...(majorVersion(model) >= 4 ? { "x-delivery-limit": -1 } : {}) }
 
-/** Makes the queue, durable, unless it exists. */
-export const ensure = (
+interface Named {
+  readonly address: string
+  readonly name: string
+}
+
+/** Looks first: to look at what exists needs no permission to make it. */
+const unlessThere = (
   model: ChannelModel,
-  options: { readonly address: string; readonly name: string; readonly type: QueueType }
-) => {
-  const failure = brokerError(options.address, `declare queue ${options.name}`)
-  const exists = onChannel(model, failure, (channel) => channel.checkQueue(options.name))
-  const declare = onChannel(model, failure, (channel) =>
-    channel.assertQueue(options.name, { durable: true, arguments: argumentsFor(options.type, model) })
-  )
-  return Effect.asVoid(exists).pipe(
+  failure: (cause: unknown) => BrokerError,
+  options: {
+    readonly exists: (channel: Channel) => Promise<unknown>
+    readonly declare: (channel: Channel) => Promise<unknown>
+  }
+): Effect.Effect<void, BrokerError> =>
+  Effect.asVoid(onChannel(model, failure, options.exists)).pipe(
     Effect.catchIf(
       (error) => error._tag === "Refusal" && error.has(notFound),
-      () => Effect.asVoid(declare)
+      () => Effect.asVoid(onChannel(model, failure, options.declare))
     ),
     // Somebody declared it in the meantime, in their own way: then that is how it is.
     Effect.catchIf(
@@ -66,10 +70,48 @@ export const ensure = (
     ),
     Effect.mapError(unlessRefused(failure))
   )
+
+/** Makes the queue, durable, unless it exists. */
+export const ensure = (model: ChannelModel, { address, name, type }: Named & { readonly type: QueueType }) =>
+  unlessThere(model, brokerError(address, `declare queue ${name}`), {
+    exists: (channel) => channel.checkQueue(name),
+    declare: (channel) => channel.assertQueue(name, { durable: true, arguments: argumentsFor(type, model) })
+  })
+
+/** Makes the topic exchange, durable, unless one of that name exists. */
+export const ensureExchange = (model: ChannelModel, { address, name }: Named) =>
+  unlessThere(model, brokerError(address, `declare exchange ${name}`), {
+    exists: (channel) => channel.checkExchange(name),
+    declare: (channel) => channel.assertExchange(name, "topic", { durable: true })
+  })
+
+/** Declares a queue of our own: one of that name with other arguments is an error. */
+export const declare = (
+  model: ChannelModel,
+  options: Named & { readonly arguments: Readonly<Record<string, unknown>> }
+): Effect.Effect<void, BrokerError> => {
+  const failure = brokerError(options.address, `declare queue ${options.name}`)
+  const queue = { durable: true, arguments: options.arguments }
+  return onChannel(model, failure, (channel) => channel.assertQueue(options.name, queue)).pipe(
+    Effect.mapError(unlessRefused(failure)),
+    Effect.asVoid
+  )
+}
+
+/** Lets a queue take a topic. */
+export const bind = (
+  model: ChannelModel,
+  { address, exchange, name, topic }: Named & { readonly exchange: string; readonly topic: string }
+): Effect.Effect<void, BrokerError> => {
+  const failure = brokerError(address, `bind queue ${name} to ${topic} on exchange ${exchange}`)
+  return onChannel(model, failure, (channel) => channel.bindQueue(name, exchange, topic)).pipe(
+    Effect.mapError(unlessRefused(failure)),
+    Effect.asVoid
+  )
 }
 
 /** Messages that wait to be delivered. */
-export const depth = (model: ChannelModel, options: { readonly address: string; readonly name: string }) => {
+export const depth = (model: ChannelModel, options: Named) => {
   const failure = brokerError(options.address, `look at queue ${options.name}`)
   return onChannel(model, failure, (channel) => channel.checkQueue(options.name)).pipe(
     Effect.map((queue) => queue.messageCount),

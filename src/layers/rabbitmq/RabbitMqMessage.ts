@@ -1,0 +1,56 @@
+/** A message as it goes over the wire and comes back: properties, and headers that mean something to the broker. */
+import type { HeaderValue, MessageContent } from "../../domain/ports/Broker.ts"
+
+type Headers = Readonly<Record<string, HeaderValue>>
+
+/** A message on its way to an exchange; the one without a name takes the routing key for the name of a queue. */
+export interface Envelope {
+  readonly exchange: string
+  readonly routingKey: string
+  readonly content: MessageContent
+}
+
+/** A message for a queue, by way of the exchange without a name. */
+export const toQueue = (queue: string, content: MessageContent): Envelope => ({
+  exchange: "",
+  routingKey: queue,
+  content
+})
+
+/** The broker reads these two as further queues to route to, and would deliver a dead letter to strangers. */
+const routingHeaders = ["CC", "BCC"]
+
+const renamed = (headers: Headers, rename: (name: string) => string): Headers =>
+  Object.fromEntries(Object.entries(headers).map(([name, value]) => [rename(name), value]))
+
+/** What amqplib wants to know about a message. */
+export const propertiesOf = (message: MessageContent) => ({
+  persistent: true,
+  mandatory: true,
+  headers: renamed(message.headers, (name) => (routingHeaders.includes(name) ? `x-original-${name}` : name)),
+  ...(message.id === undefined ? {} : { messageId: message.id }),
+  ...(message.contentType === undefined ? {} : { contentType: message.contentType }),
+  ...(message.publishedAtMillis === undefined ? {} : { timestamp: Math.floor(message.publishedAtMillis / 1000) })
+})
+
+// What the broker adds to a dead letter; and it drops a message whose x-death says that it goes round in a circle.
+const deathHeader = /^x-(?:death|(?:first|last)-death-\w+)$/
+const setAside = "x-paystream-kept-"
+
+/** Headers of a delivery that is published again: the broker's count of deliveries would be taken for that of the new one. */
+export const headersToRepeat = ({ "x-delivery-count": _, ...headers }: Headers): Headers => headers
+
+/** Headers for a stay in a delay queue: those about an earlier death are out of the broker's sight there. */
+export const headersForDelay = (headers: Headers): Headers =>
+  renamed(headers, (name) => (deathHeader.test(name) ? `${setAside}${name}` : name))
+
+/** The prefix of the names of a queue's delay queues. */
+export const delayQueuePrefix = (queue: string): string => `${queue}.retry.`
+
+/** Headers as they were before a stay in a delay queue of this queue, if there was one. */
+export const headersAfterDelay = (headers: Headers, queue: string): Headers => {
+  const died = headers["x-first-death-queue"]
+  if (typeof died !== "string" || !died.startsWith(delayQueuePrefix(queue))) return headers
+  const kept = Object.fromEntries(Object.entries(headers).filter(([name]) => !deathHeader.test(name)))
+  return renamed(kept, (name) => (name.startsWith(setAside) ? name.slice(setAside.length) : name))
+}

@@ -1,0 +1,89 @@
+/**
+ * Topics are routing keys on one durable topic exchange, and a group is a queue bound by such a key. What nobody is
+ * bound to is kept in a queue of its own, and counted.
+ */
+import type { ChannelModel } from "amqplib"
+import { Effect, Metric } from "effect"
+import type { BrokerError, Subscription, TopicMessage } from "../../domain/ports/Broker.ts"
+import type { Send } from "./RabbitMqConfirms.ts"
+import type { RabbitMqConnection } from "./RabbitMqConnection.ts"
+import { type Envelope, toQueue } from "./RabbitMqMessage.ts"
+import { refuseReturned } from "./RabbitMqPublisher.ts"
+import * as RabbitMqQueues from "./RabbitMqQueues.ts"
+
+export interface TopicOptions {
+  readonly address: string
+  /** Made, durable and without arguments, where it is missing. */
+  readonly exchange: string
+  readonly queueType: RabbitMqQueues.QueueType | undefined
+}
+
+const unrouted = Metric.counter("paystream_unrouted_total", {
+  description: "Messages published to a topic that nobody is bound to, kept in the exchange's queue for them",
+  incremental: true
+})
+
+/** Tells, of a message in the queue for what nobody is bound to, where it was to go. */
+const topicHeader = "x-paystream-topic"
+
+/** Subscribing and publishing on one exchange. */
+export const make = (connection: RabbitMqConnection, send: Send, options: TopicOptions) => {
+  const { exchange } = options
+  const unroutedQueue = `${exchange}.unrouted`
+  let declaredOn: ChannelModel | undefined
+
+  // Should it have gone since, the attempt that fails is the one that has it made again.
+  const withExchange = <A>(use: (model: ChannelModel) => Effect.Effect<A, BrokerError>) =>
+    Effect.gen(function* () {
+      const model = yield* connection.get
+      yield* connection.whenUnblocked
+      if (declaredOn !== model) yield* RabbitMqQueues.ensureExchange(model, { ...options, name: exchange })
+      declaredOn = model
+      return yield* use(model)
+    }).pipe(
+      Effect.tapError(() =>
+        Effect.sync(() => {
+          declaredOn = undefined
+        })
+      )
+    )
+  const ensure = (model: ChannelModel, name: string) =>
+    RabbitMqQueues.ensure(model, { ...options, name, type: options.queueType ?? "classic" })
+
+  const keepUnrouted = (model: ChannelModel, returned: ReadonlyArray<Envelope>) => {
+    const kept = returned.map(({ content, routingKey }) =>
+      toQueue(unroutedQueue, { ...content, headers: { ...content.headers, [topicHeader]: routingKey } })
+    )
+    return send(kept).pipe(
+      // Made when it is missed: once in its life.
+      Effect.filterOrElse(
+        (again) => again.length === 0,
+        (again) => Effect.andThen(ensure(model, unroutedQueue), send(again))
+      ),
+      Effect.flatMap(refuseReturned),
+      Effect.andThen(Effect.forEach(returned, countUnrouted, { discard: true }))
+    )
+  }
+
+  return {
+    subscribe: (topic: string, group: string | undefined): Effect.Effect<Subscription, BrokerError> =>
+      withExchange((model) => {
+        const name = group === undefined ? topic : `${topic}.${group}`
+        return ensure(model, name).pipe(
+          Effect.andThen(RabbitMqQueues.bind(model, { ...options, name, topic })),
+          Effect.as({ _tag: "Queue", name } as const)
+        )
+      }),
+    publish: (messages: ReadonlyArray<TopicMessage>): Effect.Effect<void, BrokerError> =>
+      messages.length === 0
+        ? Effect.void
+        : withExchange((model) =>
+            send(messages.map((content) => ({ exchange, routingKey: content.topic, content }))).pipe(
+              Effect.flatMap((returned) => (returned.length === 0 ? Effect.void : keepUnrouted(model, returned)))
+            )
+          )
+  }
+}
+
+const countUnrouted = ({ routingKey }: Envelope) =>
+  Metric.update(Metric.withAttributes(unrouted, { topic: routingKey }), 1)

@@ -1,0 +1,266 @@
+/** What every broker promises about topics and groups, as tests: run with any layer of the port. */
+import { randomUUID } from "node:crypto"
+import { assert, layer as withLayer } from "@effect/vitest"
+import { Array as Arr, Duration, Effect, type Layer, Stream } from "effect"
+import { Broker, type Delivery, type MessageContent, type Subscription } from "../../src/domain/ports/Broker.ts"
+import { bytes, message, take, text, withDeliveries } from "../support/Messages.ts"
+import { eventually } from "../support/servers/eventually.ts"
+import { settle } from "./BrokerContract.ts"
+
+/** What a broker says of itself where the port leaves a choice. */
+export interface TopicProperties {
+  /** How exactly the publisher's time is kept. */
+  readonly timestampUnitMillis: number
+}
+
+const deadline = { deadline: "10 seconds" } as const
+
+/** How much earlier than asked for a delayed message may come: what a broker's clock and its rounding make of it. */
+const earlyMillis = 100
+
+/** A topic of its own for a test. */
+export const newTopic = Effect.sync(() => `topic-${randomUUID()}`)
+
+export const subscribe = (topic: string, group?: string) =>
+  Effect.flatMap(Broker, (broker) => broker.subscribe(topic, group))
+
+/** A message with only what a test cares about. */
+export const content = (fields: Partial<MessageContent> = {}): MessageContent => {
+  const { queue: _, ...rest } = message("", fields)
+  return rest
+}
+
+/** Publishes a message for each text. */
+export const publish = (topic: string, texts: ReadonlyArray<string>) =>
+  Effect.flatMap(Broker, (broker) =>
+    broker.publishToTopics(texts.map((one) => ({ ...content({ body: bytes(one), id: one }), topic })))
+  )
+
+/** Has a message delivered again, after a while. */
+export const deliverLater = (subscription: Subscription, one: MessageContent, delay: Duration.Input) =>
+  Effect.flatMap(Broker, (broker) =>
+    broker.deliverLater(subscription, [{ ...one, delay: Duration.fromInputUnsafe(delay) }])
+  )
+
+/** Takes as many deliveries as there are texts, and compares them, in whatever order. */
+export const takes = (subscription: Subscription, texts: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const taken = yield* take(subscription.name, texts.length)
+    assert.deepStrictEqual(sorted(taken.map(({ body }) => text(body))), sorted(texts))
+    yield* depthIs(subscription, 0)
+  })
+
+export const depthIs = ({ name }: Subscription, expected: number) =>
+  eventually(
+    Effect.gen(function* () {
+      assert.strictEqual(yield* Effect.flatMap(Broker, (broker) => broker.depth(name)), expected)
+    }),
+    deadline
+  )
+
+/** What a delivery is, whatever its broker made of it. */
+export const contentOf = ({ attempt: _, receipt: __, ...rest }: Delivery): MessageContent => rest
+
+const sorted = (texts: ReadonlyArray<string>): ReadonlyArray<string> => [...texts].sort()
+const numbers = (count: number): ReadonlyArray<string> => Arr.makeBy(count, String)
+
+/** Deliveries in a list that grows, each settled as it comes, as long as the scope is open. */
+const consumeInto = ({ name }: Subscription, received: Array<Delivery>) =>
+  Effect.flatMap(Broker, (broker) =>
+    Effect.forkScoped(
+      Stream.runForEach(broker.deliveries({ _tag: "Queue", name }, { prefetch: 5 }), (one) => {
+        received.push(one)
+        return settle([one])
+      })
+    )
+  )
+
+const receivedIs = (hands: ReadonlyArray<ReadonlyArray<Delivery>>, count: number) =>
+  eventually(
+    Effect.sync(() => assert.strictEqual(hands.flat().length, count)),
+    deadline
+  )
+
+const elapsedSince = (start: number): number => performance.now() - start
+
+const rich = content({
+  id: "id ✓ 1",
+  body: bytes('{"amount": 10.00}'),
+  headers: { key: "k ✓", whole: 7, broken: 1.5, yes: true, list: ["a", 1], table: { inner: "b" }, nothing: null },
+  contentType: "application/json",
+  publishedAtMillis: 1_700_000_000_123
+})
+
+/** Runs the whole contract. */
+export const suite = (name: string, layer: Layer.Layer<Broker, unknown>, properties: TopicProperties): void =>
+  withLayer(layer, { excludeTestServices: true, timeout: "60 seconds" })(`Topics (${name})`, (it) => {
+    const kept = Math.floor(1_700_000_000_123 / properties.timestampUnitMillis) * properties.timestampUnitMillis
+    const richAsKept: MessageContent = { ...rich, publishedAtMillis: kept }
+
+    const sameContent = (delivery: Delivery | undefined, expected: MessageContent) => {
+      assert.isDefined(delivery)
+      const { body, ...rest } = contentOf(delivery)
+      const { body: expectedBody, ...expectedRest } = expected
+      assert.deepStrictEqual(rest, expectedRest)
+      assert.strictEqual(Buffer.compare(body, expectedBody), 0)
+      assert.strictEqual(delivery.attempt, 1)
+    }
+
+    it.effect("give each group every message once", () =>
+      Effect.gen(function* () {
+        const topic = yield* newTopic
+        const groups = [yield* subscribe(topic, "one"), yield* subscribe(topic, "two")]
+        yield* publish(topic, numbers(50))
+        for (const group of groups) yield* takes(group, numbers(50))
+      })
+    )
+
+    it.effect("share a group's messages among its consumers", () =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const topic = yield* newTopic
+          const group = yield* subscribe(topic, "shared")
+          const hands: ReadonlyArray<Array<Delivery>> = [[], []]
+          yield* Effect.forEach(hands, (hand) => consumeInto(group, hand))
+          yield* publish(topic, numbers(40))
+          yield* receivedIs(hands, 40)
+          assert.deepStrictEqual(sorted(hands.flat().map(({ body }) => text(body))), sorted(numbers(40)))
+          yield* depthIs(group, 0)
+        })
+      )
+    )
+
+    it.effect("keep for a group what is published after it subscribed, whether somebody consumes or not", () =>
+      Effect.gen(function* () {
+        const topic = yield* newTopic
+        yield* publish(topic, ["before"])
+        const group = yield* subscribe(topic, "patient")
+        yield* publish(topic, numbers(3))
+        yield* depthIs(group, 3)
+        yield* withDeliveries(group.name, 3, Effect.succeed)
+        yield* takes(group, numbers(3))
+      })
+    )
+
+    it.effect("are subscribed to once, however often it is asked and by how many", () =>
+      Effect.gen(function* () {
+        const topic = yield* newTopic
+        const groups = yield* Effect.forEach(Arr.range(1, 5), () => subscribe(topic, "same"), { concurrency: 5 })
+        yield* publish(topic, ["kept"])
+        const again = yield* subscribe(topic, "same")
+        assert.deepStrictEqual(
+          groups,
+          Arr.makeBy(5, () => again)
+        )
+        yield* takes(again, ["kept"])
+      })
+    )
+
+    it.effect("need no subscriber, and no message", () =>
+      Effect.gen(function* () {
+        yield* publish(yield* newTopic, ["unheard"])
+        yield* publish(yield* newTopic, [])
+      })
+    )
+
+    it.effect("have a queue of their own without a group, which keeps a message once, consumed or not", () =>
+      Effect.gen(function* () {
+        const topic = `${yield* newTopic}.dlq`
+        const own = yield* subscribe(topic)
+        yield* publish(topic, numbers(3))
+        yield* depthIs(own, 3)
+        yield* takes(yield* subscribe(topic), numbers(3))
+      })
+    )
+
+    it.effect("carry body, id, key, headers, content type and the publisher's time", () =>
+      Effect.gen(function* () {
+        const topic = yield* newTopic
+        const group = yield* subscribe(topic, "g")
+        yield* Effect.flatMap(Broker, (broker) => broker.publishToTopics([{ ...rich, topic }]))
+        sameContent((yield* take(group.name, 1))[0], richAsKept)
+      })
+    )
+
+    it.effect("take messages for several at once", () =>
+      Effect.gen(function* () {
+        const topics = [yield* newTopic, yield* newTopic, yield* newTopic]
+        const groups = yield* Effect.forEach(topics, (topic) => subscribe(topic, "g"))
+        const batch = [...topics, yield* newTopic].map((topic) => ({ ...content({ body: bytes(topic) }), topic }))
+        yield* Effect.flatMap(Broker, (broker) => broker.publishToTopics(batch))
+        for (const [index, group] of groups.entries()) yield* takes(group, [topics[index] ?? ""])
+      })
+    )
+
+    it.effect("take what many publish at the same time, each message once, with and without subscribers", () =>
+      Effect.gen(function* () {
+        const [heard, unheard] = [yield* newTopic, yield* newTopic]
+        const group = yield* subscribe(heard, "g")
+        yield* Effect.forEach(numbers(200), (one) => publish(Number(one) % 2 === 0 ? heard : unheard, [one]), {
+          concurrency: 50
+        })
+        yield* takes(
+          group,
+          numbers(200).filter((one) => Number(one) % 2 === 0)
+        )
+      })
+    )
+
+    it.effect("deliver later to one group alone, the same message, and not before its delay", () =>
+      Effect.gen(function* () {
+        const topic = yield* newTopic
+        const [failed, other] = [yield* subscribe(topic, "failed"), yield* subscribe(topic, "other")]
+        const start = performance.now()
+        yield* deliverLater(failed, rich, "600 millis")
+        const [taken] = yield* take(failed.name, 1)
+        assert.isAtLeast(elapsedSince(start), 600 - earlyMillis)
+        sameContent(taken, richAsKept)
+        yield* depthIs(failed, 0)
+        yield* depthIs(other, 0)
+      })
+    )
+
+    it.effect("deliver at once what has no delay, and nothing where there is nothing", () =>
+      Effect.gen(function* () {
+        const group = yield* subscribe(yield* newTopic, "g")
+        yield* deliverLater(group, rich, 0)
+        sameContent((yield* take(group.name, 1))[0], richAsKept)
+        yield* Effect.flatMap(Broker, (broker) => broker.deliverLater(group, []))
+      })
+    )
+
+    it.effect("deliver later again and again without a trace of the times before", () =>
+      Effect.gen(function* () {
+        const group = yield* subscribe(yield* newTopic, "g")
+        let next = rich
+        for (const delay of [0, 50, 200, 50]) {
+          yield* deliverLater(group, next, delay)
+          const [taken] = yield* take(group.name, 1)
+          sameContent(taken, richAsKept)
+          next = taken === undefined ? next : contentOf(taken)
+        }
+      })
+    )
+
+    it.effect("deliver each after its own delay, a short one before a long one that was there first", () =>
+      Effect.gen(function* () {
+        const group = yield* subscribe(yield* newTopic, "g")
+        const delays = Arr.makeBy(12, (index) => 1_650 - index * 150)
+        const broker = yield* Broker
+        const start = performance.now()
+        yield* broker.deliverLater(
+          group,
+          delays.map((delay) => ({ ...content({ id: String(delay) }), delay: Duration.millis(delay) }))
+        )
+        const taken = yield* broker.deliveries(group, { prefetch: 100 }).pipe(
+          Stream.tap((one) => settle([one])),
+          Stream.tap(({ id }) => Effect.sync(() => assert.isAtLeast(elapsedSince(start), Number(id) - earlyMillis))),
+          Stream.take(delays.length),
+          Stream.runCollect
+        )
+        assert.deepStrictEqual(sorted(taken.map(({ id }) => id ?? "")), sorted(delays.map(String)))
+        assert.notStrictEqual(taken[0]?.id, String(delays[0]))
+        yield* depthIs(group, 0)
+      })
+    )
+  })
