@@ -2,7 +2,7 @@
 import "./layers/process/Memory.ts"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Option, Schema } from "effect"
-import { CliConfig, Command, Flag, GlobalFlag } from "effect/cli"
+import { Argument, CliConfig, Command, Flag, GlobalFlag } from "effect/cli"
 import manifest from "../package.json" with { type: "json" }
 import * as Settings from "./layers/config/Settings.ts"
 import * as Process from "./layers/process/Process.ts"
@@ -26,6 +26,14 @@ const flags = {
     Flag.withDefault(false),
     Flag.withDescription("migrate: only say what is applied")
   ),
+  worker: Flag.String("worker").pipe(
+    Flag.atLeast(0),
+    Flag.withDescription("consumers: only this worker; may be repeated")
+  ),
+  workers: Flag.String("workers").pipe(
+    Flag.optional,
+    Flag.withDescription("consumers: the module that exports the workers, instead of WORKERS")
+  ),
   json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("Print for machines"))
 }
 
@@ -45,11 +53,20 @@ const modes = {
     does: "publish sample payments to a queue",
     run: (given: Flags) => Effect.flatMap(load(import("./modes/Publish.ts")), ({ publish }) => publish(given))
   },
+  consumers: {
+    does: "run the topic workers of a module",
+    run: (given: Flags) => consumersOf(given)
+  },
   demo: {
     does: "all of it on an embedded broker and database: what `npm start` runs",
     run: (given: Flags) => Effect.flatMap(load(import("./modes/Demo.ts")), ({ demo }) => demo(given))
   }
 } as const
+
+const consumersOf = (given: { readonly workers: Option.Option<string>; readonly worker: ReadonlyArray<string> }) =>
+  Effect.flatMap(load(import("./modes/Consumers.ts")), ({ consumers }) =>
+    consumers({ module: Option.getOrUndefined(given.workers), names: given.worker })
+  )
 
 const load = <A>(module: Promise<A>) => Effect.promise(() => module)
 
@@ -74,7 +91,18 @@ const runMode = Effect.fnUntraced(function* (given: Flags) {
   yield* modes[name].run(given)
 })
 
+const workers = Command.make("workers", { workers: flags.workers, json: flags.json }, (given) =>
+  Effect.flatMap(load(import("./modes/Consumers.ts")), ({ listWorkers }) =>
+    listWorkers({ module: Option.getOrUndefined(given.workers), names: [], json: given.json })
+  )
+).pipe(Command.withDescription("List the topic workers"))
+
+const runWorker = Command.make("runworker", { name: Argument.String("name"), workers: flags.workers }, (given) =>
+  consumersOf({ workers: given.workers, worker: given.name === "all" ? [] : [given.name] })
+).pipe(Command.withDescription("Run one topic worker, or all: the same as --mode=consumers"))
+
 const command = Command.make("paystream", flags, runMode).pipe(
+  Command.withSubcommands([workers, runWorker]),
   Command.withDescription(
     `Moves payments between brokers and databases without losing or doubling one.\n\nModes:\n${listOfModes}`
   )

@@ -4,12 +4,11 @@ import * as BatchReport from "../domain/BatchReport.ts"
 import { Broker } from "../domain/ports/Broker.ts"
 import { PaymentStore } from "../domain/ports/PaymentStore.ts"
 import * as Settings from "../layers/config/Settings.ts"
-import * as HealthServer from "../layers/http/HealthServer.ts"
-import * as Process from "../layers/process/Process.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
 import * as OpenTelemetry from "../layers/telemetry/OpenTelemetry.ts"
 import * as PaymentMetrics from "../streams/PaymentMetrics.ts"
 import { paymentWorker } from "../streams/PaymentWorker.ts"
+import { addresses, brokerDependency, longRunning } from "./LongRunning.ts"
 import { serviceSettings, services } from "./Services.ts"
 
 const settings = Settings.all({
@@ -24,12 +23,8 @@ const spareConnections = 1
 
 /** Ready while both services answer. */
 const dependencies = Effect.gen(function* () {
-  const broker = yield* Broker
   const store = yield* PaymentStore
-  return [
-    { name: "broker", isReady: Effect.map(broker.status, (status) => status === "connected") },
-    { name: "database", isReady: Effect.isSuccess(store.ping) }
-  ]
+  return [yield* brokerDependency, { name: "database", isReady: Effect.isSuccess(store.ping) }]
 })
 
 /** Keeps the gauge of waiting messages up to date; a broker that is away leaves it as it was. */
@@ -53,22 +48,20 @@ export const worker = Effect.gen(function* () {
     maxBytesInFlight: options.maxBytesInFlight
   })
 
-  const run = Effect.gen(function* () {
-    yield* Process.withDeadline(where.process.shutdownTimeout)
-    yield* Effect.logInfo("starting").pipe(
-      Effect.annotateLogs({
-        ...Settings.shown(settings, environment),
-        broker: where.rabbitmq?.address ?? "embedded",
-        database: where.postgres?.address ?? "embedded",
-        queue: options.queue,
-        deadLetters: options.deadLetterQueue ?? "rejected"
-      })
-    )
-    yield* Layer.build(HealthServer.layer(health, yield* dependencies))
+  const drain = Effect.gen(function* () {
     yield* watchDepth(options.queue)
     const totals = yield* Stream.runFold(paymentWorker(options), () => BatchReport.empty, BatchReport.add)
     yield* Effect.logInfo("done").pipe(Effect.annotateLogs({ ...totals }))
   })
+  const introduction = {
+    ...Settings.shown(settings, environment),
+    ...addresses(where),
+    queue: options.queue,
+    deadLetters: options.deadLetterQueue ?? "rejected"
+  }
+  const run = Effect.flatMap(dependencies, (dependencies) =>
+    longRunning({ services: where, health, introduction, dependencies }, drain)
+  )
 
   // Built from the last to the first and closed the other way: broker, then database, then telemetry.
   const world = broker.pipe(
@@ -76,5 +69,5 @@ export const worker = Effect.gen(function* () {
     Layer.provideMerge(OpenTelemetry.layer(where.process, environment, "worker")),
     Layer.provideMerge(Logs.layer(log))
   )
-  yield* Effect.provide(Effect.scoped(run), world)
+  yield* Effect.provide(run, world)
 })

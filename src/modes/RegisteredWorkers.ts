@@ -1,0 +1,53 @@
+/** The topic workers of a module, and the services that it brings along for them. */
+import { Effect, Layer, Schema } from "effect"
+import * as Settings from "../layers/config/Settings.ts"
+import { load } from "../layers/modules/UserModules.ts"
+import { type Any, isWorker } from "../streams/Worker.ts"
+
+/** A worker was asked for that is not there. */
+export class UnknownWorker extends Schema.TaggedError<UnknownWorker>()("UnknownWorker", {
+  name: Schema.String,
+  known: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return `there is no worker ${JSON.stringify(this.name)}; the workers are ${this.known.join(", ")}`
+  }
+}
+
+/** Nothing to run. */
+export class NoWorkers extends Schema.TaggedError<NoWorkers>()("NoWorkers", { detail: Schema.String }) {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+export interface RegisteredWorkers {
+  readonly workers: ReadonlyArray<Any>
+  /** What the handlers need: the export `layer` of the module. */
+  readonly layer: Layer.Layer<never, unknown>
+}
+
+/** The workers of the module at `path`; `names` picks some of them, none of them means all. */
+export const registered = Effect.fnUntraced(function* (path: string | undefined, names: ReadonlyArray<string>) {
+  if (path === undefined) {
+    return yield* new NoWorkers({
+      detail: "no workers: name a module that exports some with --workers=PATH or WORKERS"
+    })
+  }
+  const exports = yield* load(path)
+  const all = Object.values(exports).filter(isWorker)
+  if (all.length === 0) return yield* new NoWorkers({ detail: `${path} exports no worker (Worker.make)` })
+  const known = all.map(({ name }) => name)
+  const unknown = names.find((name) => !known.includes(name))
+  if (unknown !== undefined) return yield* new UnknownWorker({ name: unknown, known })
+  const workers = names.length === 0 ? all : all.filter(({ name }) => names.includes(name))
+  // Its type is lost on the way through a module; what it lacks shows as a defect when a handler asks for it.
+  const services: unknown = Layer.isLayer(exports.layer) ? exports.layer : Layer.empty
+  return { workers, layer: services as RegisteredWorkers["layer"] }
+})
+
+/** The path that a flag names, or the environment. */
+export const modulePath = (flag: string | undefined) =>
+  Effect.flatMap(Settings.environment, (environment) =>
+    Effect.map(Settings.load(Settings.consumerSettings, environment), ({ workers }) => flag ?? workers)
+  )
