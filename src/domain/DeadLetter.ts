@@ -1,4 +1,5 @@
 /** A message that was set aside: the body byte for byte, the headers kept, and beside them why, when and whence. */
+import { fitting } from "./Headers.ts"
 import type { Delivery, OutgoingMessage } from "./ports/Broker.ts"
 
 /** Why a message was set aside. */
@@ -19,7 +20,7 @@ export const DeadLetterHeader = {
   attempt: "x-paystream-attempt"
 } as const
 
-/** Longest error text in a header, in characters: a header frame holds 128 KiB for all headers together. */
+/** Longest error text in a header, in characters: it shares the frame with all other headers. */
 const maxErrorCharacters = 4096
 
 // Text that cannot be encoded (a lone surrogate, cut in half or quoted from the body) would fail the publish.
@@ -39,12 +40,12 @@ export const deadLetter = (options: {
   body: options.delivery.body,
   contentType: options.delivery.contentType,
   publishedAtMillis: options.delivery.publishedAtMillis,
-  headers: {
-    ...options.delivery.headers,
+  ...(options.delivery.properties === undefined ? {} : { properties: options.delivery.properties }),
+  headers: fitting(options.delivery.headers, {
     [DeadLetterHeader.reason]: options.reason,
     [DeadLetterHeader.error]: headerText(options.error),
     [DeadLetterHeader.source]: options.source,
     [DeadLetterHeader.time]: options.time,
     [DeadLetterHeader.attempt]: options.delivery.attempt
-  }
+  })
 })

@@ -16,8 +16,10 @@ export type Verdict =
       readonly sqlState?: string
     }
 
-const ofOutcome = (outcome: StoreOutcome): Verdict => {
+const ofOutcome = (outcome: StoreOutcome = { _tag: "Undecided" }): Verdict => {
   switch (outcome._tag) {
+    case "Undecided":
+      return { _tag: "Returned" }
     case "Conflict":
       return { _tag: "DeadLetter", reason: "conflict", error: "the same message id is stored with another payload" }
     case "Rejected":
@@ -38,17 +40,20 @@ const ofOutcome = (outcome: StoreOutcome): Verdict => {
  */
 export const verdicts = (
   payloads: ReadonlyArray<Result.Result<unknown, Undecodable>>,
-  outcomes: ReadonlyArray<StoreOutcome>
+  outcomes: ReadonlyArray<StoreOutcome | undefined>
 ): ReadonlyArray<Verdict> => {
   let next = 0
   return payloads.map((payload) => {
     if (Result.isFailure(payload)) {
       return { _tag: "DeadLetter", reason: payload.failure.reason, error: payload.failure.detail }
     }
-    const outcome = outcomes[next++]
-    return outcome === undefined ? { _tag: "Returned" } : ofOutcome(outcome)
+    return ofOutcome(outcomes[next++])
   })
 }
+
+/** The same, with dead letters that could not be published given back. */
+export const unlessDeadLetter = (verdict: Verdict): Verdict =>
+  verdict._tag === "DeadLetter" ? { _tag: "Returned" } : verdict
 
 /** What the broker is told; without a dead-letter queue of ours, its own policy gets what cannot be stored. */
 export const settlementOf = (verdict: Verdict, options: { readonly setAside: boolean }): Outcome => {

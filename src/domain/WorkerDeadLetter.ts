@@ -3,14 +3,16 @@
  * The original is spliced in as it was received, so that no digit of a number is lost.
  */
 import { DeadLetterHeader } from "./DeadLetter.ts"
+import { fitting } from "./Headers.ts"
 import type { Delivery, TopicMessage } from "./ports/Broker.ts"
 
 /** Why a topic worker set a message aside. */
 export type WorkerDeadLetterReason = "invalid_input" | "invalid_output" | "retries_exhausted" | "rejected" | "crashed"
 
 const groupHeader = "x-paystream-group"
-/** A body that is not UTF-8 has no place in JSON: it is kept here, as base64. */
+/** A body that is not UTF-8 has no place in JSON: it is kept here, as base64, or in the body if it is too large. */
 const originalHeader = "x-paystream-original-base64"
+const maxOriginalHeaderCharacters = 32 * 1024
 
 export interface WorkerFailure {
   readonly delivery: Delivery
@@ -27,7 +29,7 @@ export interface WorkerFailure {
   readonly time: string
 }
 
-/** Longest error text, in characters: a header frame holds 128 KiB for all headers together. */
+/** Longest error text in a header, in characters: it shares the frame with all other headers. */
 const maxErrorCharacters = 4096
 
 const originalJson = ({ isJson, text }: WorkerFailure["original"]): string =>
@@ -40,22 +42,28 @@ const encoder = new TextEncoder()
 /** The message for the dead-letter topic, with the original's id and headers. */
 export const workerDeadLetter = (failure: WorkerFailure): TopicMessage => {
   const error = failure.error.slice(0, maxErrorCharacters).toWellFormed()
-  const rest = JSON.stringify({ error, worker: failure.worker, retries: failure.retries }).slice(1)
+  const binary = failure.original.text === undefined ? base64(failure.delivery.body) : undefined
+  const fitsHeader = binary !== undefined && binary.length <= maxOriginalHeaderCharacters
+  const rest = JSON.stringify({
+    error,
+    worker: failure.worker,
+    retries: failure.retries,
+    ...(binary === undefined || fitsHeader ? {} : { originalBase64: binary })
+  }).slice(1)
   return {
     topic: failure.deadLetterTopic,
     id: failure.delivery.id,
     body: encoder.encode(`{"original":${originalJson(failure.original)},${rest}`),
     contentType: "application/json",
     publishedAtMillis: failure.delivery.publishedAtMillis,
-    headers: {
-      ...failure.delivery.headers,
+    headers: fitting(failure.delivery.headers, {
       [DeadLetterHeader.reason]: failure.reason,
       [DeadLetterHeader.error]: error,
       [DeadLetterHeader.source]: failure.source,
       [DeadLetterHeader.time]: failure.time,
       [DeadLetterHeader.attempt]: failure.delivery.attempt,
       [groupHeader]: failure.group,
-      ...(failure.original.text === undefined ? { [originalHeader]: base64(failure.delivery.body) } : {})
-    }
+      ...(fitsHeader ? { [originalHeader]: binary } : {})
+    })
   }
 }

@@ -15,8 +15,9 @@ import { publishSamples, sampleBatches } from "../streams/SamplePublisher.ts"
 import { Shutdown, untilShutdown } from "../streams/Shutdown.ts"
 import { supervised } from "../streams/Supervisor.ts"
 import { liveLine } from "./LiveLine.ts"
-import { newRun, StoppedEarly } from "./Publish.ts"
-import { serviceSettings, services } from "./Services.ts"
+import { newRun } from "./Publish.ts"
+import { type ServiceSettings, serviceSettings, services } from "./Services.ts"
+import { StoppedEarly } from "./StoppedEarly.ts"
 
 const settings = Settings.all({ services: serviceSettings, worker: Settings.workerSettings, log: Settings.logSettings })
 
@@ -46,11 +47,13 @@ const demoEnvironment = Effect.map(Settings.environment, (environment) => {
   return Settings.override(environment, Object.fromEntries(unset))
 })
 
-const introduce = Effect.gen(function* () {
+const introduce = (table: string) =>
+  Console.log(`Payments go from a simulator through a queue into the table \`payments\`${table}. Ctrl-C stops.`)
+
+const introduceEmbedded = Effect.gen(function* () {
   const { database, host, passwordFile, port, username } = yield* EmbeddedPostgres
-  yield* Console.log(
-    "Payments go from a simulator through a queue into the table `payments`. Ctrl-C stops. Look at them with"
-  )
+  yield* introduce("")
+  yield* Console.log("Look at them with")
   yield* Console.log(
     `  PGPASSWORD=$(cat ${passwordFile}) psql -h ${host} -p ${port} -U ${username} ${database} -c 'SELECT * FROM payments ORDER BY id DESC LIMIT 5'`
   )
@@ -105,7 +108,7 @@ const publishSteadily = (queue: string, run: string) =>
   )
 
 const verify = Effect.fnUntraced(function* (run: string, count: number, published: number) {
-  if (published < count) return yield* new StoppedEarly({ done: published, count })
+  if (published < count) return yield* new StoppedEarly({ detail: `after ${published} of ${count}` })
   const { distinct, rows } = yield* storedOf(run)
   if (rows !== count || distinct !== count) return yield* new NotExact({ published, rows, distinct })
   yield* Console.log(`${count} published, ${rows} stored: none lost, none doubled`)
@@ -134,6 +137,9 @@ const runDemo = Effect.fnUntraced(function* (worker: Settings.WorkerSettings, op
   if (Option.isSome(options.count)) yield* verify(run, options.count.value, published)
 })
 
+const usesEmbedded = ({ postgres, rabbitmq }: ServiceSettings): boolean =>
+  postgres === undefined || rabbitmq === undefined
+
 /** Runs the demonstration. */
 export const demo = Effect.fnUntraced(function* (options: DemoOptions) {
   const environment = yield* demoEnvironment
@@ -142,15 +148,19 @@ export const demo = Effect.fnUntraced(function* (options: DemoOptions) {
     maxConnections: worker.batchesInFlight + 2,
     maxBytesInFlight: worker.maxBytesInFlight
   })
-  yield* Console.log("starting the embedded PostgreSQL …")
+  if (usesEmbedded(where)) yield* Console.log("starting the embedded PostgreSQL …")
   const program = Effect.gen(function* () {
     yield* Process.withDeadline(where.process.shutdownTimeout)
-    yield* introduce
     yield* runDemo(worker, options)
   })
-  const world = broker.pipe(
+  const introduction =
+    where.postgres === undefined
+      ? Layer.provide(Layer.effectDiscard(introduceEmbedded), server)
+      : Layer.effectDiscard(introduce(` at ${where.postgres.address}`))
+  // The embedded server is started by what needs it, if anything does.
+  const world = introduction.pipe(
+    Layer.provideMerge(broker),
     Layer.provideMerge(paymentStore),
-    Layer.provideMerge(server),
     Layer.provideMerge(Logs.layer(log))
   )
   yield* Effect.provide(Effect.scoped(program), world)

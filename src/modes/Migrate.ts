@@ -4,7 +4,9 @@ import * as Settings from "../layers/config/Settings.ts"
 import * as Migrations from "../layers/postgres/Migrations.ts"
 import { asStoreError } from "../layers/postgres/SqlState.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
+import { Shutdown } from "../streams/Shutdown.ts"
 import { serviceSettings, services } from "./Services.ts"
+import { StoppedEarly } from "./StoppedEarly.ts"
 
 const settings = Settings.all({ services: serviceSettings, log: Settings.logSettings })
 
@@ -28,6 +30,12 @@ const run = (json: boolean) =>
     )
   })
 
+/** Fails as soon as stopping is asked for. */
+const stopped = Effect.gen(function* () {
+  yield* (yield* Shutdown).requested
+  return yield* new StoppedEarly({ detail: "before the end; what was under way is rolled back" })
+})
+
 /** Applies what is pending, or tells. */
 export const migrate = Effect.fnUntraced(function* (options: MigrateOptions) {
   const environment = yield* Settings.environment
@@ -36,6 +44,7 @@ export const migrate = Effect.fnUntraced(function* (options: MigrateOptions) {
   const address = where.postgres?.address ?? "the embedded server"
   const work = options.status ? printStatus(options.json) : run(options.json)
   yield* Effect.mapError(Effect.asVoid(work), asStoreError(address)).pipe(
-    Effect.provide(Layer.provideMerge(paymentStore, Logs.besideAnswer(log)))
+    Effect.provide(Layer.provideMerge(paymentStore, Logs.besideAnswer(log))),
+    Effect.raceFirst(stopped)
   )
 })

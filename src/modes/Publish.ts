@@ -1,11 +1,12 @@
 /** `--mode=publish`: sample payments into a queue, persistent and confirmed. */
-import { Console, Effect, Layer, Option, Schema, Stream } from "effect"
+import { Console, Effect, Layer, Option, Stream } from "effect"
 import { Broker } from "../domain/ports/Broker.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
 import { sampleBatches } from "../streams/SamplePublisher.ts"
 import { untilShutdown } from "../streams/Shutdown.ts"
 import { serviceSettings, services } from "./Services.ts"
+import { StoppedEarly } from "./StoppedEarly.ts"
 
 const settings = Settings.all({ services: serviceSettings, queue: Settings.queueName, log: Settings.logSettings })
 
@@ -15,16 +16,6 @@ export interface PublishOptions {
   readonly queue: Option.Option<string>
   readonly host: Option.Option<string>
   readonly json: boolean
-}
-
-/** A run of a known length was asked to stop before its end. */
-export class StoppedEarly extends Schema.TaggedError<StoppedEarly>()("StoppedEarly", {
-  done: Schema.Int,
-  count: Schema.Int
-}) {
-  override get message(): string {
-    return `stopped after ${this.done} of ${this.count}`
-  }
 }
 
 /** Ids that no other run gives. */
@@ -44,7 +35,7 @@ const publishAll = Effect.fnUntraced(function* (queue: string, options: PublishO
       (_, sofar) => sofar
     )
   )
-  if (confirmed < count) return yield* new StoppedEarly({ done: confirmed, count })
+  if (confirmed < count) return yield* new StoppedEarly({ detail: `after ${confirmed} of ${count}` })
   yield* Console.log(
     json ? JSON.stringify({ queue, confirmed }) : `${confirmed} payments published to ${queue} and confirmed`
   )

@@ -30,6 +30,6 @@ export const make = (service: string, address: string): AvailabilityLog => {
   return {
     current: Effect.sync(() => state),
     connected: change("connected", Effect.logInfo(`connected to ${service}`)),
-    away: (detail) => change("away", Effect.logWarning(`${service} is away, trying again until it is back: ${detail}`))
+    away: (detail) => change("away", Effect.logWarning(`${service} is away: ${detail}`))
   }
 }

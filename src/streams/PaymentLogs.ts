@@ -2,8 +2,9 @@
 import { Effect, LogLevel } from "effect"
 import type { BatchReport } from "../domain/BatchReport.ts"
 import type { Delivery } from "../domain/ports/Broker.ts"
+import { shownId } from "./MessageIds.ts"
 
-const idOf = (delivery: Delivery): string => delivery.id ?? "(none)"
+const idOf = (delivery: Delivery): string => shownId(delivery.id)
 
 /** One line per dead letter. The error's text may quote the payload and is in the dead letter's header alone. */
 export const logDeadLetter = (letter: {

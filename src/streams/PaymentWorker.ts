@@ -27,12 +27,13 @@ import { decodePayload } from "../domain/Payment.ts"
 import { Broker, type Delivery } from "../domain/ports/Broker.ts"
 import { PaymentStore, type ReceivedPayment, type StoreError, type StoreOutcome } from "../domain/ports/PaymentStore.ts"
 import * as Verdict from "../domain/Verdict.ts"
+import * as Availability from "./Availability.ts"
 import { mapInBatches } from "./Batches.ts"
 import { untilIdle } from "./Idle.ts"
 import { logBatch, logDeadLetter } from "./PaymentLogs.ts"
 import * as PaymentMetrics from "./PaymentMetrics.ts"
 import { Shutdown, untilShutdown } from "./Shutdown.ts"
-import { supervised } from "./Supervisor.ts"
+import { type Retryable, type StreamState, Supervisor, supervised } from "./Supervisor.ts"
 import { withBatchSpan } from "./Tracing.ts"
 
 export interface PaymentWorkerOptions {
@@ -55,13 +56,14 @@ export interface PaymentWorkerOptions {
 export const paymentWorker = (options: PaymentWorkerOptions) =>
   Stream.suspend(() => {
     const progress = progressTo(options.maxMessages)
+    const worker: Running = { ...options, deadLetters: watchDeadLetters(options) }
     return Stream.suspend(() =>
       deliveries(options, progress.left()).pipe(
         untilShutdown,
         untilIdle(options.idleTimeout, nothingToDo(options, progress)),
         Stream.take(progress.left()),
         Stream.mapArray(progress.taken),
-        mapInBatches(batching(options), (batch) => storeOrSetAside(options, batch)),
+        mapInBatches(batching(options), (batch) => storeOrSetAside(worker, batch)),
         Stream.mapEffect(settle),
         Stream.tap(progress.settled)
       )
@@ -94,6 +96,14 @@ type Progress = ReturnType<typeof progressTo>
 
 type Batch = ReadonlyArray<Delivery>
 
+interface Running extends PaymentWorkerOptions {
+  readonly deadLetters: Availability.AvailabilityLog
+}
+
+// A queue that takes no dead letter (full, refused) stops the worker at its order: that must be said.
+const watchDeadLetters = ({ deadLetterQueue, queue }: PaymentWorkerOptions) =>
+  Availability.make("the dead-letter queue", deadLetterQueue ?? queue)
+
 /** The queue's deliveries, once database and queues are ready; never more of them in hand than are wanted. */
 const deliveries = ({ deadLetterQueue, prefetch, queue }: PaymentWorkerOptions, wanted: number) =>
   Stream.unwrap(
@@ -120,14 +130,14 @@ const nothingToDo = ({ queue }: PaymentWorkerOptions, progress: Progress) =>
   )
 
 /** Everything that must be true before the batch may be acknowledged. */
-const storeOrSetAside = Effect.fnUntraced(function* (options: PaymentWorkerOptions, batch: Batch) {
+const storeOrSetAside = Effect.fnUntraced(function* (worker: Running, batch: Batch) {
   yield* Metric.modify(PaymentMetrics.inFlight, batch.length)
-  const source = { system: (yield* Broker).kind, queue: options.queue }
-  const verdicts = yield* PaymentMetrics.timed(judge(options, batch)).pipe(withBatchSpan(source, batch))
+  const source = { system: (yield* Broker).kind, queue: worker.queue }
+  const verdicts = yield* PaymentMetrics.timed(judge(worker, batch)).pipe(withBatchSpan(source, batch))
   // Set aside before it is acknowledged: a crash between the two repeats the dead letter, the other order loses it.
-  yield* setAside(options, batch, verdicts)
-  const setsAside = options.deadLetterQueue !== undefined
-  return Arr.zipWith(batch, verdicts, (delivery, verdict) => ({
+  const final = yield* setAside(worker, batch, verdicts)
+  const setsAside = worker.deadLetterQueue !== undefined
+  return Arr.zipWith(batch, final, (delivery, verdict) => ({
     delivery,
     verdict,
     outcome: Verdict.settlementOf(verdict, { setAside: setsAside })
@@ -148,51 +158,72 @@ const untilBack = Schedule.min([Schedule.exponential("100 millis"), Schedule.spa
   Schedule.jittered
 )
 
-/** Stores, however long the database is away; no outcomes if the worker is asked to stop meanwhile. */
-const storeUntilStopped = Effect.fnUntraced(function* (
-  queue: string,
-  payments: ReadonlyArray<ReceivedPayment>
-): Effect.fn.Return<ReadonlyArray<StoreOutcome>, StoreError, PaymentStore | Shutdown> {
-  if (payments.length === 0) return []
-  const store = yield* PaymentStore
-  const shutdown = yield* Shutdown
-  const attempt = store.store(queue, payments)
+/** Goes on until it works, or until the worker is asked to stop: then there is no result. */
+const untilStopped = <A, E extends Retryable, R>(
+  attempt: Effect.Effect<A, E, R>
+): Effect.Effect<A | undefined, E, R | Shutdown> => {
   const again = Effect.retry(Effect.delay(attempt, "100 millis"), {
     schedule: untilBack,
     while: (error) => error.isRetryable
   })
-  // The first attempt is never given up: it may have committed.
-  return yield* Effect.catchIf(
+  // The first attempt is never given up: it may have done its work.
+  return Effect.catchIf(
     attempt,
     (error) => error.isRetryable,
-    () => Effect.raceFirst(again, Effect.as(shutdown.requested, []))
+    () => Effect.flatMap(Shutdown, ({ requested }) => Effect.raceFirst(again, Effect.as(requested, undefined)))
   )
-})
+}
 
-/** Publishes the dead letters of a batch and waits for their confirms, however long the broker is away. */
-const setAside = Effect.fnUntraced(function* (
-  options: PaymentWorkerOptions,
-  batch: Batch,
-  verdicts: ReadonlyArray<Verdict.Verdict>
-) {
+/** Stores, however long the database is away; what is not decided when the worker is asked to stop has no outcome. */
+const storeUntilStopped = (
+  queue: string,
+  payments: ReadonlyArray<ReceivedPayment>
+): Effect.Effect<ReadonlyArray<StoreOutcome | undefined>, StoreError, PaymentStore | Shutdown> =>
+  Effect.gen(function* () {
+    if (payments.length === 0) return []
+    const store = yield* PaymentStore
+    const outcomes = (yield* untilStopped(store.store(queue, payments))) ?? []
+    const isUndecided = (_: ReceivedPayment, index: number) => outcomes[index]?._tag === "Undecided"
+    const open = payments.filter(isUndecided)
+    if (open.length === 0) return outcomes
+    const rest = yield* Effect.delay(storeUntilStopped(queue, open), "100 millis")
+    let next = 0
+    return outcomes.map((outcome) => (outcome?._tag === "Undecided" ? rest[next++] : outcome))
+  })
+
+type Letter = Extract<Verdict.Verdict, { readonly _tag: "DeadLetter" }> & { readonly delivery: Delivery }
+
+/**
+ * Publishes the dead letters of a batch and waits for their confirms, however long that cannot be done; asked to stop
+ * meanwhile, gives them back. The verdicts that hold then.
+ */
+const setAside = Effect.fnUntraced(function* (worker: Running, batch: Batch, verdicts: ReadonlyArray<Verdict.Verdict>) {
   const letters = Arr.filterMap(batch, (delivery, index) => {
     const verdict = verdicts[index]
     return verdict?._tag === "DeadLetter" ? Result.succeed({ delivery, ...verdict }) : Result.failVoid
   })
-  if (letters.length === 0) return
-  const queue = options.deadLetterQueue
-  if (queue !== undefined) {
-    const time = DateTime.formatIso(DateTime.makeUnsafe(yield* Clock.currentTimeMillis))
-    const messages = letters.map((letter) => deadLetter({ ...letter, queue, source: options.queue, time }))
-    const broker = yield* Broker
-    yield* broker.publish(messages).pipe(
-      Effect.catchReason("BrokerError", "Unroutable", () =>
-        Effect.andThen(broker.ensureQueue(queue), broker.publish(messages))
-      ),
-      Effect.retry({ schedule: untilBack, while: (error) => error.isRetryable })
-    )
-  }
+  if (letters.length === 0) return verdicts
+  const published = yield* untilStopped(Effect.as(publishLetters(worker, letters), true))
+  if (published === undefined) return verdicts.map(Verdict.unlessDeadLetter)
   yield* Effect.forEach(letters, logDeadLetter, { discard: true })
+  return verdicts
+})
+
+const publishLetters = Effect.fnUntraced(function* (worker: Running, letters: ReadonlyArray<Letter>) {
+  const { deadLetterQueue: queue, deadLetters } = worker
+  if (queue === undefined) return
+  const time = DateTime.formatIso(DateTime.makeUnsafe(yield* Clock.currentTimeMillis))
+  const messages = letters.map((letter) => deadLetter({ ...letter, queue, source: worker.queue, time }))
+  const broker = yield* Broker
+  const supervisor = yield* Supervisor
+  const report = (state: StreamState) => supervisor.report(`dead letters to ${queue}`, state)
+  yield* broker.publish(messages).pipe(
+    Effect.catchReason("BrokerError", "Unroutable", () =>
+      Effect.andThen(broker.ensureQueue(queue), broker.publish(messages))
+    ),
+    Effect.tap(Effect.andThen(deadLetters.connected, report("running"))),
+    Effect.tapError((error) => Effect.andThen(deadLetters.away(error.message), report("failing")))
+  )
 })
 
 const settle = Effect.fnUntraced(function* (judged: Effect.Success<ReturnType<typeof storeOrSetAside>>) {

@@ -14,6 +14,7 @@ import { Broker, BrokerError, type Delivery, type Subscription } from "../domain
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import { type WorkerDeadLetterReason, workerDeadLetter } from "../domain/WorkerDeadLetter.ts"
 import * as Lanes from "./Lanes.ts"
+import { shownId } from "./MessageIds.ts"
 import { Shutdown, untilShutdown } from "./Shutdown.ts"
 import { supervised } from "./Supervisor.ts"
 import { CurrentMessage, type Handlers, Reject, Snooze, type Worker } from "./Worker.ts"
@@ -210,7 +211,7 @@ const setAside = Effect.fnUntraced(function* <In, Out, R>(
     })
   ])
   yield* Effect.logWarning("dead letter").pipe(
-    Effect.annotateLogs({ worker: worker.name, messageId: delivery.id ?? "(none)", reason, retries })
+    Effect.annotateLogs({ worker: worker.name, messageId: shownId(delivery.id), reason, retries })
   )
   return "dead_lettered" as const
 })

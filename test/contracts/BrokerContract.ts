@@ -67,7 +67,10 @@ const received = (deliveries: ReadonlyArray<Delivery>, count: number) =>
     deadline
   )
 
-const contentOf = ({ attempt: _, receipt: __, body, ...content }: Delivery) => ({ ...content, body: Array.from(body) })
+const contentOf = ({ attempt: _, receipt: __, properties: ___, body, ...content }: Delivery) => ({
+  ...content,
+  body: Array.from(body)
+})
 
 const roundTrip = (sent: ReadonlyArray<Omit<OutgoingMessage, "queue">>) =>
   Effect.gen(function* () {

@@ -1,7 +1,7 @@
 /** What RabbitMQ has and the port does not name: arguments of queues, deletion, policies, limits, refusals. */
 import { randomUUID } from "node:crypto"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Effect, Fiber, Stream } from "effect"
+import { Duration, Effect, Fiber, Stream } from "effect"
 import { inject } from "vitest"
 import { Broker, type BrokerError, type Delivery } from "../../src/domain/ports/Broker.ts"
 import { withChannel } from "../support/Amqp.ts"
@@ -124,6 +124,28 @@ layer(rabbitMq(), { excludeTestServices: true })("Messages of RabbitMQ", (it) =>
       })
       const times = (yield* take(queue, 2)).map(({ publishedAtMillis }) => publishedAtMillis)
       assert.deepStrictEqual(times, [1_700_000_000_000, 1_700_000_000_000])
+    })
+  )
+
+  it.effect("keep the publisher's properties when a delivery is published again, at once or later", () =>
+    Effect.gen(function* () {
+      const broker = yield* Broker
+      const [queue, next] = [yield* newQueue, yield* newQueue]
+      const texts = { contentEncoding: "gzip", type: "payment", appId: "shop", replyTo: "answers" }
+      const kept = { ...texts, priority: 3, timestamp: 1_700_000_000_123 }
+      const properties = { ...kept, correlationId: "theirs", expiration: "60000" }
+      yield* withChannel(async (channel) => void channel.sendToQueue(queue, Buffer.from("{}"), properties))
+      const [first] = yield* take(queue, 1)
+      assert.isDefined(first)
+      yield* broker.deliverLater({ _tag: "Queue", name: queue }, [{ ...first, delay: Duration.millis(100) }])
+      const [later] = yield* take(queue, 1)
+      assert.isDefined(later)
+      yield* broker.publish([{ ...later, queue: next }])
+      const got = yield* withChannel((channel) => channel.get(next, { noAck: true }))
+      assert.isTrue(got !== false)
+      if (got === false) return
+      assert.deepInclude(got.properties, { ...kept, expiration: undefined })
+      assert.strictEqual(got.properties.headers?.["x-original-correlation-id"], "theirs")
     })
   )
 

@@ -59,7 +59,7 @@ export const depthIs = ({ name }: Subscription, expected: number) =>
   )
 
 /** What a delivery is, whatever its broker made of it. */
-export const contentOf = ({ attempt: _, receipt: __, ...rest }: Delivery): MessageContent => rest
+export const contentOf = ({ attempt: _, receipt: __, properties: ___, ...rest }: Delivery): MessageContent => rest
 
 const sorted = (texts: ReadonlyArray<string>): ReadonlyArray<string> => [...texts].sort()
 const numbers = (count: number): ReadonlyArray<string> => Arr.makeBy(count, String)

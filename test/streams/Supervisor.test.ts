@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Data, Effect, Exit, Fiber, Logger, Random, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import { Shutdown } from "../../src/streams/Shutdown.ts"
 import { Supervisor, supervised } from "../../src/streams/Supervisor.ts"
 
 class Failure extends Data.TaggedError("Failure")<{ readonly isRetryable: boolean }> {}
@@ -22,9 +23,9 @@ const supervise = Effect.fnUntraced(function* <A>(runs: ReadonlyArray<Stream.Str
   return { fiber, received, state, starts: () => starts }
 })
 
-const it_ = (name: string, test: () => Effect.Effect<void, Failure, Supervisor>) =>
+const it_ = (name: string, test: () => Effect.Effect<void, Failure, Shutdown | Supervisor>) =>
   it.effect(name, () =>
-    test().pipe(Effect.provide([Supervisor.layer, Logger.layer([])]), Random.withSeed("supervisor"))
+    test().pipe(Effect.provide([Supervisor.layer, Shutdown.layer, Logger.layer([])]), Random.withSeed("supervisor"))
   )
 
 describe("A supervised stream", () => {

@@ -12,9 +12,11 @@ export interface SteadyPublisher {
   readonly stop: Effect.Effect<void>
 }
 
-/** Messages at a time, of which the first is invalid; with the pause between, some thousand a second. */
-const chunkSize = 100
-const pause = "10 millis"
+/** Messages at a time, of which the first is invalid. */
+const chunkSize = 1000
+
+/** So many wait at least: however fast the worker is, it has something in hand when it is killed. */
+const enoughWaiting = 3000
 
 const chunk = (number: number): ReadonlyArray<Message & { readonly id: string }> =>
   Array.from({ length: chunkSize }, (_, index) =>
@@ -38,8 +40,12 @@ export const start = (stage: Stage.Stage): Effect.Effect<SteadyPublisher, never,
       ).pipe(Effect.orDie)
       for (const { id } of messages) (id.startsWith("invalid") ? invalid : valid).add(id)
     })
+    const waiting = Effect.orElseSucceed(Effect.sandbox(Stage.depth(stage)), () => 0)
     const publishing = Effect.gen(function* () {
-      for (let number = 0; !stopped; number++) yield* Effect.andThen(publishChunk(number), realSleep(pause))
+      for (let number = 0; !stopped; number++) {
+        yield* publishChunk(number)
+        while (!stopped && (yield* waiting) >= enoughWaiting) yield* realSleep("20 millis")
+      }
     })
     const fiber = yield* Effect.forkScoped(publishing)
     return {

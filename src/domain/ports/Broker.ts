@@ -17,6 +17,9 @@ import { Context, type Duration, type Effect, Schema, type Stream } from "effect
 /** A header's value as brokers carry it; anything else (a table, a timestamp) is kept opaque and passed on as it came. */
 export type HeaderValue = unknown
 
+/** Passed on as they came. */
+export type Properties = Readonly<Record<string, unknown>>
+
 /** What to consume. */
 export type Subscription = { readonly _tag: "Queue"; readonly name: string }
 
@@ -29,6 +32,8 @@ export interface Delivery {
   readonly contentType: string | undefined
   /** When the publisher says that it published, in milliseconds since the epoch. */
   readonly publishedAtMillis: number | undefined
+  /** What else its broker keeps with a message; means something only to the layer that made it. */
+  readonly properties?: Properties
   /** 1 for the first delivery; a broker that does not count says 2 for every later one. */
   readonly attempt: number
   /** The broker's own handle; means something only to the layer that made it. */
@@ -43,6 +48,8 @@ export interface OutgoingMessage {
   readonly headers: Readonly<Record<string, HeaderValue>>
   readonly contentType: string | undefined
   readonly publishedAtMillis: number | undefined
+  /** Those of a delivery that is published again. */
+  readonly properties?: Properties
 }
 
 /** What a message is, wherever it goes. */

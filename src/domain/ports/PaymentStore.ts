@@ -5,7 +5,8 @@
  * - When `store` succeeds, every payment said to be stored is committed, durably.
  * - Per queue and message id there is one row at most, whoever stores and however often.
  * - Only the payments that the database refuses for what they are get `Rejected`; their neighbours are stored.
- * - A failure says nothing of the rows: the batch may or may not have been committed, and is safe to store again.
+ * - A failure says nothing of the rows: the batch may or may not have been committed, and is safe to store again. What
+ *   is decided when the database goes away midway is said, and the rest is `Undecided`.
  */
 import { Context, type Effect, Schema } from "effect"
 
@@ -23,6 +24,8 @@ export type StoreOutcome =
   /** The same id with another payload is there already. */
   | { readonly _tag: "Conflict" }
   | { readonly _tag: "Rejected"; readonly sqlState: string; readonly detail: string }
+  /** The database went away before it said anything of this one: it is to be stored again. */
+  | { readonly _tag: "Undecided" }
 
 /** The database is away, overloaded or otherwise in trouble that is no payment's fault: worth trying again. */
 export class StoreAway extends Schema.TaggedError<StoreAway>()("StoreAway", {

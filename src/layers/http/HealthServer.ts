@@ -2,7 +2,7 @@
 
 import { createServer } from "node:http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { Effect, Layer, Schema } from "effect"
+import { Effect, Layer, Predicate, Schema } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { PrometheusMetrics } from "effect/observability"
 import { Supervisor } from "../../streams/Supervisor.ts"
@@ -14,11 +14,24 @@ export interface Dependency {
   readonly isReady: Effect.Effect<boolean>
 }
 
-/** The port that was asked for cannot be used. */
-export class HealthPortTaken extends Schema.TaggedError<HealthPortTaken>()("HealthPortTaken", { port: Schema.Int }) {
+/** The port that was asked for cannot be used; `flaw` says why. */
+export class HealthPortUnusable extends Schema.TaggedError<HealthPortUnusable>()("HealthPortUnusable", {
+  port: Schema.Int,
+  flaw: Schema.String
+}) {
   override get message(): string {
-    return `HEALTH_PORT: port ${this.port} is taken by another program; name another, or 0 for no health pages`
+    return `HEALTH_PORT: port ${this.port} ${this.flaw}; name another, or 0 for no health pages`
   }
+}
+
+const flaws: Readonly<Record<string, string>> = {
+  EADDRINUSE: "is taken by another program",
+  EACCES: "is not permitted to this user"
+}
+
+const flawOf = (cause: unknown): string => {
+  const code = Predicate.hasProperty(cause, "code") ? String(cause.code) : String(cause)
+  return flaws[code] ?? `cannot be listened at (${code})`
 }
 
 /** A probe is answered well within the second that Kubernetes waits by default. */
@@ -53,9 +66,11 @@ const readyz = (dependencies: ReadonlyArray<Dependency>) =>
           ),
         { concurrency: "unbounded" }
       )
+      const states = yield* (yield* Supervisor).states
+      const failing = [...states].filter(([, state]) => state === "failing")
       return json(
-        answers.every(([, state]) => state === "connected"),
-        Object.fromEntries(answers)
+        failing.length === 0 && answers.every(([, state]) => state === "connected"),
+        Object.fromEntries([...answers, ...failing])
       )
     })
   )
@@ -64,19 +79,16 @@ const readyz = (dependencies: ReadonlyArray<Dependency>) =>
 export const layer = (
   { asked, port }: HealthSettings,
   dependencies: ReadonlyArray<Dependency>
-): Layer.Layer<never, HealthPortTaken, Supervisor> => {
+): Layer.Layer<never, HealthPortUnusable, Supervisor> => {
   if (port === undefined) return Layer.empty
   const pages = Layer.mergeAll(healthz, readyz(dependencies), PrometheusMetrics.layerHttp({ path: "/metrics" }))
   return HttpRouter.serve(pages, { disableLogger: true, disableListenLog: true }).pipe(
     Layer.provide(NodeHttpServer.layer(createServer, { port, gracefulShutdownTimeout: "1 second" })),
-    Layer.catch(() =>
-      asked
-        ? Layer.effectDiscard(Effect.fail(new HealthPortTaken({ port })))
-        : Layer.effectDiscard(
-            Effect.logWarning(
-              `port ${port} is taken: this process has no health and metrics pages; HEALTH_PORT names another port`
-            )
-          )
-    )
+    Layer.catch(({ cause }) => {
+      const flaw = flawOf(cause)
+      if (asked) return Layer.effectDiscard(Effect.fail(new HealthPortUnusable({ port, flaw })))
+      const text = `port ${port} ${flaw}: this process has no health and metrics pages; HEALTH_PORT names another port`
+      return Layer.effectDiscard(Effect.logWarning(text))
+    })
   )
 }

@@ -5,7 +5,7 @@
 import { PgTypes } from "@effect/sql-pg"
 import { Effect, Result, Schedule } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
-import type { ReceivedPayment, StoreOutcome } from "../../domain/ports/PaymentStore.ts"
+import type { ReceivedPayment, StoreError, StoreOutcome } from "../../domain/ports/PaymentStore.ts"
 import { blamesRow, isContention, serverText, sqlStateOf } from "./SqlState.ts"
 
 /** Two batches that hold each other up are told apart within a few tries of some milliseconds. */
@@ -14,11 +14,12 @@ const contentionRetry = Schedule.max([Schedule.jittered(Schedule.exponential("5 
 type Sql = SqlClient.SqlClient
 export type Rows = ReadonlyArray<ReceivedPayment>
 /** Works on rows as one: a value for each, or the failure of all. */
-export type Attempt<A> = (rows: Rows) => Effect.Effect<ReadonlyArray<A>, SqlError.SqlError>
+export type Attempt<A> = (rows: Rows) => Effect.Effect<ReadonlyArray<A>, SqlError.SqlError | StoreError>
 
 const stored: StoreOutcome = { _tag: "Stored" }
 const duplicate: StoreOutcome = { _tag: "Duplicate" }
 const conflict: StoreOutcome = { _tag: "Conflict" }
+export const undecided: StoreOutcome = { _tag: "Undecided" }
 
 // Lists of text are typed: the driver cannot infer the type of a list that holds only nulls.
 const textArray = (values: ReadonlyArray<string | undefined>) =>
@@ -34,22 +35,26 @@ const columns = (rows: Rows) => ({
   ids: textArray(rows.map((row) => row.id))
 })
 
-/** Runs the rows as one; where a row is at fault, by halves, so that only the culprits are set aside. */
+/**
+ * Runs the rows as one; where a row is at fault, by halves, so that only the culprits are set aside. What one half has
+ * decided stays so when the database goes away in the other: rows without an id would be stored again.
+ */
 export const halving = <A>(
   rows: Rows,
   attempt: Attempt<A>
-): Effect.Effect<ReadonlyArray<A | StoreOutcome>, SqlError.SqlError> =>
+): Effect.Effect<ReadonlyArray<A | StoreOutcome>, SqlError.SqlError | StoreError> =>
   attempt(rows).pipe(
-    Effect.retry({ schedule: contentionRetry, while: isContention }),
-    Effect.catch((error): Effect.Effect<ReadonlyArray<A | StoreOutcome>, SqlError.SqlError> => {
-      const sqlState = sqlStateOf(error)
-      if (sqlState === undefined || !blamesRow(sqlState)) return Effect.fail(error)
+    Effect.retry({ schedule: contentionRetry, while: (error) => error._tag === "SqlError" && isContention(error) }),
+    Effect.catch((error): ReturnType<typeof halving<A>> => {
+      const sqlState = error._tag === "SqlError" ? sqlStateOf(error) : undefined
+      if (error._tag !== "SqlError" || sqlState === undefined || !blamesRow(sqlState)) return Effect.fail(error)
       if (rows.length === 1) return Effect.succeed([{ _tag: "Rejected", sqlState, detail: serverText(error) }])
       const middle = rows.length >> 1
+      const right = rows.slice(middle)
       return Effect.zipWith(
         halving(rows.slice(0, middle), attempt),
-        halving(rows.slice(middle), attempt),
-        (left, right) => [...left, ...right]
+        Effect.orElseSucceed(halving(right, attempt), () => right.map(() => undecided)),
+        (decided, rest) => [...decided, ...rest]
       )
     })
   )
@@ -60,11 +65,16 @@ export const insert = (sql: Sql, queue: string, unguarded: string | undefined): 
   return (rows) =>
     Effect.flatMap(statement(rows), ([inserted]) => {
       if (inserted?.count === rows.length) return Effect.succeed(rows.map(() => stored))
-      return Effect.map(insertedIds(sql, queue, rows, inserted?.transaction ?? ""), (fresh) => outcomesOf(rows, fresh))
+      return Effect.match(insertedIds(sql, queue, rows, inserted?.transaction ?? ""), {
+        onSuccess: (fresh) => outcomesOf(rows, fresh),
+        // Committed all the same: only of those with an id is it open who stored them.
+        onFailure: () => rows.map((row) => (row.id === undefined ? stored : undecided))
+      })
     })
 }
 
-// One row comes back, not one per payment: which of them were inserted is asked only if some were not.
+// One row comes back, not one per payment: which of them were inserted is asked only if some were not. The order is
+// said: a plan may turn the rows round (PostgreSQL 18 does, for an anti-join), and the first of an id must win.
 const insertStatement = (sql: Sql, queue: string, unguarded: string | undefined) => {
   const notThere =
     unguarded === undefined
@@ -81,7 +91,8 @@ const insertStatement = (sql: Sql, queue: string, unguarded: string | undefined)
       WITH inserted AS (
         INSERT INTO payments (payload, message_id, source_queue)
         SELECT input.payload::jsonb, input.message_id, ${queue}
-        FROM unnest(${payloads}, ${ids}) AS input(payload, message_id)${notThere}
+        FROM unnest(${payloads}, ${ids}) WITH ORDINALITY AS input(payload, message_id, position)${notThere}
+        ORDER BY input.position
         ON CONFLICT (source_queue, message_id) ${guarded} DO NOTHING
         RETURNING 1
       )

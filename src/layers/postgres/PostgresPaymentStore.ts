@@ -1,15 +1,28 @@
 /** Payments in PostgreSQL, with one insert for a whole batch. */
-import { Effect, Layer, Predicate } from "effect"
+import { Effect, Layer } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import { PaymentStore, StoreAway, StoreError, StoreOutdated } from "../../domain/ports/PaymentStore.ts"
 import * as Availability from "../../streams/Availability.ts"
 import * as Migrations from "./Migrations.ts"
-import { badId, compare, fillGaps, halving, insert, type Rows, unstorableId } from "./PaymentBatch.ts"
+import {
+  type Attempt,
+  badId,
+  compare,
+  fillGaps,
+  halving,
+  insert,
+  type Rows,
+  undecided,
+  unstorableId
+} from "./PaymentBatch.ts"
 import { unguardedUpTo } from "./PaymentsTable.ts"
 import { asStoreError, toStoreError } from "./SqlState.ts"
 
-/** Far above any healthy batch; below it a frozen server would leave a process that lives and does nothing. */
-const statementTimeout = "30 seconds"
+/**
+ * For one statement: far above any healthy batch, and well below the time that a drain has. Without it a frozen server
+ * would leave a process that lives and does nothing.
+ */
+const statementTimeout = "10 seconds"
 
 export interface PostgresPaymentStoreOptions {
   /** Host, port and database: for logs and errors. */
@@ -47,17 +60,16 @@ const make = Effect.fnUntraced(function* (options: PostgresPaymentStoreOptions) 
     new StoreError({ reason: new StoreAway({ detail: `PostgreSQL at ${options.address}: ${detail}`, code }) })
   const unanswered = Effect.fail(away(`no answer within ${statementTimeout}`, "timeout"))
 
-  const run = <A>(effect: Effect.Effect<A, SqlError.SqlError>) =>
-    effect.pipe(
-      Effect.mapError(toStoreError(options.address)),
-      Effect.timeoutOrElse({ duration: statementTimeout, orElse: () => unanswered })
-    )
+  const limited: Limited = (effect) =>
+    Effect.timeoutOrElse(effect, { duration: statementTimeout, orElse: () => unanswered })
+  const run = <A>(effect: Effect.Effect<A, SqlError.SqlError | StoreError>) =>
+    Effect.mapError(effect, (error) => (error._tag === "SqlError" ? toStoreError(options.address)(error) : error))
 
   // Read once: what the guard covers is settled by the migration that makes it.
   let guard: { readonly unguardedUpTo: string | undefined } | undefined
   const readGuard = Effect.gen(function* () {
     if (guard !== undefined) return guard.unguardedUpTo
-    const upTo = yield* run(Effect.provideService(unguardedUpTo, SqlClient.SqlClient, sql))
+    const upTo = yield* run(limited(Effect.provideService(unguardedUpTo, SqlClient.SqlClient, sql)))
     if (upTo === "no guard") return yield* away("table payments has no unique guard; run --mode=migrate", "no_guard")
     guard = { unguardedUpTo: upTo }
     return upTo
@@ -65,25 +77,35 @@ const make = Effect.fnUntraced(function* (options: PostgresPaymentStoreOptions) 
 
   const store = Effect.fnUntraced(function* (queue: string, payments: Rows) {
     const upTo = yield* readGuard
+    const attempt =
+      <A>(work: Attempt<A>): Attempt<A> =>
+      (rows) =>
+        limited(work(rows))
     const start = payments.map((row) => (unstorableId(row) ? badId : undefined))
-    const inserted = yield* fillGaps(payments, start, (rows) => run(halving(rows, insert(sql, queue, upTo))))
-    const outcomes = yield* fillGaps(payments, inserted, (rows) => run(halving(rows, compare(sql, queue))))
-    // A row that was there and is gone was removed this very moment: storing again decides.
-    if (!outcomes.every(Predicate.isNotUndefined)) return yield* away("a row vanished while it was compared", "retry")
-    return outcomes
+    const inserted = yield* run(fillGaps(payments, start, (rows) => halving(rows, attempt(insert(sql, queue, upTo)))))
+    // What was inserted stays so if comparing fails; a row that was there and is gone was removed this very moment.
+    const outcomes = yield* fillGaps(payments, inserted, (rows) =>
+      Effect.orElseSucceed(halving(rows, attempt(compare(sql, queue))), () => [])
+    )
+    return outcomes.map((outcome) => outcome ?? undecided)
   })
 
   return PaymentStore.of({
     address: options.address,
     store: (queue, payments) => watched.storing(store(queue, payments)),
-    prepare: watched.storing(prepare(options)).pipe(Effect.provideService(SqlClient.SqlClient, sql)),
-    ping: watched.probe(Effect.asVoid(run(sql`SELECT 1`)))
+    prepare: watched.storing(prepare(options, limited)).pipe(Effect.provideService(SqlClient.SqlClient, sql)),
+    ping: watched.probe(Effect.asVoid(run(limited(sql`SELECT 1`))))
   })
 })
 
+type Limited = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | StoreError, R>
+
 /** Migrates what is pending, or names it where this process may not. */
-const prepare = Effect.fnUntraced(function* ({ address, migrateOnStart }: PostgresPaymentStoreOptions) {
-  const missing = yield* Effect.mapError(Migrations.missing, toStoreError(address))
+const prepare = Effect.fnUntraced(function* (
+  { address, migrateOnStart }: PostgresPaymentStoreOptions,
+  limited: Limited
+) {
+  const missing = yield* limited(Effect.mapError(Migrations.missing, toStoreError(address)))
   if (missing.length === 0) return
   if (!migrateOnStart) {
     const detail =

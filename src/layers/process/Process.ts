@@ -19,7 +19,7 @@ const byTag: Readonly<Record<string, number>> = {
   NoWorkers: ExitCode.wrongConfiguration,
   ModuleError: ExitCode.wrongConfiguration,
   SettingsError: ExitCode.wrongConfiguration,
-  HealthPortTaken: ExitCode.wrongConfiguration,
+  HealthPortUnusable: ExitCode.wrongConfiguration,
   ShowHelp: ExitCode.wrongConfiguration,
   StoreOutdated: ExitCode.wrongConfiguration,
   StoreRefused: ExitCode.refused,

@@ -2,7 +2,7 @@
 import type { ConfirmChannel, Message } from "amqplib"
 import { Effect } from "effect"
 import type { BrokerError } from "../../domain/ports/Broker.ts"
-import { type Envelope, propertiesOf } from "./RabbitMqMessage.ts"
+import { correlationIdOf, type Envelope, propertiesOf } from "./RabbitMqMessage.ts"
 
 /** Without an alarm at the broker, a confirm that takes longer than this will not come. */
 export const confirmSeconds = 30
@@ -72,7 +72,7 @@ const publishAll = (
   let waiting = envelopes.length
   for (const envelope of envelopes) {
     const { content, exchange, routingKey } = envelope
-    const correlationId = String(++open.published)
+    const correlationId = correlationIdOf(++open.published)
     const properties = { ...propertiesOf(content), correlationId }
     open.channel.publish(exchange, routingKey, bufferOf(content.body), properties, (error: Error | null) => {
       if (open.returned.delete(correlationId)) returned.push(envelope)

@@ -2,6 +2,7 @@
 import type { Channel, ChannelModel, ConsumeMessage } from "amqplib"
 import { Array as Arr, Cause, Effect, Queue, Result, type Scope } from "effect"
 import type { BrokerError, Delivery, Settlement } from "../../domain/ports/Broker.ts"
+import { shownId } from "../../streams/MessageIds.ts"
 import * as Flow from "./Flow.ts"
 import { away, brokerError } from "./RabbitMqError.ts"
 import { headersAfterDelay } from "./RabbitMqMessage.ts"
@@ -40,6 +41,7 @@ const toDelivery = (message: ConsumeMessage, consumer: RabbitMqConsumer, queue: 
   headers: headersAfterDelay(message.properties.headers ?? {}, queue),
   contentType: message.properties.contentType,
   publishedAtMillis: timestampMillis(message.properties.timestamp),
+  properties: { ...message.properties },
   attempt: deliveryCount(message),
   receipt: { consumer, tag: message.fields.deliveryTag } satisfies Receipt
 })
@@ -111,7 +113,7 @@ const climbingWarning = Effect.fnUntraced(function* (queue: string) {
   return (delivery: Delivery): void => {
     if (warned || delivery.attempt < climbingAttempts) return
     warned = true
-    const messageId = delivery.id ?? "(none)"
+    const messageId = shownId(delivery.id)
     const text = `queue ${queue} gives out a message for the ${delivery.attempt}th time; check its x-delivery-limit: at the limit the broker drops it`
     run(Effect.annotateLogs(Effect.logWarning(text), { messageId }))
   }

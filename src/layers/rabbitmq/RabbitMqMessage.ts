@@ -1,5 +1,5 @@
 /** A message as it goes over the wire and comes back: properties, and headers that mean something to the broker. */
-import type { HeaderValue, MessageContent } from "../../domain/ports/Broker.ts"
+import type { HeaderValue, MessageContent, Properties } from "../../domain/ports/Broker.ts"
 
 type Headers = Readonly<Record<string, HeaderValue>>
 
@@ -23,14 +23,44 @@ const routingHeaders = ["CC", "BCC"]
 const renamed = (headers: Headers, rename: (name: string) => string): Headers =>
   Object.fromEntries(Object.entries(headers).map(([name, value]) => [rename(name), value]))
 
+// A publisher's own id of that kind must not be taken for one of ours, nor one of ours for a publisher's.
+const correlationPrefix = "paystream-confirm-"
+const originalCorrelationHeader = "x-original-correlation-id"
+
+/** The correlation id by which the confirm machinery knows a message that comes back. */
+export const correlationIdOf = (number: number): string => `${correlationPrefix}${number}`
+
+// Not the expiration, which would lose a dead letter, nor the user id, which must be that of our own connection.
+const textsToRepeat = ["contentEncoding", "replyTo", "type", "appId"]
+const numbersToRepeat = ["priority", "timestamp"]
+
+// Text that was no UTF-8 grows when it is decoded; the protocol takes 255 bytes.
+const fits = (value: unknown): boolean => typeof value === "string" && Buffer.byteLength(value) <= 255
+
+const repeated = (properties: Properties): Properties => ({
+  ...Object.fromEntries(textsToRepeat.map((name) => [name, properties[name]]).filter(([, value]) => fits(value))),
+  ...Object.fromEntries(
+    numbersToRepeat.map((name) => [name, properties[name]]).filter(([, value]) => Number.isSafeInteger(value))
+  )
+})
+
+const originalCorrelation = ({ correlationId }: Properties): Headers =>
+  typeof correlationId !== "string" || correlationId.startsWith(correlationPrefix)
+    ? {}
+    : { [originalCorrelationHeader]: correlationId }
+
 /** What amqplib wants to know about a message. */
 export const propertiesOf = (message: MessageContent) => ({
   persistent: true,
   mandatory: true,
-  headers: renamed(message.headers, (name) => (routingHeaders.includes(name) ? `x-original-${name}` : name)),
+  headers: {
+    ...renamed(message.headers, (name) => (routingHeaders.includes(name) ? `x-original-${name}` : name)),
+    ...(message.properties && originalCorrelation(message.properties))
+  },
   ...(message.id === undefined ? {} : { messageId: message.id }),
   ...(message.contentType === undefined ? {} : { contentType: message.contentType }),
-  ...(message.publishedAtMillis === undefined ? {} : { timestamp: Math.floor(message.publishedAtMillis / 1000) })
+  ...(message.publishedAtMillis === undefined ? {} : { timestamp: Math.floor(message.publishedAtMillis / 1000) }),
+  ...(message.properties && repeated(message.properties))
 })
 
 // What the broker adds to a dead letter; and it drops a message whose x-death says that it goes round in a circle.
