@@ -22,7 +22,7 @@ import { asStoreError, toStoreError } from "./SqlState.ts"
  * For one statement: far above any healthy batch, and well below the time that a drain has. Without it a frozen server
  * would leave a process that lives and does nothing.
  */
-const statementTimeout = "10 seconds"
+const statementTimeout = "20 seconds"
 
 export interface PostgresPaymentStoreOptions {
   /** Host, port and database: for logs and errors. */
@@ -41,7 +41,9 @@ const watching = (address: string) => {
     (by: "storing" | "probe") =>
     <A, R>(effect: Effect.Effect<A, StoreError, R>): Effect.Effect<A, StoreError, R> =>
       effect.pipe(
-        Effect.tap(() => {
+        Effect.tap((result) => {
+          // Half an answer is no sign that the database is back.
+          if (Array.isArray(result) && result.includes(undecided)) return Effect.void
           if (by === "storing") complaint = undefined
           return complaint === undefined ? availability.connected : Effect.void
         }),
