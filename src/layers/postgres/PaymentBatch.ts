@@ -5,6 +5,7 @@
 import { PgTypes } from "@effect/sql-pg"
 import { Effect, Result, Schedule } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
+import type { Fragment } from "effect/sql/Statement"
 import type { ReceivedPayment, StoreError, StoreOutcome } from "../../domain/ports/PaymentStore.ts"
 import { blamesRow, isContention, serverText, sqlStateOf } from "./SqlState.ts"
 
@@ -61,7 +62,13 @@ export const halving = <A>(
 
 /** `Stored`, or `undefined` for a payment whose id is there already. */
 export const insert = (sql: Sql, queue: string, unguarded: string | undefined): Attempt<StoreOutcome | undefined> => {
-  const statement = insertStatement(sql, queue, unguarded)
+  const inOrder = insertStatement(sql, queue, unguarded, sql`input.position`)
+  // Batches that deadlock over the same ids take them in one order the next time: then they only wait for each other.
+  const byId = insertStatement(sql, queue, unguarded, sql`input.message_id, input.position`)
+  const statement = (rows: Rows) =>
+    Effect.catchIf(inOrder(rows), isContention, () =>
+      Effect.retry(byId(rows), { schedule: contentionRetry, while: isContention })
+    )
   return (rows) =>
     Effect.flatMap(statement(rows), ([inserted]) => {
       if (inserted?.count === rows.length) return Effect.succeed(rows.map(() => stored))
@@ -75,7 +82,7 @@ export const insert = (sql: Sql, queue: string, unguarded: string | undefined): 
 
 // One row comes back, not one per payment: which of them were inserted is asked only if some were not. The order is
 // said: a plan may turn the rows round (PostgreSQL 18 does, for an anti-join), and the first of an id must win.
-const insertStatement = (sql: Sql, queue: string, unguarded: string | undefined) => {
+const insertStatement = (sql: Sql, queue: string, unguarded: string | undefined, order: Fragment) => {
   const notThere =
     unguarded === undefined
       ? sql``
@@ -92,7 +99,7 @@ const insertStatement = (sql: Sql, queue: string, unguarded: string | undefined)
         INSERT INTO payments (payload, message_id, source_queue)
         SELECT input.payload::jsonb, input.message_id, ${queue}
         FROM unnest(${payloads}, ${ids}) WITH ORDINALITY AS input(payload, message_id, position)${notThere}
-        ORDER BY input.position
+        ORDER BY ${order}
         ON CONFLICT (source_queue, message_id) ${guarded} DO NOTHING
         RETURNING 1
       )
