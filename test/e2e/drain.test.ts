@@ -74,6 +74,7 @@ describe.concurrent("a worker that is asked to stop", () => {
 
         yield* lock.endWaiting
         const second = yield* Stage.start(stage, { runtime })
+        yield* second.waitForLine(/starting/)
         yield* lock.isWaitedFor
         yield* second.kill("SIGTERM")
         yield* second.kill("SIGINT")
@@ -97,8 +98,10 @@ describe.concurrent("a worker that is asked to stop", () => {
         const variable = service === "database" ? "DATABASE_URL" : "RABBITMQ_URL"
         const { proxy, url } = yield* behind(service === "database" ? stage.databaseUrl : stage.brokerUrl)
         yield* Stage.publish(stage, Stage.payments(10))
-        const worker = yield* Stage.start(stage, { runtime, env: { [variable]: url } })
+        const worker = yield* Stage.start(stage, { runtime, env: { [variable]: url, LOG_LEVEL: "debug" } })
         yield* Stage.waitForRows(stage, 10)
+        // stored is not yet acknowledged: the cut comes after that
+        yield* worker.waitForLine(/"batch"/)
         yield* proxy.cut
         yield* Stage.publish(stage, Stage.payments(10, "meanwhile"))
         yield* worker.waitForLine(/is away/)
