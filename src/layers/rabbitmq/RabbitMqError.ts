@@ -2,7 +2,7 @@
 import { Predicate } from "effect"
 import { BrokerAway, BrokerError, BrokerRefused } from "../../domain/ports/Broker.ts"
 
-const noVirtualHost = "530: the virtual host is missing, or closed to this user"
+const noVirtualHost = "530: the virtual host is missing, closed to this user, or at its limit of connections"
 
 const describe = (cause: unknown): string => {
   if (!(cause instanceof Error)) return String(cause)
