@@ -9,9 +9,17 @@ import type { Delivery, TopicMessage } from "./ports/Broker.ts"
 /** Why a topic worker set a message aside. */
 export type WorkerDeadLetterReason = "invalid_input" | "invalid_output" | "retries_exhausted" | "rejected" | "crashed"
 
-const groupHeader = "x-paystream-group"
-/** A body that is not UTF-8 has no place in JSON: it is kept here, as base64, or in the body if it is too large. */
-const originalHeader = "x-paystream-original-base64"
+/** The headers that a topic worker's dead letter carries beside those of any other. */
+export const WorkerDeadLetterHeader = {
+  group: "x-paystream-group",
+  /** A body that is not UTF-8 has no place in JSON: it is kept here, as base64, or in the body if it is too large. */
+  original: "x-paystream-original-base64",
+  /** `text` for an original that was no JSON: in the body it stands as a string, like a string that was JSON. */
+  originalForm: "x-paystream-original-form",
+  /** The original's own; the dead letter is JSON whatever it was. */
+  contentType: "x-paystream-content-type"
+} as const
+
 const maxOriginalHeaderCharacters = 32 * 1024
 
 export interface WorkerFailure {
@@ -34,6 +42,11 @@ const maxErrorCharacters = 4096
 
 const originalJson = ({ isJson, text }: WorkerFailure["original"]): string =>
   text === undefined ? "null" : isJson ? text : JSON.stringify(text)
+
+const formOf = ({ delivery: { contentType }, original }: WorkerFailure) => ({
+  ...(contentType === undefined ? {} : { [WorkerDeadLetterHeader.contentType]: contentType }),
+  ...(original.text === undefined || original.isJson ? {} : { [WorkerDeadLetterHeader.originalForm]: "text" })
+})
 
 const base64 = (body: Uint8Array): string => btoa(Array.from(body, (byte) => String.fromCharCode(byte)).join(""))
 
@@ -62,8 +75,9 @@ export const workerDeadLetter = (failure: WorkerFailure): TopicMessage => {
       [DeadLetterHeader.source]: failure.source,
       [DeadLetterHeader.time]: failure.time,
       [DeadLetterHeader.attempt]: failure.delivery.attempt,
-      [groupHeader]: failure.group,
-      ...(fitsHeader ? { [originalHeader]: binary } : {})
+      [WorkerDeadLetterHeader.group]: failure.group,
+      ...formOf(failure),
+      ...(fitsHeader ? { [WorkerDeadLetterHeader.original]: binary } : {})
     })
   }
 }

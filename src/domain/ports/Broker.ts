@@ -12,7 +12,7 @@
  * - Every delivery is settled at most once, through the broker that handed it out.
  * - A consumer tolerates repeats: identity (`id`) is what makes them harmless.
  */
-import { Context, type Duration, type Effect, Schema, type Stream } from "effect"
+import { Context, type Duration, type Effect, Schema, type Scope, type Stream } from "effect"
 
 /** A header's value as brokers carry it; anything else (a table, a timestamp) is kept opaque and passed on as it came. */
 export type HeaderValue = unknown
@@ -55,6 +55,10 @@ export interface OutgoingMessage {
 /** What a message is, wherever it goes. */
 export type MessageContent = Omit<OutgoingMessage, "queue">
 
+/** The queue of a group, or the topic's own, where groups have queues: no other topic may be named so. */
+export const groupQueue = (topic: string, group: string | undefined): string =>
+  group === undefined ? topic : `${topic}.${group}`
+
 /** A message for every group that subscribes to a topic. Its key, if it has one, is the header `key`. */
 export interface TopicMessage extends MessageContent {
   readonly topic: string
@@ -72,6 +76,17 @@ export type Outcome = "done" | "reject" | "return"
 export interface Settlement {
   readonly delivery: Delivery
   readonly outcome: Outcome
+}
+
+/** A look at what waits in a queue, as it was when the look began. */
+export interface Browsing {
+  /** How many waited. */
+  readonly waiting: number
+  /**
+   * So many, oldest first, one at a time: what comes later makes it no longer. Settled as `done`, one is removed; all
+   * others are back in the queue when the scope closes, unharmed, and in order as far as the broker can.
+   */
+  readonly messages: Stream.Stream<Delivery, BrokerError>
 }
 
 /** The broker cannot be reached, or has closed what was in use: worth trying again. */
@@ -132,6 +147,13 @@ export class Broker extends Context.Service<
       subscription: Subscription,
       messages: ReadonlyArray<DelayedMessage>
     ) => Effect.Effect<void, BrokerError>
+    /** A group's subscription to a topic, if it is there (`Unroutable` if not): makes nothing. See `subscribe`. */
+    readonly lookUp: (topic: string, group: string | undefined) => Effect.Effect<Subscription, BrokerError>
+    /**
+     * Looks at what waits in a queue (`Unroutable` if there is none). Bodies are in memory only while the reader has
+     * them. Others may be kept from a message while somebody looks at it; where they are not, both may handle it.
+     */
+    readonly browse: (queue: string) => Effect.Effect<Browsing, BrokerError, Scope.Scope>
     /** Messages waiting to be delivered (those in some consumer's hands not included). */
     readonly depth: (queue: string) => Effect.Effect<number, BrokerError>
     readonly status: Effect.Effect<BrokerStatus>

@@ -14,7 +14,14 @@
  *   the limit once.
  */
 import { Effect, Layer, Predicate, type Redacted, Stream } from "effect"
-import { Broker, type BrokerError, type OutgoingMessage, type Settlement } from "../../domain/ports/Broker.ts"
+import {
+  Broker,
+  type BrokerError,
+  groupQueue,
+  type OutgoingMessage,
+  type Settlement
+} from "../../domain/ports/Broker.ts"
+import * as Browser from "./Browser.ts"
 import * as Claims from "./Claims.ts"
 import * as Consumer from "./Consumer.ts"
 import { EmbeddedPostgres } from "./EmbeddedPostgres.ts"
@@ -72,7 +79,13 @@ const settleGroup = (jobs: JobQueue.JobQueue, group: ReadonlyArray<NonNullable<R
 const settle = (jobs: JobQueue.JobQueue) => (settlements: ReadonlyArray<Settlement>) => {
   const held = settlements.map(claimOf).filter(Predicate.isNotUndefined)
   const groups = Map.groupBy(held, ({ key }) => key).values()
-  return Effect.uninterruptible(Effect.forEach(groups, (group) => settleGroup(jobs, group), { discard: true }))
+  const removed = settlements.flatMap(({ delivery: { receipt }, outcome }) =>
+    receipt instanceof Browser.Seen && outcome !== "return" ? [receipt] : []
+  )
+  return Effect.forEach(groups, (group) => settleGroup(jobs, group), { discard: true }).pipe(
+    Effect.andThen(Browser.remove(jobs, removed)),
+    Effect.uninterruptible
+  )
 }
 
 // Asking
@@ -144,12 +157,17 @@ const make = Effect.fnUntraced(function* (options: EmbeddedBrokerOptions) {
         { discard: true }
       ),
     subscribe: (topic, group) => {
-      const name = group === undefined ? topic : `${topic}.${group}`
+      const name = groupQueue(topic, group)
       return Effect.andThen(ensureQueue(name), Topics.subscribe(jobs, topic, name))
     },
     publishToTopics: (messages) =>
       Effect.flatMap(Topics.publish(jobs, messages), (queues) => Effect.forEach(queues, wake, { discard: true })),
     deliverLater: ({ name }, messages) => Effect.andThen(Topics.deliverLater(jobs, name, messages), wake(name)),
+    lookUp: (topic, group) => {
+      const name = groupQueue(topic, group)
+      return Effect.as(depth(jobs)(name), { _tag: "Queue", name } as const)
+    },
+    browse: (queue) => Effect.map(depth(jobs)(queue), (waiting) => Browser.browse(jobs, queue, waiting)),
     depth: depth(jobs),
     status: status(jobs)
   })

@@ -16,8 +16,10 @@ import { type Cause, Duration, Effect, Layer, Queue, Scope, Stream } from "effec
 import {
   Broker,
   BrokerError,
+  type Browsing,
   type DelayedMessage,
   type Delivery,
+  groupQueue,
   type MessageContent,
   type Settlement,
   type Subscription,
@@ -45,7 +47,7 @@ interface Consumer {
 }
 
 interface Receipt {
-  readonly consumer: Consumer
+  readonly consumer: Pick<Consumer, "queue" | "unsettled">
   readonly message: Message
 }
 
@@ -68,10 +70,13 @@ const leastBusy = ({ consumers }: MessageQueue): Consumer | undefined => {
   return found
 }
 
-const toDelivery = (consumer: Consumer, message: Message): Delivery => ({
+const toDelivery = (consumer: Consumer, message: Message): Delivery =>
+  deliveryOf(consumer, message, ++message.deliveries)
+
+const deliveryOf = (consumer: Receipt["consumer"], message: Message, attempt: number): Delivery => ({
   ...message.content,
   id: message.content.id || undefined,
-  attempt: ++message.deliveries,
+  attempt,
   receipt: { consumer, message } satisfies Receipt
 })
 
@@ -118,6 +123,34 @@ const detach = (consumer: Consumer) =>
     dispatch(queue)
   })
 
+/** Who looks takes what waits, one by one, out of everybody's sight, and puts back what is left. */
+const browse = (queue: MessageQueue): Effect.Effect<Browsing, never, Scope.Scope> =>
+  Effect.sync(() => {
+    const seen: Receipt["consumer"] = { queue, unsettled: new Set() }
+    const waiting = [...queue.waiting]
+    const take = (message: Message): ReadonlyArray<Delivery> => {
+      const place = queue.waiting.indexOf(message)
+      if (place < 0) return []
+      queue.waiting.splice(place, 1)
+      seen.unsettled.add(message)
+      // It was not delivered: its count stays.
+      return [deliveryOf(seen, message, message.deliveries + 1)]
+    }
+    return {
+      seen,
+      waiting: waiting.length,
+      messages: Stream.flattenIterable(Stream.map(Stream.fromArray(waiting), take))
+    }
+  }).pipe((look) =>
+    Effect.acquireRelease(look, ({ seen }) =>
+      Effect.sync(() => {
+        giveBack(queue, [...seen.unsettled])
+        seen.unsettled.clear()
+        dispatch(queue)
+      })
+    )
+  )
+
 /** Where messages are kept that were published to a topic without subscribers. */
 export const unroutedQueue = "unrouted"
 
@@ -156,7 +189,7 @@ type Queues = ReturnType<typeof makeQueues>
 
 const subscribe = (queues: Queues) => (topic: string, group: string | undefined) =>
   Effect.sync((): Subscription => {
-    const name = group === undefined ? topic : `${topic}.${group}`
+    const name = groupQueue(topic, group)
     queues.bind(topic, name)
     return { _tag: "Queue", name }
   })
@@ -211,6 +244,11 @@ const make = Effect.gen(function* () {
     subscribe: subscribe(queues),
     publishToTopics: publishToTopics(queues),
     deliverLater: deliverLater(queues, scope),
+    lookUp: (topic, group) => {
+      const name = groupQueue(topic, group)
+      return Effect.as(queues.find(name), { _tag: "Queue", name } as const)
+    },
+    browse: (name) => Effect.flatMap(queues.find(name), browse),
     depth: (name) => Effect.map(queues.find(name), ({ waiting }) => waiting.length),
     status: Effect.succeed("connected")
   })

@@ -1,8 +1,9 @@
 /** The broker port on RabbitMQ. Deliveries come on one connection, publishing goes out on another. */
 import type { Options } from "amqplib"
 import { Effect, Layer, type Redacted, Stream } from "effect"
-import { Broker, type BrokerError, type Delivery, type Settlement } from "../../domain/ports/Broker.ts"
+import { Broker, type BrokerError, type Delivery, groupQueue, type Settlement } from "../../domain/ports/Broker.ts"
 import * as Availability from "../../streams/Availability.ts"
+import * as RabbitMqBrowser from "./RabbitMqBrowser.ts"
 import * as RabbitMqConfirms from "./RabbitMqConfirms.ts"
 import * as RabbitMqConnection from "./RabbitMqConnection.ts"
 import * as RabbitMqConsumer from "./RabbitMqConsumer.ts"
@@ -37,6 +38,8 @@ const make = Effect.fnUntraced(function* (options: RabbitMqOptions) {
   const publishing = yield* RabbitMqConnection.make({ ...options, availability, purpose: "publish" })
   const send = yield* RabbitMqConfirms.make(publishing, address)
   const topics = RabbitMqTopics.make(publishing, send, options)
+  const depth = (name: string) =>
+    Effect.flatMap(publishing.get, (model) => RabbitMqQueues.depth(model, { address, name }))
 
   return Broker.of({
     kind: "rabbitmq",
@@ -56,7 +59,12 @@ const make = Effect.fnUntraced(function* (options: RabbitMqOptions) {
     subscribe: topics.subscribe,
     publishToTopics: topics.publish,
     deliverLater: RabbitMqDelays.make(publishing, send, address),
-    depth: (name) => Effect.flatMap(publishing.get, (model) => RabbitMqQueues.depth(model, { address, name })),
+    lookUp: (topic, group) => {
+      const name = groupQueue(topic, group)
+      return Effect.as(depth(name), { _tag: "Queue", name } as const)
+    },
+    browse: (queue) => Effect.flatMap(consuming.get, (model) => RabbitMqBrowser.browse(model, { address, queue })),
+    depth,
     status: Effect.map(availability.current, (state) => (state === "connected" ? "connected" : "away"))
   })
 })

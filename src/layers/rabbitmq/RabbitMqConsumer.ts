@@ -1,5 +1,5 @@
 /** One consumer on one channel: deliveries in, acknowledgements out. It ends with its channel; supervision makes the next. */
-import type { Channel, ChannelModel, ConsumeMessage } from "amqplib"
+import type { Channel, ChannelModel, ConsumeMessage, Message } from "amqplib"
 import { Array as Arr, Cause, Effect, Queue, Result, type Scope } from "effect"
 import type { BrokerError, Delivery, Settlement } from "../../domain/ports/Broker.ts"
 import { shownId } from "../../streams/MessageIds.ts"
@@ -30,12 +30,13 @@ export interface ConsumerOptions {
 const timestampMillis = (timestamp: unknown): number | undefined =>
   typeof timestamp !== "number" ? undefined : timestamp > 100_000_000_000 ? timestamp : timestamp * 1000
 
-const deliveryCount = (message: ConsumeMessage): number => {
+const deliveryCount = (message: Message): number => {
   const counted = Number(message.properties.headers?.["x-delivery-count"])
   return Number.isSafeInteger(counted) ? counted + 1 : message.fields.redelivered ? 2 : 1
 }
 
-const toDelivery = (message: ConsumeMessage, consumer: RabbitMqConsumer, queue: string): Delivery => ({
+/** The delivery that a message of this queue is. */
+export const toDelivery = (message: Message, consumer: RabbitMqConsumer, queue: string): Delivery => ({
   id: message.properties.messageId || undefined,
   body: message.content,
   headers: headersAfterDelay(message.properties.headers ?? {}, queue),
@@ -181,14 +182,14 @@ const subscribing = (channel: Channel, options: ConsumerOptions, handlers: Handl
   }
 }
 
-// amqplib takes a message where it needs only the tag.
-const tagged = (deliveryTag: number) => ({ fields: { deliveryTag } }) as ConsumeMessage
+/** What stands for a message where amqplib needs only its tag. */
+export const tagged = (deliveryTag: number) => ({ fields: { deliveryTag } }) as ConsumeMessage
 
 const quietly = (evaluate: () => Promise<void>) =>
   Effect.timeoutOption(Effect.ignore(Effect.tryPromise(evaluate)), "5 seconds")
 
-// Returned by name and not by closing: from RabbitMQ 4.3 on, a closed channel counts against a delivery limit.
-const giveBackAndClose = (channel: Channel) =>
+/** Returned by name and not by closing: from RabbitMQ 4.3 on, a closed channel counts against a delivery limit. */
+export const giveBackAndClose = (channel: Channel) =>
   quietly(async () => {
     channel.nackAll(true)
     await channel.close()

@@ -1,7 +1,7 @@
 /** Declaring queues and exchanges, and looking at them. What exists is taken as it is: other programs own its arguments. */
 import type { Channel, ChannelModel } from "amqplib"
 import { Data, Effect, Predicate } from "effect"
-import type { BrokerError } from "../../domain/ports/Broker.ts"
+import { BrokerError, Unroutable } from "../../domain/ports/Broker.ts"
 import { brokerError } from "./RabbitMqError.ts"
 
 /** How to declare a queue that is missing. */
@@ -110,11 +110,16 @@ export const bind = (
   )
 }
 
-/** Messages that wait to be delivered. */
+/** Messages that wait to be delivered; without such a queue `Unroutable`. */
 export const depth = (model: ChannelModel, options: Named) => {
   const failure = brokerError(options.address, `look at queue ${options.name}`)
   return onChannel(model, failure, (channel) => channel.checkQueue(options.name)).pipe(
     Effect.map((queue) => queue.messageCount),
-    Effect.mapError(unlessRefused(failure))
+    Effect.mapError((error) =>
+      error._tag === "Refusal" && error.has(notFound) ? noQueue(options) : unlessRefused(failure)(error)
+    )
   )
 }
+
+const noQueue = ({ address, name }: Named): BrokerError =>
+  new BrokerError({ reason: new Unroutable({ detail: `RabbitMQ at ${address}: there is no queue ${name}` }) })

@@ -4,7 +4,7 @@
  */
 import type { ChannelModel } from "amqplib"
 import { Effect, Metric } from "effect"
-import type { BrokerError, Subscription, TopicMessage } from "../../domain/ports/Broker.ts"
+import { type BrokerError, groupQueue, type Subscription, type TopicMessage } from "../../domain/ports/Broker.ts"
 import type { Send } from "./RabbitMqConfirms.ts"
 import type { RabbitMqConnection } from "./RabbitMqConnection.ts"
 import { type Envelope, toQueue } from "./RabbitMqMessage.ts"
@@ -68,7 +68,7 @@ export const make = (connection: RabbitMqConnection, send: Send, options: TopicO
   return {
     subscribe: (topic: string, group: string | undefined): Effect.Effect<Subscription, BrokerError> =>
       withExchange((model) => {
-        const name = group === undefined ? topic : `${topic}.${group}`
+        const name = groupQueue(topic, group)
         return ensure(model, name).pipe(
           Effect.andThen(RabbitMqQueues.bind(model, { ...options, name, topic })),
           Effect.as({ _tag: "Queue", name } as const)

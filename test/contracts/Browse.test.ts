@@ -1,0 +1,13 @@
+import { Effect, Layer } from "effect"
+import * as EmbeddedBroker from "../../src/layers/embedded/EmbeddedBroker.ts"
+import * as MemoryBroker from "../../src/layers/memory/MemoryBroker.ts"
+import { newDatabase } from "../support/Databases.ts"
+import { rabbitMq } from "../support/Services.ts"
+import { suite } from "./BrowseContract.ts"
+
+const embedded = Layer.unwrap(Effect.map(newDatabase, (url) => EmbeddedBroker.layerOn({ url })))
+
+suite("memory", MemoryBroker.layer)
+suite("RabbitMQ", rabbitMq())
+suite("RabbitMQ, quorum queues", rabbitMq({ queueType: "quorum" }))
+suite("embedded", embedded)
