@@ -7,7 +7,7 @@ import { suite } from "./BrowseContract.ts"
 
 const embedded = Layer.unwrap(Effect.map(newDatabase, (url) => EmbeddedBroker.layerOn({ url })))
 
-suite("memory", MemoryBroker.layer)
-suite("RabbitMQ", rabbitMq())
-suite("RabbitMQ, quorum queues", rabbitMq({ queueType: "quorum" }))
-suite("embedded", embedded)
+suite("memory", MemoryBroker.layer, { keepsPlace: true })
+suite("RabbitMQ", rabbitMq(), { keepsPlace: true })
+suite("RabbitMQ, quorum queues", rabbitMq({ queueType: "quorum" }), { keepsPlace: false })
+suite("embedded", embedded, { keepsPlace: true })

@@ -3,14 +3,18 @@
  *
  * ## Assumptions
  * - On a quorum queue a message that is given back counts as delivered once more (before RabbitMQ 4.3): a queue with a
- *   delivery limit drops it at that limit.
+ *   delivery limit drops it at that limit. Without a limit, what was looked at goes behind what nobody looked at.
  */
 import type { ChannelModel } from "amqplib"
 import { Effect, type Scope, Stream } from "effect"
 import type { BrokerError, Browsing, Delivery } from "../../domain/ports/Broker.ts"
 import { giveBackAndClose, type RabbitMqConsumer, type Receipt, tagged, toDelivery } from "./RabbitMqConsumer.ts"
 import { brokerError } from "./RabbitMqError.ts"
+import { headersToRepeat } from "./RabbitMqMessage.ts"
 import * as RabbitMqQueues from "./RabbitMqQueues.ts"
+
+// The count of a quorum queue is the broker's, no header of the message.
+const lookedAt = (delivery: Delivery): Delivery => ({ ...delivery, headers: headersToRepeat(delivery.headers) })
 
 interface BrowserOptions {
   readonly address: string
@@ -53,7 +57,7 @@ export const browse = Effect.fnUntraced(function* (
     left === 0
       ? Effect.undefined
       : Effect.map(next, (message) =>
-          message === false ? undefined : ([toDelivery(message, looker, queue), left - 1] as const)
+          message === false ? undefined : ([lookedAt(toDelivery(message, looker, queue)), left - 1] as const)
         )
   return { waiting, messages: Stream.unfold(waiting, take) }
 })
