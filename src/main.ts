@@ -6,6 +6,7 @@ import { Argument, CliConfig, Command, Flag, GlobalFlag } from "effect/cli"
 import manifest from "../package.json" with { type: "json" }
 import * as Settings from "./layers/config/Settings.ts"
 import * as Process from "./layers/process/Process.ts"
+import { deadLetters } from "./modes/DeadLetterCommands.ts"
 
 const count = Flag.Int("count").pipe(
   Flag.filter(
@@ -102,7 +103,7 @@ const runWorker = Command.make("runworker", { name: Argument.String("name"), wor
 ).pipe(Command.withDescription("Run one topic worker, or all: the same as --mode=consumers"))
 
 const command = Command.make("paystream", flags, runMode).pipe(
-  Command.withSubcommands([workers, runWorker]),
+  Command.withSubcommands([workers, runWorker, deadLetters]),
   Command.withDescription(
     `Moves payments between brokers and databases without losing or doubling one.\n\nModes:\n${listOfModes}`
   )

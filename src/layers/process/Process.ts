@@ -14,6 +14,7 @@ export const ExitCode = {
 } as const
 
 const byTag: Readonly<Record<string, number>> = {
+  WrongUsage: ExitCode.wrongConfiguration,
   UnknownMode: ExitCode.wrongConfiguration,
   UnknownWorker: ExitCode.wrongConfiguration,
   NoWorkers: ExitCode.wrongConfiguration,
@@ -24,6 +25,7 @@ const byTag: Readonly<Record<string, number>> = {
   StoreOutdated: ExitCode.wrongConfiguration,
   StoreRefused: ExitCode.refused,
   BrokerRefused: ExitCode.refused,
+  Unroutable: ExitCode.refused,
   StoppedEarly: ExitCode.stoppedEarly
 }
 

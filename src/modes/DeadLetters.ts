@@ -1,0 +1,221 @@
+/** `dlq list` and `dlq show`: dead letters looked at, none taken. What is printed is safe for a terminal. */
+import { Array as Arr, Console, Effect, Layer, Option, Result, Schema, type Scope, Stream } from "effect"
+import { Broker, type Delivery } from "../domain/ports/Broker.ts"
+import { readDeadLetter } from "../domain/ReadDeadLetter.ts"
+import { handleOf, ReplayHeader } from "../domain/Replay.ts"
+import * as Settings from "../layers/config/Settings.ts"
+import * as Logs from "../layers/telemetry/Logs.ts"
+import { Shutdown, untilShutdown } from "../streams/Shutdown.ts"
+import { printable, printableJson, printableLines, shortened } from "./Printable.ts"
+import { serviceSettings, services } from "./Services.ts"
+import { StoppedEarly } from "./StoppedEarly.ts"
+import { table } from "./Table.ts"
+
+const settings = Settings.all({ services: serviceSettings, log: Settings.logSettings })
+
+/** The command line does not say enough, or too much. */
+export class WrongUsage extends Schema.TaggedError<WrongUsage>()("WrongUsage", { detail: Schema.String }) {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+/** Messages of which none, or not all, could be found or put back. */
+export class NotAll extends Schema.TaggedError<NotAll>()("NotAll", { detail: Schema.String }) {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+/** Runs with the broker of the settings; the log goes to the standard error. */
+export const withBroker = <A, E, R>(program: Effect.Effect<A, E, R | Broker | Scope.Scope>) =>
+  Effect.gen(function* () {
+    const { log, services: where } = yield* Settings.load(settings, yield* Settings.environment)
+    const { broker } = services(where, { maxConnections: 1, maxBytesInFlight: 0 })
+    return yield* Effect.provide(Effect.scoped(program), Layer.provideMerge(broker, Logs.besideAnswer(log)))
+  })
+
+/** As many as a person reads. */
+const listedByDefault = 100
+
+/** Looking for ids: the broker keeps all that was looked at from others meanwhile. */
+export const searchedByDefault = 10_000
+
+export interface LookOptions {
+  /** The topic or queue of the dead letters. */
+  readonly name: string
+  readonly limit: Option.Option<number>
+  readonly json: boolean
+}
+
+/** The first of what waits, until asked to stop; and how many wait beyond it. */
+export const look = Effect.fnUntraced(function* (name: string, limit: number) {
+  const broker = yield* Broker
+  const { messages, waiting } = yield* broker.browse(name)
+  const seen = { count: 0, attempts: 0 }
+  const first = messages.pipe(
+    Stream.take(limit),
+    Stream.tap(({ attempt }) =>
+      Effect.sync(() => {
+        seen.count++
+        seen.attempts = Math.max(seen.attempts, attempt)
+      })
+    ),
+    untilShutdown
+  )
+  return { waiting, wanted: Math.min(limit, waiting), seen, messages: first }
+})
+
+type Look = Effect.Success<ReturnType<typeof look>>
+
+/** Half the way to where RabbitMQ 4 drops a message by default. */
+const manyAttempts = 10
+
+/** Says what was not looked at, and what looking has cost; fails if it was asked to stop before the end. */
+export const concluding = Effect.fnUntraced(function* ({ seen, waiting, wanted }: Look, stoppedAfter: string) {
+  if (seen.count < wanted && (yield* (yield* Shutdown).isRequested))
+    return yield* new StoppedEarly({ detail: stoppedAfter })
+  const more = waiting - wanted
+  if (more > 0) yield* Console.error(`${more} more wait behind them; --limit=N looks at N`)
+  if (seen.attempts < manyAttempts) return
+  yield* Console.error(
+    `one of them was given out ${seen.attempts} times: on a quorum queue with an x-delivery-limit the broker drops it at the limit, and every look counts`
+  )
+})
+
+// list
+
+/** What is told of a dead letter without its payload. */
+const describe = (delivery: Delivery) => {
+  const earlier = delivery.headers[ReplayHeader.replay]
+  return {
+    id: handleOf(delivery),
+    ...Result.match(readDeadLetter(delivery), {
+      onFailure: (problem) => ({ problem }),
+      onSuccess: ({ error, group, reason, retries, source, time, worker }) => ({
+        time,
+        worker,
+        group,
+        reason,
+        error,
+        retries,
+        source
+      })
+    }),
+    bytes: delivery.body.length,
+    ...(earlier === undefined ? {} : { replayedBefore: String(earlier) })
+  }
+}
+
+type Description = ReturnType<typeof describe>
+
+const errorCharacters = 60
+const cell = (text: string | undefined, characters = 80): string => shortened(printable(text ?? "-"), characters)
+
+const rowOf = (one: Description) =>
+  "problem" in one
+    ? { id: cell(one.id), time: "-", group: "-", reason: "-", retries: "-", source: "-", error: cell(one.problem) }
+    : {
+        id: cell(one.id),
+        time: cell(one.time),
+        group: cell(one.group),
+        reason: cell(one.reason),
+        retries: one.retries,
+        source: cell(one.source),
+        error: cell(one.error, errorCharacters)
+      }
+
+const reasonOf = (one: Description): string => ("problem" in one ? "not ours" : printable(one.reason))
+
+const countsOf = (all: ReadonlyArray<Description>): string => {
+  const counts = Object.entries(Arr.groupBy(all, reasonOf)).map(([reason, { length }]) => `${length} ${reason}`)
+  return `${all.length} dead letter${all.length === 1 ? "" : "s"}: ${counts.join(", ")}`
+}
+
+const printList = (all: ReadonlyArray<Description>) =>
+  Console.log(all.length === 0 ? "no dead letters" : `${table(all.map(rowOf))}\n\n${countsOf(all)}`)
+
+/** Lists the oldest. */
+export const list = ({ json, limit, name }: LookOptions) =>
+  withBroker(
+    Effect.gen(function* () {
+      const looked = yield* look(
+        name,
+        Option.getOrElse(limit, () => listedByDefault)
+      )
+      const described = Stream.map(looked.messages, describe)
+      if (json) yield* Stream.runForEach(described, (one) => Console.log(printableJson(one)))
+      else yield* Effect.flatMap(Stream.runCollect(described), printList)
+      yield* concluding(looked, `after ${looked.seen.count} of ${looked.wanted}`)
+    })
+  )
+
+// show
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+
+const textOf = (body: Uint8Array): string | undefined =>
+  Option.getOrUndefined(Option.liftThrowable(() => utf8.decode(body))())
+
+const base64 = (body: Uint8Array): string => Buffer.from(body).toString("base64")
+
+const asJson = (delivery: Delivery): string => {
+  const text = textOf(delivery.body)
+  const { headers } = delivery
+  const body = text === undefined ? { bodyBase64: base64(delivery.body) } : { body: text }
+  return printableJson({ ...describe(delivery), contentType: delivery.contentType, headers, ...body })
+}
+
+const asText = (delivery: Delivery): string => {
+  const said = Object.entries({ ...describe(delivery), contentType: delivery.contentType })
+  const lines = said.flatMap(([name, value]) => (value === undefined ? [] : [`${name}: ${printable(String(value))}`]))
+  const headers = Object.entries(delivery.headers).map(
+    ([name, value]) => `  ${printable(name)}: ${printableJson(value)}`
+  )
+  const text = textOf(delivery.body)
+  const body =
+    text === undefined ? ["body, not UTF-8, as base64:", base64(delivery.body)] : ["body:", printableLines(text)]
+  return [...lines, "headers:", ...headers, ...body, ""].join("\n")
+}
+
+/** The messages that are asked for by their ids, and which of the ids were found so far. */
+export const selecting = (ids: ReadonlyArray<string>) => {
+  const wanted = new Set(ids)
+  const found = new Set<string>()
+  return {
+    isWanted: (delivery: Delivery): boolean => {
+      const handle = handleOf(delivery)
+      // As it was sent, or as the list shows it.
+      const id = [handle, printable(handle)].find((one) => wanted.has(one))
+      if (id !== undefined) found.add(id)
+      return id !== undefined
+    },
+    missing: (): ReadonlyArray<string> => ids.filter((id) => !found.has(id))
+  }
+}
+
+/** Names the ids that were not found. */
+export const notFound = (missing: ReadonlyArray<string>, looked: number): string =>
+  `among ${looked} looked at there is no dead letter ${missing.map(printable).join(", ")}`
+
+/** Shows everything of those asked for. */
+export const show = Effect.fnUntraced(function* (options: LookOptions & { readonly ids: ReadonlyArray<string> }) {
+  const { ids, json, limit, name } = options
+  if (ids.length === 0)
+    return yield* new WrongUsage({ detail: "say which to show: --id=ID, repeatable; `dlq list` has them" })
+  yield* withBroker(
+    Effect.gen(function* () {
+      const looked = yield* look(
+        name,
+        Option.getOrElse(limit, () => searchedByDefault)
+      )
+      const { isWanted, missing } = selecting(ids)
+      yield* looked.messages.pipe(
+        Stream.filter(isWanted),
+        Stream.runForEach((one) => Console.log(json ? asJson(one) : asText(one)))
+      )
+      yield* concluding(looked, `after ${looked.seen.count} of ${looked.wanted}`)
+      if (missing().length > 0) return yield* new NotAll({ detail: notFound(missing(), looked.seen.count) })
+    })
+  )
+})
