@@ -28,7 +28,8 @@ export interface DeadLetter {
   readonly group: string | undefined
   /** The worker's name, if it was a topic worker. */
   readonly worker: string | undefined
-  readonly retries: number
+  /** Failed attempts before the last, if it says. */
+  readonly retries: number | undefined
   /** As it came to whoever failed: body, id, content type and its own headers. */
   readonly original: MessageContent
 }
@@ -64,9 +65,9 @@ type Said = Pick<DeadLetter, "reason" | "source" | "time">
 
 const contentOf = (
   letter: MessageContent,
-  changes: Pick<MessageContent, "body" | "contentType"> = letter
+  changes: Pick<MessageContent, "body" | "contentType" | "id"> = letter
 ): MessageContent => ({
-  id: letter.id,
+  id: changes.id,
   body: changes.body,
   contentType: changes.contentType,
   publishedAtMillis: letter.publishedAtMillis,
@@ -74,10 +75,12 @@ const contentOf = (
   ...(letter.properties === undefined ? {} : { properties: letter.properties })
 })
 
+const errorOf = ({ headers }: MessageContent): string => textOf(headers, DeadLetterHeader.error) ?? ""
+
 const ofQueue = (letter: MessageContent, said: Said): DeadLetter => ({
   ...said,
   origin: { _tag: "Queue", queue: said.source },
-  error: textOf(letter.headers, DeadLetterHeader.error) ?? "",
+  error: errorOf(letter),
   group: undefined,
   worker: undefined,
   retries: Math.max(0, (Number(letter.headers[DeadLetterHeader.attempt]) || 1) - 1),
@@ -88,6 +91,14 @@ const ofGroup = (
   letter: MessageContent,
   said: Said & { readonly group: string }
 ): Result.Result<DeadLetter, string> => {
+  const { source, group } = said
+  // As a worker subscribes: one on a topic of dead letters consumes the topic's own queue.
+  const origin = { _tag: "Group", topic: source, group: source.endsWith(".dlq") ? undefined : group } as const
+  const id = textOf(letter.headers, WorkerDeadLetterHeader.messageId)
+  if (letter.headers[WorkerDeadLetterHeader.unwrapped] === "true") {
+    const original = contentOf(letter, { ...letter, id })
+    return Result.succeed({ ...said, origin, error: errorOf(letter), worker: undefined, retries: undefined, original })
+  }
   const parts = partsOf(letter.body)
   const body = parts && originalBody(parts, letter.headers)
   if (parts === undefined || body === undefined) {
@@ -97,12 +108,11 @@ const ofGroup = (
   const contentType = textOf(letter.headers, WorkerDeadLetterHeader.contentType)
   return Result.succeed({
     ...said,
-    // As a worker subscribes: one on a topic of dead letters consumes the topic's own queue.
-    origin: { _tag: "Group", topic: said.source, group: said.source.endsWith(".dlq") ? undefined : said.group },
+    origin,
     error,
     retries,
     worker,
-    original: contentOf(letter, { body, contentType })
+    original: contentOf(letter, { id, body, contentType })
   })
 }
 

@@ -1,7 +1,8 @@
 /** Putting an original back to whoever failed to handle it: which message that is, and how it can be told later. */
 
+import { Result } from "effect"
 import type { MessageContent } from "./ports/Broker.ts"
-import type { DeadLetter, Origin } from "./ReadDeadLetter.ts"
+import { type DeadLetter, type Origin, readDeadLetter } from "./ReadDeadLetter.ts"
 
 /** The headers of a message that was put back: which replay it was, who asked for it, and when. */
 export const ReplayHeader = {
@@ -31,13 +32,12 @@ export const originName = (origin: Origin): string => {
   return origin.group === undefined ? `topic ${origin.topic}` : `group ${origin.group} of topic ${origin.topic}`
 }
 
-/** Two primes of the hash FNV-1a. */
+/** Those of the hash FNV-1a, which tells contents apart and guards nothing. */
 const offsetBasis = 0x811c9dc5
 const prime = 0x01000193
 
-/** What `--id` takes: the message's id, or, where it has none, a name made from its time and its contents. */
-export const handleOf = ({ body, headers, id }: MessageContent): string => {
-  if (id !== undefined) return id
+/** A name for what has no id, made from its time, its group and its contents. */
+const nameOf = ({ body, headers }: MessageContent): string => {
   let hash = offsetBasis
   const add = (byte: number): void => {
     hash = Math.imul(hash ^ byte, prime) >>> 0
@@ -47,4 +47,11 @@ export const handleOf = ({ body, headers, id }: MessageContent): string => {
     add(character.charCodeAt(0))
   }
   return `~${hash.toString(16).padStart(8, "0")}-${body.length}`
+}
+
+/** By what a dead letter is asked for: first the original's id, or a name where it has none; then the letter's own. */
+export const idsOf = (letter: MessageContent): readonly [shown: string, ...others: ReadonlyArray<string>] => {
+  const read = readDeadLetter(letter)
+  const original = Result.isSuccess(read) ? read.success.original.id : letter.id
+  return letter.id === undefined ? [original ?? nameOf(letter)] : [original ?? letter.id, letter.id]
 }

@@ -12,6 +12,10 @@ export type WorkerDeadLetterReason = "invalid_input" | "invalid_output" | "retri
 /** The headers that a topic worker's dead letter carries beside those of any other. */
 export const WorkerDeadLetterHeader = {
   group: "x-paystream-group",
+  /** The original's id, if it had one: that of the letter may say more. */
+  messageId: "x-paystream-message-id",
+  /** The body is the original itself: with something around it, it would be larger than the broker takes. */
+  unwrapped: "x-paystream-unwrapped",
   /** A body that is not UTF-8 has no place in JSON: it is kept here, as base64, or in the body if it is too large. */
   original: "x-paystream-original-base64",
   /** `text` for an original that was no JSON: in the body it stands as a string, like a string that was JSON. */
@@ -43,7 +47,8 @@ const maxErrorCharacters = 4096
 const originalJson = ({ isJson, text }: WorkerFailure["original"]): string =>
   text === undefined ? "null" : isJson ? text : JSON.stringify(text)
 
-const formOf = ({ delivery: { contentType }, original }: WorkerFailure) => ({
+const formOf = ({ delivery: { contentType, id }, original }: WorkerFailure) => ({
+  ...(id === undefined ? {} : { [WorkerDeadLetterHeader.messageId]: id }),
   ...(contentType === undefined ? {} : { [WorkerDeadLetterHeader.contentType]: contentType }),
   ...(original.text === undefined || original.isJson ? {} : { [WorkerDeadLetterHeader.originalForm]: "text" })
 })

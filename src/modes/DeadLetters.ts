@@ -2,7 +2,7 @@
 import { Array as Arr, Console, Effect, Layer, Option, Result, Schema, type Scope, Stream } from "effect"
 import { Broker, type Delivery } from "../domain/ports/Broker.ts"
 import { readDeadLetter } from "../domain/ReadDeadLetter.ts"
-import { handleOf, ReplayHeader } from "../domain/Replay.ts"
+import { idsOf, ReplayHeader } from "../domain/Replay.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
 import { Shutdown, untilShutdown } from "../streams/Shutdown.ts"
@@ -87,9 +87,11 @@ export const concluding = Effect.fnUntraced(function* ({ seen, waiting, wanted }
 
 /** What is told of a dead letter without its payload. */
 const describe = (delivery: Delivery) => {
+  const [id] = idsOf(delivery)
   const earlier = delivery.headers[ReplayHeader.replay]
   return {
-    id: handleOf(delivery),
+    id,
+    ...(delivery.id === undefined || delivery.id === id ? {} : { letterId: delivery.id }),
     ...Result.match(readDeadLetter(delivery), {
       onFailure: (problem) => ({ problem }),
       onSuccess: ({ error, group, reason, retries, source, time, worker }) => ({
@@ -120,7 +122,7 @@ const rowOf = (one: Description) =>
         time: cell(one.time),
         group: cell(one.group),
         reason: cell(one.reason),
-        retries: one.retries,
+        retries: one.retries ?? "-",
         source: cell(one.source),
         error: cell(one.error, errorCharacters)
       }
@@ -184,11 +186,12 @@ export const selecting = (ids: ReadonlyArray<string>) => {
   const found = new Set<string>()
   return {
     isWanted: (delivery: Delivery): boolean => {
-      const handle = handleOf(delivery)
-      // As it was sent, or as the list shows it.
-      const id = [handle, printable(handle)].find((one) => wanted.has(one))
-      if (id !== undefined) found.add(id)
-      return id !== undefined
+      // As it is, or as the list shows it.
+      const asked = idsOf(delivery)
+        .flatMap((id) => [id, printable(id)])
+        .filter((id) => wanted.has(id))
+      for (const id of asked) found.add(id)
+      return asked.length > 0
     },
     missing: (): ReadonlyArray<string> => ids.filter((id) => !found.has(id))
   }

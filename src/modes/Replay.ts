@@ -83,11 +83,11 @@ const tellOne = Effect.fnUntraced(function* (options: ReplayModeOptions, workers
   if (options.json) {
     const outcome = fate._tag === "Left" ? "left" : options.dryRun ? "would be put back" : "put back"
     const where = fate._tag === "Left" ? { why: fate.why } : { to: fate.to }
-    yield* Console.log(printableJson({ id: fate.handle, outcome, ...where, preview: said }))
-  } else if (fate._tag === "Left") yield* Console.log(`${printable(fate.handle)} stays: ${printable(fate.why)}`)
+    yield* Console.log(printableJson({ id: fate.id, outcome, ...where, preview: said }))
+  } else if (fate._tag === "Left") yield* Console.log(`${printable(fate.id)} stays: ${printable(fate.why)}`)
   else if (options.dryRun) {
     const ending = said === undefined ? "" : `; it ${printable(said)}`
-    yield* Console.log(`${printable(fate.handle)} would go to ${printable(fate.to)}${ending}`)
+    yield* Console.log(`${printable(fate.id)} would go to ${printable(fate.to)}${ending}`)
   }
 })
 

@@ -19,15 +19,15 @@ import {
   type Subscription
 } from "../domain/ports/Broker.ts"
 import { type DeadLetter, type Origin, readDeadLetter } from "../domain/ReadDeadLetter.ts"
-import { handleOf, originName, type Replay, replayed } from "../domain/Replay.ts"
+import { idsOf, originName, type Replay, replayed } from "../domain/Replay.ts"
 import { shownId } from "./MessageIds.ts"
 import type { Any } from "./Worker.ts"
 import { decodeInput, readOriginal } from "./WorkerMessages.ts"
 
 /** What became of a dead letter: put back (or could be), or left where it is. */
 export type Fate =
-  | { readonly _tag: "PutBack"; readonly handle: string; readonly to: string; readonly letter: DeadLetter }
-  | { readonly _tag: "Left"; readonly handle: string; readonly why: string }
+  | { readonly _tag: "PutBack"; readonly id: string; readonly to: string; readonly letter: DeadLetter }
+  | { readonly _tag: "Left"; readonly id: string; readonly why: string }
 
 export interface ReplayOptions extends Replay {
   /** At most so many in a second; as fast as it goes without. */
@@ -62,14 +62,14 @@ const atMost =
         })
 
 const replayOne = Effect.fnUntraced(function* (find: Finding, delivery: Delivery, options: ReplayOptions) {
-  const handle = handleOf(delivery)
-  const left = (why: string): Fate => ({ _tag: "Left", handle, why })
+  const id = idsOf(delivery)[0]
+  const left = (why: string): Fate => ({ _tag: "Left", id, why })
   const read = readDeadLetter(delivery)
   if (Result.isFailure(read)) return left(read.failure)
   const letter = read.success
   const to = originName(letter.origin)
   const isBack = yield* putBack(find, delivery, letter, options)
-  return isBack ? ({ _tag: "PutBack", handle, to, letter } satisfies Fate) : left(`there is no ${to} any more`)
+  return isBack ? ({ _tag: "PutBack", id, to, letter } satisfies Fate) : left(`there is no ${to} any more`)
 })
 
 /** Whether it could be: nothing else than a destination that is gone keeps it from that. */

@@ -3,7 +3,7 @@ import { Arbitrary, Option, Result, Schema } from "effect"
 import { deadLetter } from "../../src/domain/DeadLetter.ts"
 import type { Delivery, MessageContent } from "../../src/domain/ports/Broker.ts"
 import { readDeadLetter } from "../../src/domain/ReadDeadLetter.ts"
-import { handleOf, ReplayHeader, replayed } from "../../src/domain/Replay.ts"
+import { idsOf, ReplayHeader, replayed } from "../../src/domain/Replay.ts"
 import { type WorkerDeadLetterReason, workerDeadLetter } from "../../src/domain/WorkerDeadLetter.ts"
 import { readOriginal } from "../../src/streams/WorkerMessages.ts"
 import { bytes, delivery, text } from "../support/Messages.ts"
@@ -168,11 +168,22 @@ describe("A dead letter read back", () => {
     assert.strictEqual(replayed(letter, { id: "r1", by: "ada", at: time }).id, "id")
   })
 
-  it("is known by its id, or by its contents where it has none", () => {
+  it("is known by the original's id and its own, or by its contents where there is none", () => {
     const [one, other] = [paymentLetter(delivery({ body: bytes("a") })), paymentLetter(delivery({ body: bytes("b") }))]
-    assert.strictEqual(handleOf({ ...one, id: "id" }), "id")
-    assert.match(handleOf(one), /^~[0-9a-f]{8}-1$/)
-    assert.notStrictEqual(handleOf(one), handleOf(other))
-    assert.strictEqual(handleOf(one), handleOf({ ...one, body: bytes(text(one.body)) }))
+    assert.deepStrictEqual(idsOf({ ...one, id: "id" }), ["id", "id"])
+    assert.deepStrictEqual(idsOf({ ...workerLetter(delivery({ id: "id" })), id: "its own" }), ["id", "its own"])
+    assert.deepStrictEqual(idsOf({ ...workerLetter(delivery()), id: "its own" }), ["its own", "its own"])
+    assert.match(idsOf(one)[0], /^~[0-9a-f]{8}-1$/)
+    assert.notStrictEqual(idsOf(one)[0], idsOf(other)[0])
+    assert.deepStrictEqual(idsOf(one), idsOf({ ...one, body: bytes(text(one.body)) }))
+  })
+
+  it("that is the original itself is taken as it is", () => {
+    const original = delivery({ id: "id", body: bytes("too large to wrap"), contentType: "text/plain" })
+    const letter = workerLetter(original)
+    const { body, contentType } = original
+    const unwrapped = { ...letter, body, contentType, headers: { ...letter.headers, "x-paystream-unwrapped": "true" } }
+    same(read(unwrapped).original, original)
+    assert.strictEqual(read(unwrapped).error, "no stock")
   })
 })

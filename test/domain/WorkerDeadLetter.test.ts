@@ -72,8 +72,13 @@ describe("A worker's dead letter", () => {
       "x-paystream-source": "orders.created",
       "x-paystream-time": "2026-01-01T00:00:00.000Z",
       "x-paystream-attempt": 2,
-      "x-paystream-group": "order-processor"
+      "x-paystream-group": "order-processor",
+      "x-paystream-message-id": "id"
     })
+    const typed = delivery({ contentType: "text/plain" })
+    const { headers } = workerDeadLetter(failure({ delivery: typed, original: { text: "x", isJson: false } }))
+    assert.strictEqual(headers["x-paystream-content-type"], "text/plain")
+    assert.strictEqual(headers["x-paystream-original-form"], "text")
   })
 
   it.prop(

@@ -58,7 +58,8 @@ describe("A topic worker whose handler fails", () => {
           "x-paystream-source": "in",
           "x-paystream-time": new Date((seconds.at(-1) ?? 0) * 1000).toISOString(),
           "x-paystream-attempt": 1,
-          "x-paystream-group": "w"
+          "x-paystream-group": "w",
+          "x-paystream-message-id": "i"
         })
         assert.strictEqual(letter.id, "i")
       })
