@@ -103,7 +103,11 @@ describe("A fresh database", () => {
     Effect.gen(function* () {
       const url = yield* newDatabase
       yield* Effect.forEach(Arr.range(1, 10), () => prepare(url), { concurrency: "unbounded" })
-      assert.deepStrictEqual(yield* query(url, "SELECT name FROM paystream_migrations"), [{ name: "payments" }])
+      const names = (yield* query<{ name: string }>(url, "SELECT name FROM paystream_migrations")).map(
+        ({ name }) => name
+      )
+      assert.include(names, "payments")
+      assert.strictEqual(new Set(names).size, names.length)
       assert.strictEqual((yield* query(url, indexes)).length, 4)
     })
   )
@@ -112,10 +116,12 @@ describe("A fresh database", () => {
     Effect.gen(function* () {
       const url = yield* newDatabase
       const status = Effect.provide(Migrations.status, postgresClient(url), { local: true })
-      assert.deepStrictEqual(yield* status, [{ name: "0001_payments", appliedAt: undefined }])
+      const [first, ...others] = yield* status
+      assert.deepStrictEqual(first, { name: "0001_payments", appliedAt: undefined })
       yield* prepare(url)
-      const [applied] = yield* status
-      assert.instanceOf(applied?.appliedAt, Date)
+      const applied = yield* status
+      assert.strictEqual(applied.length, others.length + 1)
+      for (const { appliedAt } of applied) assert.instanceOf(appliedAt, Date)
     })
   )
 

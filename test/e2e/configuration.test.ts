@@ -84,7 +84,8 @@ describe.concurrent("the command line", () => {
           for (const mode of ["worker", "migrate", "publish", "demo"]) assert.include(output, `--mode=${mode}`)
         }
         const byEnvironment = yield* Stage.run(stage, { runtime, args: [], env: { MODE: "migrate" } })
-        assert.deepInclude(byEnvironment, { code: 0, stdout: "migrated: 0001_payments" })
+        assert.strictEqual(byEnvironment.code, 0)
+        assert.match(byEnvironment.stdout, /^migrated: 0001_payments\b/)
         const byFlag = yield* Stage.run(stage, { runtime, args: ["--mode=migrate"], env: { MODE: "walk" } })
         assert.deepInclude(byFlag, { code: 0, stdout: "nothing to migrate: the tables are up to date" })
       })

@@ -137,14 +137,13 @@ describe.concurrent("--mode=migrate", () => {
             assert.strictEqual(code, 0)
             return stdout
           })
-        assert.strictEqual(yield* migrate("--status"), "0001_payments  missing")
-        assert.deepStrictEqual(JSON.parse(yield* migrate("--status", "--json")), [
-          { name: "0001_payments", appliedAt: null }
-        ])
+        assert.match(yield* migrate("--status"), /^0001_payments {2}missing$/m)
+        const [first] = JSON.parse(yield* migrate("--status", "--json"))
+        assert.deepStrictEqual(first, { name: "0001_payments", appliedAt: null })
         const worker = yield* Stage.run(stage, { runtime, env: { MIGRATE_ON_START: "false" } })
         assert.strictEqual(worker.code, 2)
         assert.match(worker.stderr, /0001_payments.*MIGRATE_ON_START/)
-        assert.strictEqual(yield* migrate(), "migrated: 0001_payments")
+        assert.match(yield* migrate(), /^migrated: 0001_payments\b/)
         assert.deepStrictEqual(JSON.parse(yield* migrate("--json")), { applied: [] })
         assert.match(yield* migrate("--status"), /^0001_payments {2}\d{4}-\d\d-\d\dT/)
       })

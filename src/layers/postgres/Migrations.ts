@@ -5,11 +5,13 @@
 import { Array as Arr, Effect } from "effect"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import * as PaymentsTable from "./PaymentsTable.ts"
+import * as ReplayMarksTable from "./ReplayMarksTable.ts"
 
 const table = "paystream_migrations"
 
 const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>> = {
-  "0001_payments": PaymentsTable.create
+  "0001_payments": PaymentsTable.create,
+  "0007_dead_letter_replays": ReplayMarksTable.create
 }
 
 const loader = Migrator.fromRecord(migrations)
