@@ -1,12 +1,12 @@
 /** `dlq list` and `dlq show`: dead letters looked at, none taken. What is printed is safe for a terminal. */
 import { Array as Arr, Console, Effect, Layer, Option, Result, Schema, type Scope, Stream } from "effect"
+import { printable, printableJson, printableLines, shortened } from "../domain/Printable.ts"
 import { Broker, type Delivery } from "../domain/ports/Broker.ts"
 import { readDeadLetter } from "../domain/ReadDeadLetter.ts"
 import { idsOf, ReplayHeader } from "../domain/Replay.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
 import { Shutdown, untilShutdown } from "../streams/Shutdown.ts"
-import { printable, printableJson, printableLines, shortened } from "./Printable.ts"
 import { serviceSettings, services } from "./Services.ts"
 import { StoppedEarly } from "./StoppedEarly.ts"
 import { table } from "./Table.ts"

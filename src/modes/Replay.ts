@@ -1,5 +1,6 @@
 /** `dlq replay`: originals put back to whom they failed. What was done is said, however it ends. */
 import { Console, Effect, Option, Schedule, Stream } from "effect"
+import { printable, printableJson } from "../domain/Printable.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import { type Fate, replayAll, wouldFail } from "../streams/DeadLetterReplay.ts"
 import type { Any } from "../streams/Worker.ts"
@@ -14,7 +15,6 @@ import {
   WrongUsage,
   withBroker
 } from "./DeadLetters.ts"
-import { printable, printableJson } from "./Printable.ts"
 import { registered } from "./RegisteredWorkers.ts"
 
 export interface ReplayModeOptions extends LookOptions {

@@ -221,6 +221,26 @@ describe.concurrent("dlq", () => {
       })
   )
 
+  it.live("shows a stranger's message so that it can do nothing to a terminal, and leaves it where it is", () =>
+    Effect.gen(function* () {
+      const world = yield* onRabbitMq
+      const { dlq } = playing(world, "node")
+      yield* Effect.gen(function* () {
+        const { deadLetters } = yield* newQueue
+        const hostile = { id: "\u001b[2Jid", headers: { "\u0007": "\u202e" }, body: Uint8Array.from([27, 91, 255]) }
+        yield* Broker.use((broker) => broker.publish([message(deadLetters, hostile)]))
+        const listed = yield* dlq("list", deadLetters)
+        assert.match(listed.stdout, /\\u001b\[2Jid .* not set aside by Paystream/)
+        const shown = yield* dlq("show", deadLetters, "--id=\\u001b[2Jid")
+        assert.include(shown.stdout, Buffer.from(hostile.body).toString("base64"))
+        const replayed = yield* dlq("replay", deadLetters, "--all")
+        assert.strictEqual(replayed.code, 1)
+        for (const { stdout } of [listed, shown, replayed]) assert.notMatch(stdout, /(?!\n)[\p{Cc}\p{Cf}]/u)
+        yield* depthIs(deadLetters, 1)
+      }).pipe(Effect.provide(world.broker))
+    })
+  )
+
   it.live("says what is wrong with a command, and makes no queue of a wrong name", () =>
     Effect.gen(function* () {
       const world = yield* onRabbitMq
