@@ -1,7 +1,9 @@
 /** The package's main export: what the author of a worker needs. */
+
+export { Broker, BrokerError } from "./domain/ports/Broker.ts"
 export * as RetryPolicy from "./domain/RetryPolicy.ts"
-export * as MemoryBroker from "./layers/memory/MemoryBroker.ts"
+export * as Brokers from "./exports/Brokers.ts"
+export * as Worker from "./exports/Worker.ts"
 export { Shutdown } from "./streams/Shutdown.ts"
-export { Supervisor } from "./streams/Supervisor.ts"
+export { Supervisor, supervised } from "./streams/Supervisor.ts"
 export { topicWorker } from "./streams/TopicWorker.ts"
-export * as Worker from "./streams/Worker.ts"

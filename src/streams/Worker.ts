@@ -61,6 +61,9 @@ export interface Worker<in out In, in out Out, out R = never> {
 // biome-ignore lint/suspicious/noExplicitAny: a list of workers holds workers of every type
 export type Any<R = any> = Worker<any, any, R>
 
+/** What a worker's handlers need where it is run. */
+export type Services<W> = W extends Worker<infer _In, infer _Out, infer R> ? R : never
+
 /** Whether a value is a declared worker. */
 export const isWorker = (value: unknown): value is Any => Predicate.hasProperty(value, TypeId)
 

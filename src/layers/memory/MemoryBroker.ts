@@ -12,7 +12,7 @@
  * - Nobody wants to see a rejected message again.
  * - A group's queue is `<topic>.<group>`: no other topic is named so.
  */
-import { type Cause, Duration, Effect, Layer, Queue, Scope, Stream } from "effect"
+import { type Cause, Context, Duration, Effect, Layer, Queue, Scope, Stream } from "effect"
 import {
   Broker,
   BrokerError,
@@ -151,6 +151,19 @@ const browse = (queue: MessageQueue): Effect.Effect<Browsing, never, Scope.Scope
     )
   )
 
+/** What goes through the broker, for who wants to look at it. */
+export class Traffic extends Context.Service<
+  Traffic,
+  {
+    /** All that was published to topics, in order. */
+    readonly published: Effect.Effect<ReadonlyArray<TopicMessage>>
+    /** Messages that are yet to be settled by a consumer that is there: in hand, waiting, or delayed. */
+    readonly outstanding: Effect.Effect<number>
+    /** The delays that were asked for, in order. */
+    readonly delays: Effect.Effect<ReadonlyArray<Duration.Duration>>
+  }
+>()("paystream/layers/memory/Traffic") {}
+
 /** Where messages are kept that were published to a topic without subscribers. */
 export const unroutedQueue = "unrouted"
 
@@ -158,6 +171,9 @@ export const unroutedQueue = "unrouted"
 const makeQueues = () => {
   const queues = new Map<string, MessageQueue>()
   const bindings = new Map<string, Set<string>>()
+  const published: Array<TopicMessage> = []
+  const delays: Array<Duration.Duration> = []
+  const delayed = new Map<string, number>()
   let places = 0
 
   const ensure = (name: string): void => {
@@ -181,7 +197,18 @@ const makeQueues = () => {
     add: (name: string, content: MessageContent): void => {
       queues.get(name)?.waiting.push({ place: places++, content: copy(content), deliveries: 0 })
     },
-    dispatchAll: (): void => queues.forEach(dispatch)
+    dispatchAll: (): void => queues.forEach(dispatch),
+    published,
+    delays,
+    delay: (name: string, change: 1 | -1): void => void delayed.set(name, (delayed.get(name) ?? 0) + change),
+    outstanding: (): number => {
+      let count = 0
+      for (const [name, { consumers, waiting }] of queues) {
+        if (consumers.size > 0) count += waiting.length + (delayed.get(name) ?? 0)
+        for (const { unsettled } of consumers) count += unsettled.size
+      }
+      return count
+    }
   }
 }
 
@@ -196,7 +223,10 @@ const subscribe = (queues: Queues) => (topic: string, group: string | undefined)
 
 const publishToTopics = (queues: Queues) => (messages: ReadonlyArray<TopicMessage>) =>
   Effect.sync(() => {
-    for (const message of messages) for (const name of queues.bound(message.topic)) queues.add(name, message)
+    for (const message of messages) {
+      queues.published.push({ ...copy(message), topic: message.topic })
+      for (const name of queues.bound(message.topic)) queues.add(name, message)
+    }
     queues.dispatchAll()
   })
 
@@ -211,14 +241,19 @@ const deliverLater =
       })
     const schedule = ({ delay, ...content }: DelayedMessage) => {
       const message = copy(content)
+      queues.delays.push(delay)
       if (Duration.isZero(delay)) return deliver(message)
-      return Effect.forkIn(Effect.delay(deliver(message), delay), scope, { startImmediately: true })
+      queues.delay(name, 1)
+      const due = Effect.andThen(
+        Effect.sync(() => queues.delay(name, -1)),
+        deliver(message)
+      )
+      return Effect.forkIn(Effect.delay(due, delay), scope, { startImmediately: true })
     }
     return Effect.andThen(queues.find(name), Effect.forEach(messages, schedule, { discard: true }))
   }
 
-const make = Effect.gen(function* () {
-  const queues = makeQueues()
+const make = Effect.fnUntraced(function* (queues: Queues) {
   const scope = yield* Scope.Scope
 
   const consume = (
@@ -255,4 +290,14 @@ const make = Effect.gen(function* () {
 })
 
 /** An empty broker of its own for each use of the layer. */
-export const layer: Layer.Layer<Broker> = Layer.effect(Broker, make)
+export const layer: Layer.Layer<Broker | Traffic> = Layer.unwrap(
+  Effect.sync(() => {
+    const queues = makeQueues()
+    const traffic = Traffic.of({
+      published: Effect.sync(() => [...queues.published]),
+      outstanding: Effect.sync(queues.outstanding),
+      delays: Effect.sync(() => [...queues.delays])
+    })
+    return Layer.merge(Layer.effect(Broker, make(queues)), Layer.succeed(Traffic, traffic))
+  })
+)

@@ -1,0 +1,37 @@
+/** Topic workers in a program of one's own: they run until it is interrupted, and then finish what they have begun. */
+import { type Duration, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
+import type { Broker, BrokerError } from "../domain/ports/Broker.ts"
+import { Shutdown } from "./Shutdown.ts"
+import { Supervisor } from "./Supervisor.ts"
+import { topicWorker } from "./TopicWorker.ts"
+import type { Any, Services } from "./Worker.ts"
+
+export interface RunOptions {
+  /** The longest wait for handlers that have begun, once interrupted; 30 seconds unless told. */
+  readonly drain?: Duration.Input | undefined
+}
+
+/**
+ * Runs workers side by side, on the broker that is provided. Never ends by itself: interrupting it stops them gracefully.
+ * Fails with what the broker refuses; anything else is tried again.
+ */
+export const run = <const Workers extends ReadonlyArray<Any>>(
+  workers: Workers,
+  { drain = "30 seconds" }: RunOptions = {}
+): Effect.Effect<never, BrokerError, Broker | Services<Workers[number]>> =>
+  Effect.gen(function* () {
+    const shutdown = yield* Shutdown
+    const all = Effect.forEach(workers, (worker) => Stream.runDrain(topicWorker(worker)), {
+      concurrency: "unbounded",
+      discard: true
+    })
+    // In a scope of their own: an interruption asks them to stop, and reaches them only when time is up.
+    const running = yield* Effect.acquireRelease(Effect.forkDetach(Effect.interruptible(all)), (fiber) =>
+      shutdown.request.pipe(
+        Effect.andThen(Effect.timeoutOption(Fiber.await(fiber), drain)),
+        Effect.andThen(Fiber.interrupt(fiber))
+      )
+    )
+    yield* Fiber.join(running)
+    return yield* Effect.never
+  }).pipe(Effect.scoped, Effect.provide(Layer.fresh(Layer.merge(Shutdown.layer, Supervisor.layer))))
