@@ -1,11 +1,12 @@
+#!/usr/bin/env node
 /** The one entry point: command line → mode → run. A mode is an Effect that ends when its job is done. */
 import "./layers/process/Memory.ts"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Option, Schema } from "effect"
 import { Argument, CliConfig, Command, Flag, GlobalFlag } from "effect/cli"
-import manifest from "../package.json" with { type: "json" }
 import * as Settings from "./layers/config/Settings.ts"
 import * as Process from "./layers/process/Process.ts"
+import { version } from "./layers/process/Version.ts"
 import { deadLetters } from "./modes/DeadLetterCommands.ts"
 
 const count = Flag.Int("count").pipe(
@@ -23,6 +24,9 @@ const flags = {
   count: count.pipe(Flag.optional, Flag.withDescription("publish, demo: how many payments")),
   queue: Flag.String("queue").pipe(Flag.optional, Flag.withDescription("publish: the queue, instead of QUEUE_NAME")),
   host: Flag.String("host").pipe(Flag.optional, Flag.withDescription("publish: the broker, instead of RABBITMQ_HOST")),
+  topic: Flag.String("topic").pipe(Flag.optional, Flag.withDescription("publish: a topic for --value, not samples")),
+  values: Flag.String("value").pipe(Flag.atLeast(0), Flag.withDescription("publish: a JSON value; may be repeated")),
+  key: Flag.String("key").pipe(Flag.optional, Flag.withDescription("publish: what keeps the values in order")),
   status: Flag.Boolean("status").pipe(
     Flag.withDefault(false),
     Flag.withDescription("migrate: only say what is applied")
@@ -51,8 +55,8 @@ const modes = {
     run: (given: Flags) => Effect.flatMap(load(import("./modes/Migrate.ts")), ({ migrate }) => migrate(given))
   },
   publish: {
-    does: "publish sample payments to a queue",
-    run: (given: Flags) => Effect.flatMap(load(import("./modes/Publish.ts")), ({ publish }) => publish(given))
+    does: "publish sample payments to a queue, or values to a topic",
+    run: (given: Flags) => publishOf(given)
   },
   consumers: {
     does: "run the topic workers of a module",
@@ -68,6 +72,9 @@ const consumersOf = (given: { readonly workers: Option.Option<string>; readonly 
   Effect.flatMap(load(import("./modes/Consumers.ts")), ({ consumers }) =>
     consumers({ module: Option.getOrUndefined(given.workers), names: given.worker })
   )
+
+const publishOf = (given: Pick<Flags, "count" | "queue" | "host" | "topic" | "values" | "key" | "json">) =>
+  Effect.flatMap(load(import("./modes/Publish.ts")), ({ publish }) => publish(given))
 
 const load = <A>(module: Promise<A>) => Effect.promise(() => module)
 
@@ -92,9 +99,15 @@ const runMode = Effect.fnUntraced(function* (given: Flags) {
   yield* modes[name].run(given)
 })
 
+const { count: samples, host, json, key, queue, topic, values } = flags
+
+const publish = Command.make("publish", { topic, values, key, json, count: samples, queue, host }, publishOf).pipe(
+  Command.withDescription("Publish values to a topic, or samples to a queue: the same as --mode=publish")
+)
+
 const workers = Command.make("workers", { workers: flags.workers, json: flags.json }, (given) =>
-  Effect.flatMap(load(import("./modes/Consumers.ts")), ({ listWorkers }) =>
-    listWorkers({ module: Option.getOrUndefined(given.workers), names: [], json: given.json })
+  Effect.flatMap(load(import("./modes/ListWorkers.ts")), ({ listWorkers }) =>
+    listWorkers({ module: Option.getOrUndefined(given.workers), json: given.json })
   )
 ).pipe(Command.withDescription("List the topic workers"))
 
@@ -103,7 +116,7 @@ const runWorker = Command.make("runworker", { name: Argument.String("name"), wor
 ).pipe(Command.withDescription("Run one topic worker, or all: the same as --mode=consumers"))
 
 const command = Command.make("paystream", flags, runMode).pipe(
-  Command.withSubcommands([workers, runWorker, deadLetters]),
+  Command.withSubcommands([publish, workers, runWorker, deadLetters]),
   Command.withDescription(
     `Moves payments between brokers and databases without losing or doubling one.\n\nModes:\n${listOfModes}`
   )
@@ -112,4 +125,4 @@ const command = Command.make("paystream", flags, runMode).pipe(
 // The log's level is a setting like any other: LOG_LEVEL.
 const builtIns = CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] })
 
-Process.run(Command.run(command, { version: manifest.version }).pipe(Effect.provide([NodeServices.layer, builtIns])))
+Process.run(Command.run(command, { version }).pipe(Effect.provide([NodeServices.layer, builtIns])))

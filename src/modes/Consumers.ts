@@ -1,14 +1,15 @@
-/** `--mode=consumers`: topic workers, until they are stopped; and the list of them. */
-import { Console, Duration, Effect, Layer, Stream } from "effect"
+/** `--mode=consumers`: topic workers, until they are stopped. */
+import { Effect, Layer, Schema, Stream } from "effect"
+import { BrokerError } from "../domain/ports/Broker.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
 import * as OpenTelemetry from "../layers/telemetry/OpenTelemetry.ts"
-import { topicWorker } from "../streams/TopicWorker.ts"
+import { supervised } from "../streams/Supervisor.ts"
+import { subscribe, topicWorker } from "../streams/TopicWorker.ts"
 import type { Any } from "../streams/Worker.ts"
 import { addresses, brokerDependency, longRunning } from "./LongRunning.ts"
-import { modulePath, registered } from "./RegisteredWorkers.ts"
+import { modulePath, type RegisteredWorkers, registered } from "./RegisteredWorkers.ts"
 import { serviceSettings, services } from "./Services.ts"
-import { table } from "./Table.ts"
 
 const settings = Settings.all({
   services: serviceSettings,
@@ -26,11 +27,29 @@ export interface ConsumersOptions {
   readonly names: ReadonlyArray<string>
 }
 
+/** The `onStart` of a module failed. */
+export class StartFailed extends Schema.TaggedError<StartFailed>()("StartFailed", { detail: Schema.String }) {
+  readonly isRetryable = false
+  override get message(): string {
+    return `the module's onStart failed: ${this.detail}`
+  }
+}
+
+/** Runs `onStart` once every worker is subscribed, so that nothing it publishes goes past them. */
+const started = (workers: ReadonlyArray<Any>, onStart: RegisteredWorkers["onStart"]) => {
+  const failure = (error: unknown) =>
+    error instanceof BrokerError
+      ? error
+      : new StartFailed({ detail: error instanceof Error ? error.message : String(error) })
+  const run = Effect.andThen(Effect.forEach(workers, subscribe, { discard: true }), onStart)
+  return supervised("onStart")(Stream.fromEffect(Effect.mapError(run, failure)))
+}
+
 /** Runs workers side by side until somebody asks to stop. */
 export const consumers = Effect.fnUntraced(function* (options: ConsumersOptions) {
   const environment = yield* Settings.environment
   const { health, log, services: where } = yield* Settings.load(settings, environment)
-  const { layer, workers } = yield* registered(yield* modulePath(options.module), options.names)
+  const { layer, onStart, workers } = yield* registered(yield* modulePath(options.module), options.names)
   const { broker } = services(where, { maxConnections: 2, maxBytesInFlight })
 
   const introduction = {
@@ -38,10 +57,8 @@ export const consumers = Effect.fnUntraced(function* (options: ConsumersOptions)
     broker: addresses(where).broker,
     workers: workers.map(({ name }) => name).join(", ")
   }
-  const work = Effect.forEach(workers, (worker) => Stream.runDrain(topicWorker(worker)), {
-    concurrency: "unbounded",
-    discard: true
-  })
+  const streams = [...workers.map((worker) => topicWorker(worker)), started(workers, onStart)]
+  const work = Effect.forEach(streams, Stream.runDrain, { concurrency: "unbounded", discard: true })
   const run = Effect.flatMap(brokerDependency, (dependency) =>
     longRunning({ services: where, health, introduction, dependencies: [dependency] }, work)
   )
@@ -51,25 +68,4 @@ export const consumers = Effect.fnUntraced(function* (options: ConsumersOptions)
     Layer.provideMerge(Logs.layer(log))
   )
   yield* Effect.provide(run, world)
-})
-
-const seconds = (duration: Duration.Duration): string => `${Duration.toSeconds(duration)} s`
-
-const describe = (worker: Any) => ({
-  name: worker.name,
-  input: worker.topic,
-  output: worker.outputTopic ?? "-",
-  group: worker.groupId,
-  concurrency: worker.concurrency,
-  retries: worker.retry.maxRetries,
-  backOff: `${worker.retry.kind} from ${seconds(worker.retry.initialDelay)} to ${seconds(worker.retry.maxDelay)}`,
-  schemas: [worker.input && "input", worker.output && "output"].filter(Boolean).join("+") || "-",
-  dlq: worker.dlqTopic
-})
-
-/** Lists the workers of a module. */
-export const listWorkers = Effect.fnUntraced(function* (options: ConsumersOptions & { readonly json: boolean }) {
-  const { workers } = yield* registered(yield* modulePath(options.module), options.names)
-  const rows = workers.map(describe)
-  yield* Console.log(options.json ? JSON.stringify(rows) : table(rows))
 })

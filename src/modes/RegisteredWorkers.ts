@@ -25,6 +25,8 @@ export interface RegisteredWorkers {
   readonly workers: ReadonlyArray<Any>
   /** What the handlers need: the export `layer` of the module. */
   readonly layer: Layer.Layer<never, unknown>
+  /** What to do once all are subscribed: the export `onStart` of the module. */
+  readonly onStart: Effect.Effect<unknown, unknown>
 }
 
 /** The workers of the module at `path`; `names` picks some of them, none of them means all. */
@@ -43,7 +45,8 @@ export const registered = Effect.fnUntraced(function* (path: string | undefined,
   const workers = names.length === 0 ? all : all.filter(({ name }) => names.includes(name))
   // Its type is lost on the way through a module; what it lacks shows as a defect when a handler asks for it.
   const services: unknown = Layer.isLayer(exports.layer) ? exports.layer : Layer.empty
-  return { workers, layer: services as RegisteredWorkers["layer"] }
+  const onStart: unknown = Effect.isEffect(exports.onStart) ? exports.onStart : Effect.void
+  return { workers, layer: services, onStart } as RegisteredWorkers
 })
 
 /** The path that a flag names, or the environment. */

@@ -1,5 +1,5 @@
 /** Topic workers in a program of one's own: they run until it is interrupted, and then finish what they have begun. */
-import { type Duration, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
+import { type Duration, Effect, Fiber, Layer, Stream } from "effect"
 import type { Broker, BrokerError } from "../domain/ports/Broker.ts"
 import { Shutdown } from "./Shutdown.ts"
 import { Supervisor } from "./Supervisor.ts"

@@ -55,7 +55,8 @@ export const topicWorker = <In, Out, R>(worker: Worker<In, Out, R>) =>
     )
   )
 
-const subscribe = Effect.fnUntraced(function* <In, Out, R>(worker: Worker<In, Out, R>) {
+/** Makes the subscriptions of a worker, durable, unless they exist. */
+export const subscribe = Effect.fnUntraced(function* <In, Out, R>(worker: Worker<In, Out, R>) {
   const broker = yield* Broker
   const isDeadLetters = worker.topic.endsWith(".dlq")
   const subscription = yield* broker.subscribe(worker.topic, isDeadLetters ? undefined : worker.groupId)

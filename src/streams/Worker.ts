@@ -129,11 +129,18 @@ export const CurrentMessage = Context.Reference<{ readonly nextId: () => string 
 
 const encoder = new TextEncoder()
 
-/** Publishes a JSON value to any topic, inside a handler or outside, and returns when the broker has confirmed it. */
-export const publish = Effect.fnUntraced(function* (
+/** What a message may have beside its value. */
+export interface PublishOptions {
+  readonly key?: string | undefined
+  /** Follows from the input inside a handler unless told; none outside. */
+  readonly id?: string | undefined
+}
+
+/** Publishes JSON text as it is, to the last digit; otherwise as `publish` does. */
+export const publishText = Effect.fnUntraced(function* (
   topic: string,
-  value: unknown,
-  options: { readonly key?: string | undefined; readonly id?: string | undefined } = {}
+  text: string,
+  options: PublishOptions = {}
 ): Effect.fn.Return<void, BrokerError, Broker> {
   const broker = yield* Broker
   const id = options.id ?? (yield* CurrentMessage)?.nextId()
@@ -141,10 +148,17 @@ export const publish = Effect.fnUntraced(function* (
     {
       topic,
       id,
-      body: encoder.encode(JSON.stringify(value)),
+      body: encoder.encode(text),
       contentType: "application/json",
       publishedAtMillis: yield* Clock.currentTimeMillis,
       headers: options.key === undefined ? {} : { key: options.key }
     }
   ])
 })
+
+/** Publishes a JSON value to any topic, inside a handler or outside, and returns when the broker has confirmed it. */
+export const publish = (
+  topic: string,
+  value: unknown,
+  options?: PublishOptions
+): Effect.Effect<void, BrokerError, Broker> => Effect.suspend(() => publishText(topic, JSON.stringify(value), options))

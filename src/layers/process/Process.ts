@@ -15,6 +15,7 @@ export const ExitCode = {
 
 const byTag: Readonly<Record<string, number>> = {
   WrongUsage: ExitCode.wrongConfiguration,
+  UnusableValue: ExitCode.wrongConfiguration,
   UnknownMode: ExitCode.wrongConfiguration,
   UnknownWorker: ExitCode.wrongConfiguration,
   NoWorkers: ExitCode.wrongConfiguration,

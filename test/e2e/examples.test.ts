@@ -1,0 +1,115 @@
+/** Each example by its one command, on the embedded broker: what its first lines promise is what is seen. */
+import { readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Layer } from "effect"
+import * as Program from "../support/servers/Program.ts"
+import { temporaryFolder } from "../support/servers/temporaryFolder.ts"
+
+const folder = fileURLToPath(new URL("../../examples/", import.meta.url))
+
+/** What each shows, in any order. */
+const shows: Readonly<Record<string, ReadonlyArray<RegExp>>> = {
+  "orders.ts": [
+    /order A-1 is processed/,
+    /order A-2 is processed/,
+    /order A-3 is given up: there are not so many left/
+  ],
+  "etl.ts": [/booked 19.9 on BR-77/, /booked 0.1 on BR-78; balance 20"/, /"reason":"rejected"/],
+  "order-saga.ts": [/order S-1: paid and confirmed/, /order S-2: payment declined, stock given back/],
+  "fan-out.ts": [/receipt for P-1 sent to ana/, /P-1 entered in the accounts with 1990 cents/, /19 points for ana/],
+  "dead-letters.ts": [
+    /transferred 10\.00 to ana/,
+    /mended a transfer to bia/,
+    /transferred 20\.50 to bia/,
+    /a person has to look at a message that transfers could not handle/
+  ]
+}
+
+/** What is sent to one that runs, as the list of examples says, and what it makes of it. */
+const sent = { to: "orders.ts", says: /order B-1 is processed/ }
+const sending = /bun run main (publish .+)/.exec(readFileSync(join(folder, "README.md"), "utf8"))?.[1] ?? ""
+
+/** The data of the embedded server, which the examples of one runtime share. */
+class DataFolder extends Context.Service<DataFolder, string>()("test/DataFolder") {}
+
+const command = (example: string) => `--mode=consumers --workers=./examples/${example}`
+
+describe("The examples", () => {
+  it("are all shown here, say at their top how to run them, and stand in the list", () => {
+    const examples = readdirSync(folder).filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts"))
+    assert.deepStrictEqual(examples.sort(), Object.keys(shows).sort())
+    const list = readFileSync(join(folder, "README.md"), "utf8")
+    for (const example of examples) {
+      const line = `BROKER=embedded bun run main ${command(example)}`
+      const [top = ""] = readFileSync(join(folder, example), "utf8").split("*/")
+      assert.include(top, line)
+      assert.include(list, `[${example}](${example})`)
+      assert.include(list, line)
+    }
+  })
+
+  it.live("are listed with all that a worker is, for people and for machines", () =>
+    Effect.gen(function* () {
+      const list = (...flags: ReadonlyArray<string>) =>
+        Effect.gen(function* () {
+          const args = ["workers", `--workers=${folder}orders.ts`, ...flags]
+          const program = yield* Program.start({ runtime: "node", args })
+          assert.strictEqual(yield* program.exit, 0)
+          return program.stdout
+        })
+      assert.deepStrictEqual(yield* list(), [
+        "NAME            INPUT           OUTPUT            GROUP            CONCURRENCY  RETRIES  BACK-OFF               SCHEMAS       DLQ",
+        "OrderProcessor  orders.created  orders.processed  order-processor  10           2        exponential 250ms..1m  input+output  orders.dlq"
+      ])
+      const [worker] = JSON.parse((yield* list("--json")).join(""))
+      assert.deepStrictEqual(
+        { ...worker, schemas: undefined },
+        {
+          name: "OrderProcessor",
+          input: "orders.created",
+          output: "orders.processed",
+          group: "order-processor",
+          concurrency: 10,
+          retry: { kind: "exponential", maxRetries: 2, initialDelayMillis: 250, maxDelayMillis: 60_000, jitter: 0 },
+          schemas: undefined,
+          dlq: "orders.dlq"
+        }
+      )
+      assert.deepStrictEqual(worker.schemas.input.required, ["orderId", "quantity"])
+      assert.deepStrictEqual(worker.schemas.output.properties.orderId, { type: "string" })
+    })
+  )
+
+  for (const runtime of ["node", "bun"] as const) {
+    describe.concurrent(`on ${runtime}`, () => {
+      it.layer(Layer.effect(DataFolder, Effect.orDie(temporaryFolder("examples"))))((it) => {
+        for (const [example, lines] of Object.entries(shows)) {
+          it.effect(`${example} does what it says`, () =>
+            Effect.gen(function* () {
+              const env = {
+                BROKER: "embedded",
+                PAYSTREAM_DATA: yield* DataFolder,
+                HEALTH_PORT: "0",
+                LOG_FORMAT: "json"
+              }
+              const args = command(example).replace("./examples/", folder).split(" ")
+              const program = yield* Program.start({ runtime, args, env })
+              for (const line of lines) yield* program.waitForLine(line, { deadline: "40 seconds" })
+              if (example === sent.to) {
+                const words = sending.replaceAll("'", "").split(" ")
+                const sender = yield* Program.start({ runtime, args: words, env })
+                assert.deepStrictEqual([yield* sender.exit, sender.stderr], [0, []])
+                assert.deepStrictEqual(sender.stdout, ["1 published to the topic orders.created and confirmed"])
+                yield* program.waitForLine(sent.says)
+              }
+              yield* program.kill("SIGTERM")
+              assert.strictEqual(yield* program.exit, 0)
+            })
+          )
+        }
+      })
+    })
+  }
+})

@@ -1,0 +1,130 @@
+/** What `npm pack` ships, as somebody uses it who has nothing but the package. */
+import { cpSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { InstalledPackage, layer } from "../support/InstalledPackage.ts"
+import * as Program from "../support/servers/Program.ts"
+import { temporaryFolder } from "../support/servers/temporaryFolder.ts"
+
+const workers = `
+import { Context, Effect, Layer, Schema } from "effect"
+import { RetryPolicy, Worker } from "paystream"
+
+const Order = Schema.Struct({ orderId: Schema.String, quantity: Schema.Int })
+const Receipt = Schema.Struct({ orderId: Schema.String, status: Schema.Literals(["reserved"]) })
+
+class Inventory extends Context.Service<
+  Inventory,
+  { readonly reserve: (quantity: number) => Effect.Effect<void, "not yet"> }
+>()("somebody/Inventory") {}
+
+export const layer = Layer.sync(Inventory, () => {
+  let asked = 0
+  return Inventory.of({ reserve: () => (asked++ === 0 ? Effect.fail("not yet") : Effect.void) })
+})
+
+export const reserve = Worker.make(
+  "reserve",
+  { topic: "orders", outputTopic: "reserved", input: Order, output: Receipt, retry: RetryPolicy.fixed() },
+  ({ orderId, quantity }) =>
+    Inventory.use((inventory) => inventory.reserve(quantity)).pipe(Effect.as({ orderId, status: "reserved" as const }))
+)
+`
+
+const flow = `
+import { Console, Effect } from "effect"
+import { Worker } from "paystream"
+import { layer, reserve } from "./workers.ts"
+
+const program = Worker.testFlow([reserve], (topics) =>
+  Effect.gen(function* () {
+    yield* topics.publish("orders", { orderId: "1", quantity: 2 }, { key: "1" })
+    yield* topics.settle
+    yield* Console.log(JSON.stringify((yield* topics.published("reserved")).map(({ key, value }) => ({ key, value }))))
+  })
+)
+
+Effect.runPromise(Effect.provide(program, layer))
+`
+
+const wrong = `
+import { Effect, Schema } from "effect"
+import { Worker } from "paystream"
+
+export const wrong = Worker.make("wrong", { topic: "a", output: Schema.Struct({ n: Schema.Finite }) }, () =>
+  Effect.succeed({ n: "1" })
+)
+`
+
+/** Runs a program of the project to its end. */
+const run = (options: Program.ProgramOptions) =>
+  Effect.gen(function* () {
+    const program = yield* Program.start(options)
+    const code = yield* program.exit
+    return { code, stdout: program.stdout.join("\n"), stderr: program.stderr.join("\n") }
+  })
+
+describe("The package", () => {
+  it.layer(layer, { timeout: "60 seconds" })((it) => {
+    it.effect("holds JavaScript and types, nothing for development, and little of it", () =>
+      Effect.gen(function* () {
+        const { files, folder, isRestored } = yield* InstalledPackage
+        const others = files.filter(({ path }) => !/^dist\/.+\.(js|d\.ts)$/.test(path))
+        assert.deepStrictEqual(others.map(({ path }) => path).sort(), ["LICENSE", "README.md", "package.json"])
+        assert.isBelow(
+          files.reduce((sum, { size }) => sum + size, 0),
+          2_000_000
+        )
+        const manifest = JSON.parse(readFileSync(join(folder, "node_modules/paystream/package.json"), "utf8"))
+        assert.notProperty(manifest, "devDependencies")
+        assert.notProperty(manifest.dependencies, "effect")
+        assert.isTrue(isRestored)
+      })
+    )
+
+    it.effect("has workers' types checked against their schemas, and wants what they need where they run", () =>
+      Effect.gen(function* () {
+        const { compile } = yield* InstalledPackage
+        assert.strictEqual(yield* compile({ "workers.ts": workers, "flow.ts": flow }), "")
+        const complaint = yield* compile({ "wrong.ts": wrong })
+        assert.match(complaint, /wrong\.ts\(5,.*'string' is not assignable to type 'number'/s)
+        assert.notMatch(complaint, /(workers|flow)\.ts/)
+        const lacking = flow.replace("Effect.provide(program, layer)", "program")
+        assert.match(yield* compile({ "wrong.ts": "", "lacking.ts": lacking }), /lacking\.ts.*Inventory/s)
+        assert.strictEqual(yield* compile({ "lacking.ts": "" }), "")
+      })
+    )
+
+    for (const runtime of ["node", "bun"] as const) {
+      it.effect(`runs a worker on the broker in memory (${runtime})`, () =>
+        Effect.gen(function* () {
+          const { compile, folder } = yield* InstalledPackage
+          yield* compile({ "workers.ts": workers, "flow.ts": flow })
+          const { code, stderr, stdout } = yield* run({ runtime, main: join(folder, "flow.ts"), args: [], cwd: folder })
+          assert.deepStrictEqual([code, stderr], [0, ""])
+          assert.deepStrictEqual(JSON.parse(stdout), [{ key: "1", value: { orderId: "1", status: "reserved" } }])
+        })
+      )
+
+      it.effect(`has a command that takes the project's module, and one mounted anywhere (${runtime})`, () =>
+        Effect.gen(function* () {
+          const { compile, folder } = yield* InstalledPackage
+          yield* compile({ "workers.ts": workers })
+          const elsewhere = join(yield* temporaryFolder("mounted"), "workers.ts")
+          cpSync(join(folder, "workers.ts"), elsewhere)
+          const main = join(folder, "node_modules/.bin/paystream")
+          for (const module of ["./workers.ts", elsewhere]) {
+            const args = ["workers", `--workers=${module}`, "--json"]
+            const { code, stderr, stdout } = yield* run({ runtime, main, args, cwd: folder })
+            assert.deepStrictEqual([code, stderr], [0, ""])
+            assert.deepStrictEqual(
+              JSON.parse(stdout).map(({ name }: { readonly name: string }) => name),
+              ["reserve"]
+            )
+          }
+        })
+      )
+    }
+  })
+})
