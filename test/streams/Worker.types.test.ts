@@ -1,8 +1,7 @@
 /** Types of declared workers: what is to compile compiles, what is not to does not. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Schema } from "effect"
-import * as RetryPolicy from "../../src/domain/RetryPolicy.ts"
-import * as Worker from "../../src/streams/Worker.ts"
+import { Context, Duration, Effect, Schema } from "effect"
+import { type Broker, RetryPolicy, Worker } from "paystream"
 
 const OrderInput = Schema.Struct({ orderId: Schema.String, quantity: Schema.Int })
 const OrderOutput = Schema.Struct({ orderId: Schema.String, status: Schema.String })
@@ -68,6 +67,19 @@ const inBoth = Worker.make(
 )
 const needsBoth: Same<Needs<typeof inBoth>, Inventory | Mail> = true
 
+const testing = Worker.test(OrderProcessor, {})
+const testNeedsInventory: Same<Effect.Services<typeof testing>, Inventory> = true
+
+const flowing = Worker.testFlow([processEvent, OrderProcessor, inHandler], (topics) => topics.settle)
+const flowNeedsBoth: Same<Effect.Services<typeof flowing>, Inventory | Mail> = true
+
+const running = Worker.run([processEvent, OrderProcessor, inHandler])
+const runNeedsAll: Same<Effect.Services<typeof running>, Broker | Inventory | Mail> = true
+
+// A policy is a value with its arithmetic, and pipeable
+
+const wait: Duration.Duration = RetryPolicy.exponential().pipe(RetryPolicy.delay(3))
+
 // Every ending that a handler may choose
 
 const endings = Worker.make("endings", { topic: "t", input: OrderInput, output: OrderOutput }, (order) => {
@@ -104,6 +116,30 @@ const misdeclared = (): ReadonlyArray<Worker.Any> => [
       process: (order: Order) => Effect.as(reserve(order), { orderId: order.orderId, status: 1 })
     }))
   ),
+  Worker.make(
+    "wrong",
+    { topic: "t", input: OrderInput, output: OrderOutput },
+    // @ts-expect-error a hook gets the order
+    Effect.succeed({
+      process: ({ orderId }: Order) => Effect.succeed({ orderId, status: "processed" }),
+      onSuccess: (count: number) => Effect.log(count)
+    })
+  ),
+  Worker.make(
+    "wrong",
+    { topic: "t", input: OrderInput, output: OrderOutput },
+    // @ts-expect-error a hook gets what was published
+    Effect.succeed({
+      process: ({ orderId }: Order) => Effect.succeed({ orderId, status: "processed" }),
+      onSuccess: (_order: Order, result: number) => Effect.log(result)
+    })
+  ),
+  Worker.make(
+    "wrong",
+    { topic: "t", input: OrderInput },
+    // @ts-expect-error a hook gives an Effect
+    Effect.succeed({ process: () => Effect.void, onError: (order: Order) => order.orderId })
+  ),
   // @ts-expect-error a worker has a topic
   Worker.make("wrong", {}, () => Effect.void),
   // @ts-expect-error a handler gives an Effect
@@ -113,6 +149,8 @@ const misdeclared = (): ReadonlyArray<Worker.Any> => [
 describe("A worker's types", () => {
   it("say what it takes, gives and needs", () => {
     assert.isTrue(needsNothing && needsInventory && needsMail && needsBoth && needsEither)
-    assert.strictEqual(declared.length + misdeclared().length, 11)
+    assert.isTrue(testNeedsInventory && flowNeedsBoth && runNeedsAll)
+    assert.strictEqual(Duration.toSeconds(wait), 4)
+    assert.strictEqual(declared.length + misdeclared().length, 14)
   })
 })

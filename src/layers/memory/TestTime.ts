@@ -1,6 +1,6 @@
 /** A test's own time: it stands still, and goes on only to the next moment that somebody waits for. */
 import { Clock, Duration, Effect, Layer, Scope } from "effect"
-import { TestClock } from "effect/testing"
+import * as TestClock from "effect/testing/TestClock"
 
 export interface TestTime {
   /** Goes on to when the next sleeper wakes; `false` if nobody sleeps. */
@@ -15,7 +15,7 @@ export interface TestTime {
 const nextTask = Effect.callback<void>((resume) => void setImmediate(() => resume(Effect.void)))
 
 /** What needs no input or output gets as far as it can in so many. */
-const tasksInTurn = 10
+const tasksInTurn = 5
 
 const turn = Effect.asVoid(Effect.repeat(nextTask, { times: tasksInTurn - 1 }))
 
