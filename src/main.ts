@@ -73,8 +73,11 @@ const consumersOf = (given: { readonly workers: Option.Option<string>; readonly 
     consumers({ module: Option.getOrUndefined(given.workers), names: given.worker })
   )
 
-const publishOf = (given: Pick<Flags, "count" | "queue" | "host" | "topic" | "values" | "key" | "json">) =>
-  Effect.flatMap(load(import("./modes/Publish.ts")), ({ publish }) => publish(given))
+const publishOf = Effect.fnUntraced(function* (given: Omit<Flags, "mode" | "status" | "worker" | "workers">) {
+  const toTopic = Option.isSome(given.topic) || given.values.length > 0
+  if (toTopic) yield* (yield* load(import("./modes/PublishToTopic.ts"))).publishToTopic(given)
+  else yield* (yield* load(import("./modes/Publish.ts"))).publish(given)
+})
 
 const load = <A>(module: Promise<A>) => Effect.promise(() => module)
 

@@ -1,6 +1,6 @@
 /** Topic workers in a program of one's own: they run until it is interrupted, and then finish what they have begun. */
 import { type Duration, Effect, Fiber, Layer, Stream } from "effect"
-import type { Broker, BrokerError } from "../domain/ports/Broker.ts"
+import type { Broker } from "../domain/ports/Broker.ts"
 import { Shutdown } from "./Shutdown.ts"
 import { Supervisor } from "./Supervisor.ts"
 import { topicWorker } from "./TopicWorker.ts"
@@ -11,6 +11,9 @@ export interface RunOptions {
   readonly drain?: Duration.Input | undefined
 }
 
+/** What ends a worker: trying again would not help. */
+type WorkerError = Stream.Error<ReturnType<typeof topicWorker>>
+
 /**
  * Runs workers side by side, on the broker that is provided. Never ends by itself: interrupting it stops them gracefully.
  * Fails with what the broker refuses; anything else is tried again.
@@ -18,7 +21,7 @@ export interface RunOptions {
 export const run = <const Workers extends ReadonlyArray<Any>>(
   workers: Workers,
   { drain = "30 seconds" }: RunOptions = {}
-): Effect.Effect<never, BrokerError, Broker | Services<Workers[number]>> =>
+): Effect.Effect<never, WorkerError, Broker | Services<Workers[number]>> =>
   Effect.gen(function* () {
     const shutdown = yield* Shutdown
     const all = Effect.forEach(workers, (worker) => Stream.runDrain(topicWorker(worker)), {
