@@ -12,7 +12,7 @@
  * - Nobody wants to see a rejected message again.
  * - A group's queue is `<topic>.<group>`: no other topic is named so.
  */
-import { type Cause, Context, Duration, Effect, Layer, Queue, Scope, Stream } from "effect"
+import { type Cause, Duration, Effect, Layer, Queue, Scope, Stream } from "effect"
 import {
   Broker,
   BrokerError,
@@ -26,6 +26,7 @@ import {
   type TopicMessage,
   Unroutable
 } from "../../domain/ports/Broker.ts"
+import { Traffic } from "./Traffic.ts"
 
 interface Message {
   /** Its place in the queue, kept for when it comes back. */
@@ -150,19 +151,6 @@ const browse = (queue: MessageQueue): Effect.Effect<Browsing, never, Scope.Scope
       })
     )
   )
-
-/** What goes through the broker, for who wants to look at it. */
-export class Traffic extends Context.Service<
-  Traffic,
-  {
-    /** All that was published to topics, in order. */
-    readonly published: Effect.Effect<ReadonlyArray<TopicMessage>>
-    /** Messages that are yet to be settled by a consumer that is there: in hand, waiting, or delayed. */
-    readonly outstanding: Effect.Effect<number>
-    /** The delays that were asked for, in order. */
-    readonly delays: Effect.Effect<ReadonlyArray<Duration.Duration>>
-  }
->()("paystream/layers/memory/Traffic") {}
 
 /** Where messages are kept that were published to a topic without subscribers. */
 export const unroutedQueue = "unrouted"

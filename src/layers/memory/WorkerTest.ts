@@ -17,6 +17,7 @@ import { type Ending, topicWorker } from "../../streams/TopicWorker.ts"
 import type { Any, Services } from "../../streams/Worker.ts"
 import * as MemoryBroker from "./MemoryBroker.ts"
 import * as TestTime from "./TestTime.ts"
+import { Traffic } from "./Traffic.ts"
 
 /** A message as it was published to a topic. */
 export interface Published {
@@ -122,7 +123,7 @@ const untilDone = Effect.fnUntraced(function* (time: TestTime.TestTime, isDone: 
 })
 
 /** What is there while a flow is tested; the caller's own are not asked for. */
-type Provided = Broker | MemoryBroker.Traffic | Shutdown | Supervisor | Scope.Scope
+type Provided = Broker | Traffic | Shutdown | Supervisor | Scope.Scope
 const world = () => Layer.mergeAll(MemoryBroker.layer, Shutdown.layer, Supervisor.layer)
 
 /** All workers, as long as nobody interrupts them. */
@@ -170,7 +171,7 @@ export const testFlow = <const Workers extends ReadonlyArray<Any>, A, E, R>(
     () => undefined,
     (time) =>
       Effect.gen(function* () {
-        const traffic = yield* MemoryBroker.Traffic
+        const traffic = yield* Traffic
         const isSettled = Effect.map(traffic.outstanding, (count) => count === 0)
         return yield* flow({
           publish: yield* publish,
@@ -212,7 +213,7 @@ export const test = <W extends Any>(
 ): Effect.Effect<Tested, never, Exclude<Services<W>, Provided>> => {
   const endings: Array<Ending> = []
   const program = Effect.fnUntraced(function* (time: TestTime.TestTime) {
-    const traffic = yield* MemoryBroker.Traffic
+    const traffic = yield* Traffic
     yield* (yield* publish)(worker.topic, input, options)
     const isDone = Effect.map(traffic.outstanding, (count) => count === 0 || endings.length >= most)
     yield* untilDone(time, isDone)
