@@ -3,8 +3,12 @@ import { Console, Duration, Effect, Layer, Stream } from "effect"
 import * as Settings from "../layers/config/Settings.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
 import * as OpenTelemetry from "../layers/telemetry/OpenTelemetry.ts"
-import { topicWorker } from "../streams/TopicWorker.ts"
+import { DedupeUnavailable, Deduplication } from "../streams/Deduplication.ts"
+import { Suspects } from "../streams/Suspects.ts"
+import { DeadLetterTopics, topicWorker } from "../streams/TopicWorker.ts"
 import type { Any } from "../streams/Worker.ts"
+import { deadLetterTopicsOf } from "../streams/WorkerChecks.ts"
+import { storesInOrder } from "../streams/WorkerStores.ts"
 import { addresses, brokerDependency, longRunning } from "./LongRunning.ts"
 import { modulePath, registered } from "./RegisteredWorkers.ts"
 import { serviceSettings, services } from "./Services.ts"
@@ -13,7 +17,8 @@ import { table } from "./Table.ts"
 const settings = Settings.all({
   services: serviceSettings,
   log: Settings.logSettings,
-  health: Settings.healthSettings
+  health: Settings.healthSettings,
+  guarantees: Settings.guaranteeSettings
 })
 
 /** Bodies that one worker may have in hand. */
@@ -26,32 +31,63 @@ export interface ConsumersOptions {
   readonly names: ReadonlyArray<string>
 }
 
+/** One for look-ups, one for records, and one for a mark that must not wait behind them. */
+const maxConnections = 3
+
 /** Runs workers side by side until somebody asks to stop. */
 export const consumers = Effect.fnUntraced(function* (options: ConsumersOptions) {
   const environment = yield* Settings.environment
-  const { health, log, services: where } = yield* Settings.load(settings, environment)
-  const { layer, workers } = yield* registered(yield* modulePath(options.module), options.names)
-  const { broker } = services(where, { maxConnections: 2, maxBytesInFlight })
+  const { guarantees, health, log, services: where } = yield* Settings.load(settings, environment)
+  const { all, layer, workers } = yield* registered(yield* modulePath(options.module), options.names)
+  const { broker, workerStores } = services(where, { maxConnections, maxBytesInFlight })
+  const hasDatabase = where.process.database !== "none"
+  yield* refuseDedupe(hasDatabase ? [] : workers)
 
   const introduction = {
     ...Settings.shown(settings, environment),
-    broker: addresses(where).broker,
-    workers: workers.map(({ name }) => name).join(", ")
+    ...addresses(where),
+    workers: workers.map(({ name }) => name).join(", "),
+    crashMarks: hasDatabase ? `dead-lettered after ${guarantees.maxCrashes} crashes` : "off (DATABASE=none)"
   }
   const work = Effect.forEach(workers, (worker) => Stream.runDrain(topicWorker(worker)), {
     concurrency: "unbounded",
     discard: true
   })
+  const guarded = hasDatabase
+    ? Effect.provide(keepingStores(workers, guarantees, work), Layer.provideMerge(guards(guarantees), workerStores))
+    : work
   const run = Effect.flatMap(brokerDependency, (dependency) =>
-    longRunning({ services: where, health, introduction, dependencies: [dependency] }, work)
+    longRunning({ services: where, health, introduction, dependencies: [dependency] }, guarded)
   )
   const world = layer.pipe(
     Layer.provideMerge(broker),
     Layer.provideMerge(OpenTelemetry.layer(where.process, environment, "consumers")),
     Layer.provideMerge(Logs.layer(log))
   )
-  yield* Effect.provide(run, world)
+  yield* run.pipe(Effect.provideService(DeadLetterTopics, deadLetterTopicsOf(all)), Effect.provide(world))
 })
+
+const refuseDedupe = (workers: ReadonlyArray<Any>) => {
+  const asking = workers.find(({ dedupe }) => dedupe)
+  return asking === undefined ? Effect.void : Effect.fail(new DedupeUnavailable({ worker: asking.name }))
+}
+
+/** What the workers find in their context where there is a database. */
+const guards = ({ maxCrashes, suspectPatience }: Settings.GuaranteeSettings) =>
+  Layer.merge(Deduplication.layer, Suspects.layer({ maxCrashes, patience: suspectPatience }))
+
+/** The stores kept in order beside the work; whoever has no `dedupe` does not wait for them, nor end because of them. */
+const keepingStores = <A, E, R>(
+  workers: ReadonlyArray<Any>,
+  { dedupeRetention }: Settings.GuaranteeSettings,
+  work: Effect.Effect<A, E, R>
+) => {
+  const isNeeded = workers.some(({ dedupe }) => dedupe)
+  return Effect.raceFirst(
+    work,
+    Effect.andThen(Stream.runDrain(storesInOrder({ dedupeRetention, isNeeded })), Effect.never)
+  )
+}
 
 const seconds = (duration: Duration.Duration): string => `${Duration.toSeconds(duration)} s`
 
@@ -63,6 +99,7 @@ const describe = (worker: Any) => ({
   concurrency: worker.concurrency,
   retries: worker.retry.maxRetries,
   backOff: `${worker.retry.kind} from ${seconds(worker.retry.initialDelay)} to ${seconds(worker.retry.maxDelay)}`,
+  dedupe: worker.dedupe ? "yes" : "-",
   schemas: [worker.input && "input", worker.output && "output"].filter(Boolean).join("+") || "-",
   dlq: worker.dlqTopic
 })

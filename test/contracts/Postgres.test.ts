@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Redacted } from "effect"
 import { PaymentStore } from "../../src/domain/ports/PaymentStore.ts"
-import type { StoreError } from "../../src/domain/ports/StoreError.ts"
+import type { StoreError } from "../../src/domain/StoreError.ts"
 import { limitedRole, newDatabase, query } from "../support/Databases.ts"
 import { postgresPaymentStore } from "../support/Services.ts"
 import { payment } from "./PaymentStoreContract.ts"

@@ -4,7 +4,7 @@ import { TestClock } from "effect/testing"
 import type { BatchReport } from "../../src/domain/BatchReport.ts"
 import { Broker, type Delivery } from "../../src/domain/ports/Broker.ts"
 import { PaymentStore } from "../../src/domain/ports/PaymentStore.ts"
-import { StoreAway, StoreError, StoreRefused } from "../../src/domain/ports/StoreError.ts"
+import { StoreAway, StoreError, StoreRefused } from "../../src/domain/StoreError.ts"
 import { StoredPayments } from "../../src/layers/memory/MemoryPaymentStore.ts"
 import { Shutdown } from "../../src/streams/Shutdown.ts"
 import {

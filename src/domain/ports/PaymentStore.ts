@@ -9,7 +9,7 @@
  *   is decided when the database goes away midway is said, and the rest is `Undecided`.
  */
 import { Context, type Effect } from "effect"
-import type { StoreError } from "./StoreError.ts"
+import type { StoreError } from "../StoreError.ts"
 
 /** A payment as received: `payload` is the body's own text, JSON that has been checked but not re-serialized. */
 export interface ReceivedPayment {

@@ -6,7 +6,7 @@ import { Effect, Schedule } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 import type { Fragment } from "effect/sql/Statement"
 import type { ReceivedPayment, StoreOutcome } from "../../domain/ports/PaymentStore.ts"
-import type { StoreError } from "../../domain/ports/StoreError.ts"
+import type { StoreError } from "../../domain/StoreError.ts"
 import { blamesRow, isContention, serverText, sqlStateOf } from "./SqlState.ts"
 import { textArray } from "./TextArrays.ts"
 

@@ -2,7 +2,7 @@
 import { Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { PaymentStore } from "../../domain/ports/PaymentStore.ts"
-import type { StoreError } from "../../domain/ports/StoreError.ts"
+import type { StoreError } from "../../domain/StoreError.ts"
 import * as Availability from "../../streams/Availability.ts"
 import {
   type Attempt,

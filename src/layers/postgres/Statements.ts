@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import type { SqlError } from "effect/sql"
 import { SqlClient } from "effect/sql"
-import { StoreAway, StoreError, StoreOutdated } from "../../domain/ports/StoreError.ts"
+import { StoreAway, StoreError, StoreOutdated } from "../../domain/StoreError.ts"
 import * as Migrations from "./Migrations.ts"
 import { asStoreError, toStoreError } from "./SqlState.ts"
 
