@@ -103,14 +103,18 @@ const problemsAmong = (workers: ReadonlyArray<Any>): ReadonlyArray<string> => {
   const isUndertaker = ({ topic }: Any) => isDeadLetterTopic(topic, known)
   const undertakers = workers.filter(isUndertaker)
   const others = workers.filter((worker) => !isUndertaker(worker))
-  const queues = new Set(others.map(queueOf))
+  const queues = new Set(others.filter(({ groupId }) => groupProblems(groupId).length === 0).map(queueOf))
   return [
     ...twice(
       workers,
       ({ name }) => name,
       (name) => `have one name, ${quoted(name)}`
     ),
-    ...twice(others, queueOf, (queue) => `are one group of one topic (${quoted(queue)}): raise concurrency instead`),
+    ...twice(
+      others,
+      ({ groupId, topic }) => JSON.stringify([topic, groupId]),
+      (key) => `are one group of one topic (${key}): raise concurrency instead`
+    ),
     ...twice(
       undertakers,
       ({ topic }) => topic,
