@@ -12,6 +12,7 @@
  */
 import { Clock, Context, Duration, Effect, Fiber, Layer, Option } from "effect"
 import { CrashMarks, type Suspect } from "../domain/ports/CrashMarks.ts"
+import type { StoreError } from "../domain/StoreError.ts"
 import * as HandlerGate from "./HandlerGate.ts"
 import { Shutdown } from "./Shutdown.ts"
 
@@ -40,6 +41,8 @@ interface SuspectsShape {
 
 /** Where a mark is not made within this, the suspect goes without: all others wait meanwhile. */
 const markTimeout = "2 seconds"
+/** The first has to connect, and may find the tables not made yet: without a mark then, a message that kills its process early would never be counted. */
+const firstMarkTimeout = "15 seconds"
 /** The database is not asked again for so long after it was away. */
 const pauseMillis = 10_000
 
@@ -56,6 +59,7 @@ const unmarked: Mark = { crashes: 0, clear: Effect.void }
 /** The marks as they can be had: their absence is said once, and not waited for again and again. */
 const makeMarks = (marks: CrashMarks["Service"]) => {
   let isAway = false
+  let isReady = false
   let pausedUntil = 0
   const away = (detail: string) =>
     Effect.gen(function* () {
@@ -69,14 +73,21 @@ const makeMarks = (marks: CrashMarks["Service"]) => {
     isAway = false
     return Effect.logInfo("crash marks are kept again")
   })
-  const attempt = <A, E extends Error>(effect: Effect.Effect<A, E>): Effect.Effect<A | undefined> =>
-    effect.pipe(
-      Effect.timeoutOption(markTimeout),
+  const ready = Effect.suspend(() => (isReady ? Effect.void : marks.prepare)).pipe(
+    Effect.tap(
+      Effect.sync(() => {
+        isReady = true
+      })
+    )
+  )
+  const attempt = <A>(effect: Effect.Effect<A, StoreError>): Effect.Effect<A | undefined> =>
+    Effect.andThen(ready, effect).pipe(
+      Effect.timeoutOption(isReady || isAway ? markTimeout : firstMarkTimeout),
       Effect.matchEffect({
         onFailure: (error) => Effect.as(away(error.message), undefined),
         onSuccess: (answer) =>
           Option.isNone(answer)
-            ? Effect.as(away(`no answer within ${markTimeout}`), undefined)
+            ? Effect.as(away("the database does not answer"), undefined)
             : Effect.as(back, answer.value)
       })
     )

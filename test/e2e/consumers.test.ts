@@ -173,7 +173,7 @@ describe.concurrent("--mode=consumers refuses to start", () => {
   const cases: ReadonlyArray<
     readonly [name: string, module: string, flags: ReadonlyArray<string>, env: Record<string, string>, said: RegExp]
   > = [
-    ["a worker that is not there", "relay", ["--worker=nobody"], {}, /no worker "nobody".*relay, effects/],
+    ["a worker that is not there", "relay", ["--worker=nobody"], {}, /no worker "nobody".*effects, relay/],
     ["dedupe without a database", "relay", [], {}, /worker effects has dedupe: true.*DATABASE/],
     ["crash marks asked for without a database", "relay", [], { MAX_CRASHES: "5" }, /MAX_CRASHES.*DATABASE=none/],
     [
@@ -181,7 +181,7 @@ describe.concurrent("--mode=consumers refuses to start", () => {
       "colliding",
       [],
       {},
-      /other: groupId "b\.c".*letters: groupId "dlq".*idle: concurrency 0/s
+      /idle: concurrency 0.*letters: groupId "dlq".*other: groupId "b\.c"/s
     ]
   ]
   cases.forEach(([name, module, flags, env, said], index) => {
