@@ -44,7 +44,7 @@ describe("A RabbitMQ", () => {
         const { name } = yield* broker.subscribe(topic, "g")
         for (const _ of ["the first", "one that follows"]) {
           const error = yield* Effect.flip(publish(message(topic, largest + 1)))
-          assert.strictEqual(error.reason._tag, "MessageRefused")
+          assert.strictEqual(error.reason._tag, "MessageRefused", error.message)
           assert.match(error.message, /20001 bytes; the broker takes 20000/)
           yield* eventually(publish(message(topic, largest)), deadline)
         }

@@ -30,12 +30,13 @@ export const make = Effect.fnUntraced(function* (
   let current: RabbitMqConfirmChannel.OpenChannel | undefined
   let largestBody = Number.POSITIVE_INFINITY
 
-  const refuseTooLarge = (envelopes: ReadonlyArray<Envelope>): Effect.Effect<void, BrokerError> => {
-    const tooLarge = envelopes.find(({ content }) => content.body.length > largestBody)
-    if (tooLarge === undefined) return Effect.void
-    const detail = `a body of ${tooLarge.content.body.length} bytes; the broker takes ${largestBody} (max_message_size)`
-    return Effect.fail(messageRefused(address, detail))
-  }
+  const refuseTooLarge = (envelopes: ReadonlyArray<Envelope>): Effect.Effect<void, BrokerError> =>
+    Effect.suspend(() => {
+      const tooLarge = envelopes.find(({ content }) => content.body.length > largestBody)
+      if (tooLarge === undefined) return Effect.void
+      const detail = `a body of ${tooLarge.content.body.length} bytes; the broker takes ${largestBody} (max_message_size)`
+      return Effect.fail(messageRefused(address, detail))
+    })
   const learnLargest = (error: BrokerError) =>
     Effect.sync(() => {
       largestBody = largestBodyIn(error) ?? largestBody
