@@ -1,6 +1,8 @@
 /** `--mode=consumers`: topic workers, until they are stopped; and the list of them. */
 import { Console, Duration, Effect, Layer, Stream } from "effect"
+import { FinishedInputs } from "../domain/ports/FinishedInputs.ts"
 import * as Settings from "../layers/config/Settings.ts"
+import type * as HealthServer from "../layers/http/HealthServer.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
 import * as OpenTelemetry from "../layers/telemetry/OpenTelemetry.ts"
 import { DedupeUnavailable, Deduplication } from "../streams/Deduplication.ts"
@@ -31,8 +33,8 @@ export interface ConsumersOptions {
   readonly names: ReadonlyArray<string>
 }
 
-/** One for look-ups, one for records, and one for a mark that must not wait behind them. */
-const maxConnections = 3
+/** Two batches of look-ups, two of records, and one for a mark or a probe that must not wait behind them. */
+const maxConnections = 5
 
 /** Runs workers side by side until somebody asks to stop. */
 export const consumers = Effect.fnUntraced(function* (options: ConsumersOptions) {
@@ -53,12 +55,18 @@ export const consumers = Effect.fnUntraced(function* (options: ConsumersOptions)
     concurrency: "unbounded",
     discard: true
   })
-  const guarded = hasDatabase
-    ? Effect.provide(keepingStores(workers, guarantees, work), Layer.provideMerge(guards(guarantees), workerStores))
-    : work
-  const run = Effect.flatMap(brokerDependency, (dependency) =>
-    longRunning({ services: where, health, introduction, dependencies: [dependency] }, guarded)
-  )
+  const running = Effect.fnUntraced(function* <E, R>(
+    program: Effect.Effect<void, E, R>,
+    others: ReadonlyArray<HealthServer.Dependency>
+  ) {
+    const dependencies = [yield* brokerDependency, ...others]
+    yield* longRunning({ services: where, health, introduction, dependencies }, program)
+  })
+  const run = hasDatabase
+    ? Effect.gen(function* () {
+        yield* running(keepingStores(workers, guarantees, work), needsDatabase(workers) ? [yield* database] : [])
+      }).pipe(Effect.provide(Layer.provideMerge(guards(guarantees), workerStores)))
+    : running(work, [])
   const world = layer.pipe(
     Layer.provideMerge(broker),
     Layer.provideMerge(OpenTelemetry.layer(where.process, environment, "consumers")),
@@ -72,6 +80,11 @@ const refuseDedupe = (workers: ReadonlyArray<Any>) => {
   return asking === undefined ? Effect.void : Effect.fail(new DedupeUnavailable({ worker: asking.name }))
 }
 
+const needsDatabase = (workers: ReadonlyArray<Any>): boolean => workers.some(({ dedupe }) => dedupe)
+
+/** Readiness of the database, where a worker waits for it. */
+const database = Effect.map(FinishedInputs, ({ ping }) => ({ name: "database", isReady: Effect.isSuccess(ping) }))
+
 /** What the workers find in their context where there is a database. */
 const guards = ({ maxCrashes, suspectPatience }: Settings.GuaranteeSettings) =>
   Layer.merge(Deduplication.layer, Suspects.layer({ maxCrashes, patience: suspectPatience }))
@@ -82,11 +95,8 @@ const keepingStores = <A, E, R>(
   { dedupeRetention }: Settings.GuaranteeSettings,
   work: Effect.Effect<A, E, R>
 ) => {
-  const isNeeded = workers.some(({ dedupe }) => dedupe)
-  return Effect.raceFirst(
-    work,
-    Effect.andThen(Stream.runDrain(storesInOrder({ dedupeRetention, isNeeded })), Effect.never)
-  )
+  const stores = storesInOrder({ dedupeRetention, isNeeded: needsDatabase(workers) })
+  return Effect.raceFirst(work, Effect.andThen(Stream.runDrain(stores), Effect.never))
 }
 
 const seconds = (duration: Duration.Duration): string => `${Duration.toSeconds(duration)} s`

@@ -122,6 +122,21 @@ describe("A topic worker with dedupe", () => {
     )
   )
 
+  onStage("skips the second copy of a parking though the first has failed again, and waits for its retry", () =>
+    withMemory(
+      Effect.gen(function* () {
+        const { inputs, worker } = counting((runs) => runs === 1)
+        const { endings } = yield* start(worker)
+        for (const _ of ["one copy", "the other"]) {
+          yield* send("in", "1", { id: "a", headers: { "x-paystream-parked": 1 } })
+        }
+        assert.deepStrictEqual(endings, ["retried", "skipped"])
+        yield* elapse("1 hour")
+        assert.deepStrictEqual([endings, inputs.length], [["retried", "skipped", "done"], 2])
+      })
+    )
+  )
+
   onStage("records after the output is confirmed and before the input is acknowledged", () =>
     withMemory(
       Effect.gen(function* () {

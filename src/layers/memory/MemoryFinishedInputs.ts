@@ -19,7 +19,8 @@ const make = () => {
         for (const [key] of old) finishedAt.delete(key)
         return old.length
       }),
-    prepare: Effect.void
+    prepare: Effect.void,
+    ping: Effect.void
   })
 }
 

@@ -60,7 +60,8 @@ const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) 
     find: (inputs) => (inputs.length === 0 ? Effect.succeed([]) : watched(run(limited(find(inputs))))),
     record: (inputs) => (inputs.length === 0 ? Effect.void : Effect.asVoid(watched(run(limited(record(inputs)))))),
     forget: (age, limit) => Effect.map(run(limited(forget(age, limit))), ([row]) => row?.removed ?? 0),
-    prepare: watched(prepare)
+    prepare: watched(prepare),
+    ping: Effect.asVoid(run(limited(sql`SELECT 1`)))
   })
 })
 
