@@ -3,6 +3,7 @@
  * the same ids again, so that a repeat can be told.
  */
 import type { Delivery } from "./ports/Broker.ts"
+import { ReplayHeader } from "./Replay.ts"
 
 /** As many bytes as AMQP has for an id. */
 export const longestId = 255
@@ -25,8 +26,6 @@ export const isShort = (id: string): boolean => id.length * 3 <= longestStem || 
 /** What stands for an id that is too long to have something made of it: its beginning, and a hash of all of it. */
 export const stemOf = (id: string, hash: string): string => `${cut(id, longestStem - hash.length - 1)}~${hash}`
 
-/** Which replay of a dead letter a message comes from. */
-export const replayHeader = "x-paystream-replay"
 /** How often the message was put off (retry or snooze): both copies of one parking carry the same number. */
 export const parkedHeader = "x-paystream-parked"
 
@@ -39,7 +38,7 @@ const numberIn = (value: unknown): number => {
 export const parkingsOf = ({ headers }: Pick<Delivery, "headers">): number => numberIn(headers[parkedHeader])
 
 const replayOf = ({ headers }: Pick<Delivery, "headers">): string | undefined =>
-  typeof headers[replayHeader] === "string" ? headers[replayHeader] : undefined
+  typeof headers[ReplayHeader.replay] === "string" ? headers[ReplayHeader.replay] : undefined
 
 /** The identities of an input; escaped as JSON, so that any id is a text that a database takes. */
 export interface InputIdentity {
