@@ -37,8 +37,10 @@ const numberIn = (value: unknown): number => {
 /** How often this message was put off. */
 export const parkingsOf = ({ headers }: Pick<Delivery, "headers">): number => numberIn(headers[parkedHeader])
 
-const replayOf = ({ headers }: Pick<Delivery, "headers">): string | undefined =>
-  typeof headers[ReplayHeader.replay] === "string" ? headers[ReplayHeader.replay] : undefined
+const replayOf = ({ headers }: Pick<Delivery, "headers">): string | undefined => {
+  const replay = headers[ReplayHeader.replay]
+  return typeof replay === "string" ? replay : undefined
+}
 
 /** The identities of an input; escaped as JSON, so that any id is a text that a database takes. */
 export interface InputIdentity {
