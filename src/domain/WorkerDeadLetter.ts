@@ -28,6 +28,8 @@ const maxOriginalHeaderCharacters = 32 * 1024
 
 export interface WorkerFailure {
   readonly delivery: Delivery
+  /** Of the letter. */
+  readonly id: string | undefined
   /** The body's text, if it is UTF-8, and whether it is JSON. */
   readonly original: { readonly text: string | undefined; readonly isJson: boolean }
   readonly worker: string
@@ -57,7 +59,7 @@ const base64 = (body: Uint8Array): string => btoa(Array.from(body, (byte) => Str
 
 const encoder = new TextEncoder()
 
-/** The message for the dead-letter topic, with the original's id and headers. */
+/** The message for the dead-letter topic, with the original's headers. */
 export const workerDeadLetter = (failure: WorkerFailure): TopicMessage => {
   const error = failure.error.slice(0, maxErrorCharacters).toWellFormed()
   const binary = failure.original.text === undefined ? base64(failure.delivery.body) : undefined
@@ -70,7 +72,7 @@ export const workerDeadLetter = (failure: WorkerFailure): TopicMessage => {
   }).slice(1)
   return {
     topic: failure.deadLetterTopic,
-    id: failure.delivery.id,
+    id: failure.id,
     body: encoder.encode(`{"original":${originalJson(failure.original)},${rest}`),
     contentType: "application/json",
     publishedAtMillis: failure.delivery.publishedAtMillis,
@@ -86,3 +88,11 @@ export const workerDeadLetter = (failure: WorkerFailure): TopicMessage => {
     })
   }
 }
+
+/** The letter as the original itself, with the same headers: for a broker that took the original, and no more. */
+export const unwrapped = (letter: TopicMessage, { body, contentType }: Delivery): TopicMessage => ({
+  ...letter,
+  body,
+  contentType,
+  headers: { ...letter.headers, [WorkerDeadLetterHeader.unwrapped]: "true" }
+})

@@ -2,19 +2,23 @@
 import { Effect, Layer, Schema, Stream } from "effect"
 import { BrokerError } from "../domain/ports/Broker.ts"
 import * as Settings from "../layers/config/Settings.ts"
+import type * as HealthServer from "../layers/http/HealthServer.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
 import * as OpenTelemetry from "../layers/telemetry/OpenTelemetry.ts"
 import { supervised } from "../streams/Supervisor.ts"
-import { subscribe, topicWorker } from "../streams/TopicWorker.ts"
+import { DeadLetterTopics, subscribe, topicWorker } from "../streams/TopicWorker.ts"
 import type { Any } from "../streams/Worker.ts"
+import { deadLetterTopicsOf } from "../streams/WorkerChecks.ts"
 import { addresses, brokerDependency, longRunning } from "./LongRunning.ts"
 import { modulePath, type RegisteredWorkers, registered } from "./RegisteredWorkers.ts"
 import { serviceSettings, services } from "./Services.ts"
+import { databaseDependency, guards, keepingStores, needsDatabase, refuseDedupe } from "./WorkerGuarantees.ts"
 
 const settings = Settings.all({
   services: serviceSettings,
   log: Settings.logSettings,
-  health: Settings.healthSettings
+  health: Settings.healthSettings,
+  guarantees: Settings.guaranteeSettings
 })
 
 /** Bodies that one worker may have in hand. */
@@ -42,30 +46,46 @@ const started = (workers: ReadonlyArray<Any>, onStart: RegisteredWorkers["onStar
       ? error
       : new StartFailed({ detail: error instanceof Error ? error.message : String(error) })
   const run = Effect.andThen(Effect.forEach(workers, subscribe, { discard: true }), onStart)
-  return supervised("onStart")(Stream.fromEffect(Effect.mapError(run, failure)))
+  return Stream.runDrain(supervised("onStart")(Stream.fromEffect(Effect.mapError(run, failure))))
 }
+
+/** Two batches of look-ups, two of records, and one for a mark or a probe that must not wait behind them. */
+const maxConnections = 5
 
 /** Runs workers side by side until somebody asks to stop. */
 export const consumers = Effect.fnUntraced(function* (options: ConsumersOptions) {
   const environment = yield* Settings.environment
-  const { health, log, services: where } = yield* Settings.load(settings, environment)
-  const { layer, onStart, workers } = yield* registered(yield* modulePath(options.module), options.names)
-  const { broker } = services(where, { maxConnections: 2, maxBytesInFlight })
+  const { guarantees, health, log, services: where } = yield* Settings.load(settings, environment)
+  const { all, layer, onStart, workers } = yield* registered(yield* modulePath(options.module), options.names)
+  const { broker, workerStores } = services(where, { maxConnections, maxBytesInFlight })
+  const hasDatabase = where.process.database !== "none"
+  yield* refuseDedupe(hasDatabase ? [] : workers)
 
   const introduction = {
     ...Settings.shown(settings, environment),
-    broker: addresses(where).broker,
-    workers: workers.map(({ name }) => name).join(", ")
+    ...addresses(where),
+    workers: workers.map(({ name }) => name).join(", "),
+    crashMarks: hasDatabase ? `dead-lettered after ${guarantees.maxCrashes} crashes` : "off (DATABASE=none)"
   }
-  const streams = [...workers.map((worker) => topicWorker(worker)), started(workers, onStart)]
-  const work = Effect.forEach(streams, Stream.runDrain, { concurrency: "unbounded", discard: true })
-  const run = Effect.flatMap(brokerDependency, (dependency) =>
-    longRunning({ services: where, health, introduction, dependencies: [dependency] }, work)
-  )
+  const runs = [...workers.map((worker) => Stream.runDrain(topicWorker(worker))), started(workers, onStart)]
+  const work = Effect.all(runs, { concurrency: "unbounded", discard: true })
+  const running = Effect.fnUntraced(function* <E, R>(
+    program: Effect.Effect<void, E, R>,
+    others: ReadonlyArray<HealthServer.Dependency>
+  ) {
+    const dependencies = [yield* brokerDependency, ...others]
+    yield* longRunning({ services: where, health, introduction, dependencies }, program)
+  })
+  const run = hasDatabase
+    ? Effect.gen(function* () {
+        const others = needsDatabase(workers) ? [yield* databaseDependency] : []
+        yield* running(keepingStores(workers, guarantees, work), others)
+      }).pipe(Effect.provide(Layer.provideMerge(guards(guarantees), workerStores)))
+    : running(work, [])
   const world = layer.pipe(
     Layer.provideMerge(broker),
     Layer.provideMerge(OpenTelemetry.layer(where.process, environment, "consumers")),
     Layer.provideMerge(Logs.layer(log))
   )
-  yield* Effect.provide(run, world)
+  yield* run.pipe(Effect.provideService(DeadLetterTopics, deadLetterTopicsOf(all)), Effect.provide(world))
 })

@@ -20,6 +20,7 @@ const row = (worker: Any) => ({
   concurrency: worker.concurrency,
   retries: worker.retry.maxRetries,
   "back-off": backOff(worker.retry),
+  dedupe: worker.dedupe ? "yes" : "-",
   schemas: [worker.input && "input", worker.output && "output"].filter(Boolean).join("+") || "-",
   dlq: worker.dlqTopic
 })
@@ -46,6 +47,7 @@ const record = (worker: Any) => ({
     maxDelayMillis: Duration.toMillis(worker.retry.maxDelay),
     jitter: worker.retry.jitter
   },
+  dedupe: worker.dedupe,
   schemas: { input: jsonSchema(worker.input), output: jsonSchema(worker.output) },
   dlq: worker.dlqTopic
 })

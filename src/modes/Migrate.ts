@@ -8,7 +8,10 @@ import { Shutdown } from "../streams/Shutdown.ts"
 import { serviceSettings, services } from "./Services.ts"
 import { StoppedEarly } from "./StoppedEarly.ts"
 
-const settings = Settings.all({ services: serviceSettings, log: Settings.logSettings })
+const settings = Settings.all({
+  services: Settings.withDatabase("migrate", serviceSettings),
+  log: Settings.logSettings
+})
 
 export interface MigrateOptions {
   readonly status: boolean

@@ -3,6 +3,7 @@ import { Effect, Layer, Schema } from "effect"
 import * as Settings from "../layers/config/Settings.ts"
 import { load } from "../layers/modules/UserModules.ts"
 import { type Any, isWorker } from "../streams/Worker.ts"
+import { check } from "../streams/WorkerChecks.ts"
 
 /** A worker was asked for that is not there. */
 export class UnknownWorker extends Schema.TaggedError<UnknownWorker>()("UnknownWorker", {
@@ -23,6 +24,8 @@ export class NoWorkers extends Schema.TaggedError<NoWorkers>()("NoWorkers", { de
 
 export interface RegisteredWorkers {
   readonly workers: ReadonlyArray<Any>
+  /** Those of the module that were not asked for too: what they name as dead-letter topics is known all the same. */
+  readonly all: ReadonlyArray<Any>
   /** What the handlers need: the export `layer` of the module. */
   readonly layer: Layer.Layer<never, unknown>
   /** What to do once all are subscribed: the export `onStart` of the module. */
@@ -37,16 +40,18 @@ export const registered = Effect.fnUntraced(function* (path: string | undefined,
     })
   }
   const exports = yield* load(path)
-  const all = Object.values(exports).filter(isWorker)
+  // A worker may be exported by several names.
+  const all = [...new Set(Object.values(exports).filter(isWorker))]
   if (all.length === 0) return yield* new NoWorkers({ detail: `${path} exports no worker (Worker.make)` })
   const known = all.map(({ name }) => name)
   const unknown = names.find((name) => !known.includes(name))
   if (unknown !== undefined) return yield* new UnknownWorker({ name: unknown, known })
+  yield* check(all)
   const workers = names.length === 0 ? all : all.filter(({ name }) => names.includes(name))
   // Its type is lost on the way through a module; what it lacks shows as a defect when a handler asks for it.
   const services: unknown = Layer.isLayer(exports.layer) ? exports.layer : Layer.empty
   const onStart: unknown = Effect.isEffect(exports.onStart) ? exports.onStart : Effect.void
-  return { workers, layer: services, onStart } as RegisteredWorkers
+  return { workers, all, layer: services, onStart } as RegisteredWorkers
 })
 
 /** The path that a flag names, or the environment. */

@@ -3,6 +3,8 @@ import { Effect, Layer } from "effect"
 import * as Settings from "../layers/config/Settings.ts"
 import * as EmbeddedPostgres from "../layers/embedded/EmbeddedPostgres.ts"
 import * as PostgresClient from "../layers/postgres/PostgresClient.ts"
+import * as PostgresCrashMarks from "../layers/postgres/PostgresCrashMarks.ts"
+import * as PostgresFinishedInputs from "../layers/postgres/PostgresFinishedInputs.ts"
 import * as PostgresPaymentStore from "../layers/postgres/PostgresPaymentStore.ts"
 import * as RabbitMqBroker from "../layers/rabbitmq/RabbitMqBroker.ts"
 
@@ -55,10 +57,10 @@ export const services = (settings: ServiceSettings, options: ServiceOptions) => 
     settings.postgres === undefined
       ? Layer.provide(embeddedClient(options.maxConnections), server)
       : PostgresClient.layer(settings.postgres, options)
-  const paymentStore = PostgresPaymentStore.layer({
+  const store = {
     address: settings.postgres?.address ?? "the embedded server",
     migrateOnStart: settings.process.migrateOnStart
-  })
+  }
   const broker =
     settings.rabbitmq === undefined
       ? Layer.provide(embeddedBroker, server)
@@ -67,6 +69,11 @@ export const services = (settings: ServiceSettings, options: ServiceOptions) => 
     server,
     broker,
     /** The store, and the pool that it uses. */
-    paymentStore: Layer.provideMerge(paymentStore, client)
+    paymentStore: Layer.provideMerge(PostgresPaymentStore.layer(store), client),
+    /** What topic workers are guarded by; nothing connects before it is used. */
+    workerStores: Layer.provide(
+      Layer.merge(PostgresFinishedInputs.layer(store), PostgresCrashMarks.layer(store)),
+      client
+    )
   }
 }

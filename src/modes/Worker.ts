@@ -12,7 +12,7 @@ import { addresses, brokerDependency, longRunning } from "./LongRunning.ts"
 import { serviceSettings, services } from "./Services.ts"
 
 const settings = Settings.all({
-  services: serviceSettings,
+  services: Settings.withDatabase("worker", serviceSettings),
   worker: Settings.workerSettings,
   log: Settings.logSettings,
   health: Settings.healthSettings

@@ -3,8 +3,9 @@ import { type Duration, Effect, Fiber, Layer, Stream } from "effect"
 import type { Broker } from "../domain/ports/Broker.ts"
 import { Shutdown } from "./Shutdown.ts"
 import { Supervisor } from "./Supervisor.ts"
-import { topicWorker } from "./TopicWorker.ts"
+import { DeadLetterTopics, topicWorker } from "./TopicWorker.ts"
 import type { Any, Services } from "./Worker.ts"
+import { deadLetterTopicsOf } from "./WorkerChecks.ts"
 
 export interface RunOptions {
   /** The longest wait for handlers that have begun, once interrupted; 30 seconds unless told. */
@@ -37,4 +38,8 @@ export const run = <const Workers extends ReadonlyArray<Any>>(
     )
     yield* Fiber.join(running)
     return yield* Effect.never
-  }).pipe(Effect.scoped, Effect.provide(Layer.fresh(Layer.merge(Shutdown.layer, Supervisor.layer))))
+  }).pipe(
+    Effect.scoped,
+    Effect.provideService(DeadLetterTopics, deadLetterTopicsOf(workers)),
+    Effect.provide(Layer.fresh(Layer.merge(Shutdown.layer, Supervisor.layer)))
+  )

@@ -1,64 +1,93 @@
 /**
- * A topic worker at work: deliveries → decoded → handled → output published → settled.
+ * A topic worker at work: deliveries → not finished yet → decoded → handled → output published → settled.
  *
  * ## Guarantees
  * - At least once: an input is acknowledged only after its output, its retry or its dead letter is confirmed.
  * - Messages of one key are handled one after the other, those of different keys side by side up to the concurrency.
- * - A failure, a defect included, concerns its own message alone.
+ * - A failure, a defect included, concerns its own message alone; one that kills the process is found and set aside.
+ * - With `dedupe`, an input id that the group has finished is skipped.
  *
  * ## Assumptions
  * - A message that waits for its retry may be overtaken by later ones of its key.
  */
-import { Cause, Clock, DateTime, type Duration, Effect, Exit, Random, Result, Stream } from "effect"
+import { Cause, Clock, Context, type Duration, Effect, Exit, Random, Result, Schema, Stream } from "effect"
 import { Broker, BrokerError, type Delivery, type Subscription } from "../domain/ports/Broker.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
-import { type WorkerDeadLetterReason, workerDeadLetter } from "../domain/WorkerDeadLetter.ts"
+import type { WorkerDeadLetterReason } from "../domain/WorkerDeadLetter.ts"
+import { identityOf } from "../domain/WorkerIds.ts"
+import { deduplicating } from "./Deduplication.ts"
+import { sha256Hex, stem } from "./Digests.ts"
 import * as Lanes from "./Lanes.ts"
-import { shownId } from "./MessageIds.ts"
 import { Shutdown, untilShutdown } from "./Shutdown.ts"
-import { supervised } from "./Supervisor.ts"
+import { Supervisor, supervised } from "./Supervisor.ts"
+import { Suspects } from "./Suspects.ts"
 import { CurrentMessage, type Handlers, Reject, Snooze, type Worker } from "./Worker.ts"
-import {
-  decodeInput,
-  encodeOutput,
-  keyOf,
-  messageOf,
-  type Original,
-  outputIds,
-  readOriginal,
-  retriesHeader,
-  retriesOf
-} from "./WorkerMessages.ts"
+import { check, isDeadLetterTopic, prefetchPerHandler, queueOf } from "./WorkerChecks.ts"
+import { type InHand, putOff, setAside } from "./WorkerLetters.ts"
+import { decodeInput, encodeOutput, keyOf, messageOf, outputIds, readOriginal, retriesOf } from "./WorkerMessages.ts"
 import { counted } from "./WorkerMetrics.ts"
 
-/** How a delivery ended. */
-export type Ending = "done" | "retried" | "snoozed" | "dead_lettered" | "returned"
+/** How a delivery ended; `skipped`: the group had finished it before. */
+export type Ending = "done" | "retried" | "snoozed" | "dead_lettered" | "skipped" | "returned"
 
-/** Enough waits behind each handler that a slow key does not leave the others without work. */
-const prefetchPerHandler = 8
+/** Topics of dead letters whose names do not show it: those that the workers of this process, or its module, name. */
+export const DeadLetterTopics = Context.Reference<ReadonlySet<string>>(
+  "paystream/streams/TopicWorker/DeadLetterTopics",
+  {
+    defaultValue: () => new Set()
+  }
+)
+
+/** A worker's handlers could not be made: the services or the state that they share cannot be had. */
+export class HandlersUnavailable extends Schema.TaggedError<HandlersUnavailable>()("HandlersUnavailable", {
+  worker: Schema.String,
+  detail: Schema.String
+}) {
+  readonly isRetryable = false
+  override get message(): string {
+    return `worker ${this.worker} cannot start, its handlers could not be made: ${this.detail}`
+  }
+}
 
 interface Running<In, Out, R> {
   readonly worker: Worker<In, Out, R>
   readonly handlers: Handlers<In, Out, unknown, R>
   readonly subscription: Subscription
+  /** Without `dedupe` there is none. */
+  readonly dedupe: Deduplicating | undefined
 }
+
+type Deduplicating = Effect.Success<ReturnType<typeof deduplicating>>
 
 /** The ending of each delivery, as they are settled; ends when asked to shut down. */
 export const topicWorker = <In, Out, R>(worker: Worker<In, Out, R>) =>
   Stream.unwrap(
-    // Outside of what is restarted: a broker that was away costs nobody's shared state. A worker whose services cannot
-    // be had is a mistake of its author's: it ends with its stack, not quietly.
-    Effect.map(Effect.orDie(worker.handlers), (handlers) =>
-      Stream.unwrap(Effect.map(subscribe(worker), (subscription) => endings({ worker, handlers, subscription }))).pipe(
-        supervised(`worker ${worker.name}`)
-      )
-    )
+    Effect.gen(function* () {
+      yield* check([worker])
+      // Outside of what is restarted: a broker that was away costs nobody's shared state.
+      const handlers = yield* handlersOf(worker)
+      const dedupe = worker.dedupe ? yield* deduplicating(worker) : undefined
+      return Stream.unwrap(
+        Effect.map(subscribe(worker), (subscription) => endings({ worker, handlers, subscription, dedupe }))
+      ).pipe(supervised(`worker ${worker.name}`))
+    })
   )
+
+const handlersOf = <In, Out, R>(worker: Worker<In, Out, R>) =>
+  Effect.catchCause(worker.handlers, (cause) => {
+    // Interrupted from outside: nothing of the worker's own.
+    if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
+    const failure = new HandlersUnavailable({ worker: worker.name, detail: messageOf(Cause.squash(cause)) })
+    return Effect.logError(failure.message, cause).pipe(
+      Effect.andThen(Supervisor.use(({ report }) => report(`worker ${worker.name}`, "failed"))),
+      Effect.andThen(failure)
+    )
+  })
 
 /** Makes the subscriptions of a worker, durable, unless they exist. */
 export const subscribe = Effect.fnUntraced(function* <In, Out, R>(worker: Worker<In, Out, R>) {
   const broker = yield* Broker
-  const isDeadLetters = worker.topic.endsWith(".dlq")
+  const isDeadLetters = isDeadLetterTopic(worker.topic, yield* DeadLetterTopics)
   const subscription = yield* broker.subscribe(worker.topic, isDeadLetters ? undefined : worker.groupId)
   yield* broker.subscribe(worker.dlqTopic, undefined)
   return subscription
@@ -79,39 +108,67 @@ const endings = <In, Out, R>(running: Running<In, Out, R>) => {
 
 /** Handles one delivery and settles it. */
 const work = Effect.fnUntraced(function* <In, Out, R>(running: Running<In, Out, R>, delivery: Delivery) {
+  const own = delivery.id === undefined ? undefined : yield* stem(delivery.id)
+  const { subscription, worker } = running
+  const inHand: InHand = { worker, subscription, delivery, original: readOriginal(delivery), stem: own }
+  const handled = running.dedupe === undefined ? tried(running, inHand) : running.dedupe(inHand, tried(running, inHand))
+  return yield* settle(running, delivery, yield* handled)
+})
+
+const settle = Effect.fnUntraced(function* <In, Out, R>(
+  { worker }: Running<In, Out, R>,
+  delivery: Delivery,
+  ending: Ending
+) {
   const broker = yield* Broker
-  const stopping = yield* (yield* Shutdown).isRequested
-  const ending: Ending = stopping ? "returned" : yield* handle(running, delivery)
   // Whatever follows from the input is confirmed by now: a crash before this line repeats it, and loses nothing.
-  yield* broker.settle([{ delivery, outcome: stopping ? "return" : "done" }])
-  yield* counted(running.worker.name, ending)
+  yield* broker.settle([{ delivery, outcome: ending === "returned" ? "return" : "done" }])
+  yield* counted(worker.name, ending)
   return ending
 })
 
-const handle = <In, Out, R>(running: Running<In, Out, R>, delivery: Delivery) => {
-  const original = readOriginal(delivery)
-  return decodeInput(running.worker, original).pipe(
-    Effect.matchEffect({
-      onFailure: (problem) => setAside(running, delivery, original, "invalid_input", problem),
-      onSuccess: (input) => handleInput(running, delivery, original, input)
-    })
-  )
-}
+/** What comes again may be what killed a process: it is handled alone, and no more when it has done so too often. */
+const tried = Effect.fnUntraced(function* <In, Out, R>(running: Running<In, Out, R>, inHand: InHand) {
+  const suspects = yield* Suspects
+  const { delivery, worker } = inHand
+  const handled = handle(running, inHand)
+  if (delivery.attempt <= 1) return yield* suspects.beside(handled)
+  const identity =
+    inHand.stem === undefined
+      ? Effect.map(sha256Hex(delivery.body), (sha256) => JSON.stringify({ sha256 }))
+      : Effect.succeed(identityOf(inHand.stem, delivery).parking)
+  return yield* suspects.alone({
+    suspect: Effect.map(identity, (identity) => ({ consumer: queueOf(worker), identity })),
+    handle: handled,
+    // Its author's hook is not called: what kills the process in one handler may do so in the other.
+    setAside: (crashes) =>
+      deadLettered(inHand, "crashed", `the process died ${crashes} times while it handled this message alone`)
+  })
+})
 
-const handleInput = Effect.fnUntraced(function* <In, Out, R>(
-  running: Running<In, Out, R>,
-  delivery: Delivery,
-  original: Original,
-  input: In
-) {
-  const nextId = outputIds(running.worker.name, delivery)
+const handle = Effect.fnUntraced(function* <In, Out, R>(running: Running<In, Out, R>, inHand: InHand) {
+  // What waited for its turn meanwhile is not begun any more.
+  if (yield* (yield* Shutdown).isRequested) return "returned" as const
+  const input = yield* Effect.result(decodeInput(running.worker, inHand.original))
+  if (Result.isFailure(input)) return yield* deadLettered(inHand, "invalid_input", input.failure)
+  return yield* handleInput(running, inHand, input.success)
+})
+
+const deadLettered = (inHand: InHand, reason: WorkerDeadLetterReason, error: string) =>
+  Effect.as(setAside(inHand, reason, error), "dead_lettered" as const)
+
+type NextId = () => string | undefined
+
+const handleInput = Effect.fnUntraced(function* <In, Out, R>(running: Running<In, Out, R>, inHand: InHand, input: In) {
+  const nextId = outputIds(running.worker.name, inHand.stem)
   const exit = yield* Effect.exit(
     Effect.suspend(() => running.handlers.process(input)).pipe(Effect.provideService(CurrentMessage, { nextId }))
   )
-  if (Exit.isFailure(exit)) return yield* handleFailure(running, delivery, original, input, nextId, exit.cause)
+  if (Exit.isFailure(exit)) return yield* handleFailure(running, inHand, input, nextId, exit.cause)
   const output = yield* Effect.result(encodeOutput(running.worker, exit.value))
-  if (Result.isFailure(output)) return yield* setAside(running, delivery, original, "invalid_output", output.failure)
-  if (output.success !== undefined) yield* publishOutput(running.worker, delivery, nextId, output.success)
+  if (Result.isFailure(output)) return yield* deadLettered(inHand, "invalid_output", output.failure)
+  const refusal = output.success === undefined ? undefined : yield* publishOutput(inHand, nextId, output.success)
+  if (refusal !== undefined) return yield* deadLettered(inHand, "invalid_output", refusal.message)
   const { onSuccess } = running.handlers
   if (onSuccess) yield* hook(running, "onSuccess", nextId, () => onSuccess(input, exit.value ?? undefined))
   return "done" as const
@@ -121,35 +178,34 @@ const handleInput = Effect.fnUntraced(function* <In, Out, R>(
 
 const encoder = new TextEncoder()
 
-const publishOutput = Effect.fnUntraced(function* <In, Out, R>(
-  worker: Worker<In, Out, R>,
-  delivery: Delivery,
-  nextId: () => string | undefined,
-  text: string
-) {
-  if (worker.outputTopic === undefined) return
+/** Confirmed when this returns; an output that the broker takes from nobody is given back as the reason. */
+const publishOutput = Effect.fnUntraced(function* ({ delivery, worker }: InHand, nextId: NextId, text: string) {
+  if (worker.outputTopic === undefined) return undefined
   const broker = yield* Broker
   const key = keyOf(delivery)
-  yield* broker.publishToTopics([
-    {
-      topic: worker.outputTopic,
-      id: nextId(),
-      body: encoder.encode(text),
-      contentType: "application/json",
-      publishedAtMillis: yield* Clock.currentTimeMillis,
-      headers: key === undefined ? {} : { key }
-    }
-  ])
+  const output = {
+    topic: worker.outputTopic,
+    id: nextId(),
+    body: encoder.encode(text),
+    contentType: "application/json",
+    publishedAtMillis: yield* Clock.currentTimeMillis,
+    headers: key === undefined ? {} : { key }
+  }
+  return yield* Effect.as(broker.publishToTopics([output]), undefined).pipe(
+    Effect.catchIf(
+      ({ blamesMessage }) => blamesMessage,
+      (refusal) => Effect.succeed(refusal)
+    )
+  )
 })
 
 // Failure
 
 const handleFailure = Effect.fnUntraced(function* <In, Out, R>(
   running: Running<In, Out, R>,
-  delivery: Delivery,
-  original: Original,
+  inHand: InHand,
   input: In,
-  nextId: () => string | undefined,
+  nextId: NextId,
   cause: Cause.Cause<unknown>
 ) {
   const { worker } = running
@@ -157,71 +213,36 @@ const handleFailure = Effect.fnUntraced(function* <In, Out, R>(
   // The broker's trouble is no message's fault: it uses up no attempt. What it refuses, it will refuse again.
   if (error instanceof BrokerError && error.isRetryable) return yield* error
   if (Cause.hasDies(cause)) yield* Effect.logError(`worker ${worker.name}: a defect in the handler`, cause)
-  if (error instanceof Snooze) return yield* later(running, delivery, error.delay, retriesOf(delivery), "snoozed")
-  const retries = retriesOf(delivery)
+  const retries = retriesOf(inHand.delivery)
+  if (error instanceof Snooze) return yield* later(inHand, error.delay, retries, "snoozed")
   if (!(error instanceof Reject) && RetryPolicy.mayRetry(worker.retry, retries + 1)) {
     const delay = RetryPolicy.jitteredDelay(worker.retry, retries + 1, yield* Random.next)
-    return yield* later(running, delivery, delay, retries + 1, "retried")
+    return yield* later(inHand, delay, retries + 1, "retried")
   }
-  const reason = error instanceof Reject ? "rejected" : "retries_exhausted"
-  const ending = yield* setAside(running, delivery, original, reason, messageOf(error))
+  const ending = yield* deadLettered(
+    inHand,
+    error instanceof Reject ? "rejected" : "retries_exhausted",
+    messageOf(error)
+  )
   const { onError } = running.handlers
   if (onError) yield* hook(running, "onError", nextId, () => onError(input, error))
   return ending
 })
 
-/** Durable before the delivery is settled: a crash between the two handles it twice, the other order not at all. */
-const later = Effect.fnUntraced(function* <In, Out, R, E extends Ending>(
-  { subscription }: Running<In, Out, R>,
-  delivery: Delivery,
-  delay: Duration.Duration,
-  retries: number,
-  ending: E
-) {
-  const broker = yield* Broker
-  const { attempt: _, receipt: __, ...content } = delivery
-  const headers = { ...delivery.headers, [retriesHeader]: retries }
-  yield* broker.deliverLater(subscription, [{ ...content, headers, delay }])
-  return ending
-})
-
-const setAside = Effect.fnUntraced(function* <In, Out, R>(
-  { worker }: Running<In, Out, R>,
-  delivery: Delivery,
-  original: Original,
-  reason: WorkerDeadLetterReason,
-  error: string
-) {
-  const broker = yield* Broker
-  const time = DateTime.formatIso(DateTime.makeUnsafe(yield* Clock.currentTimeMillis))
-  const retries = retriesOf(delivery)
-  // Whoever handles the dead letter starts to count anew.
-  const { [retriesHeader]: _, ...headers } = delivery.headers
-  yield* broker.publishToTopics([
-    workerDeadLetter({
-      delivery: { ...delivery, headers },
-      original,
-      worker: worker.name,
-      group: worker.groupId,
-      source: worker.topic,
-      deadLetterTopic: worker.dlqTopic,
-      reason,
-      error,
-      retries,
-      time
-    })
-  ])
-  yield* Effect.logWarning("dead letter").pipe(
-    Effect.annotateLogs({ worker: worker.name, messageId: shownId(delivery.id), reason, retries })
+/** What the broker does not let wait cannot be tried again: it is set aside. */
+const later = <E extends Ending>(inHand: InHand, delay: Duration.Duration, retries: number, ending: E) =>
+  Effect.as(putOff(inHand, delay, retries), ending).pipe(
+    Effect.catchIf(
+      ({ blamesMessage }) => blamesMessage,
+      (refusal) => deadLettered(inHand, "retries_exhausted", refusal.message)
+    )
   )
-  return "dead_lettered" as const
-})
 
 /** A hook that fails is told and changes nothing. */
 const hook = <In, Out, R>(
   { worker }: Running<In, Out, R>,
   name: string,
-  nextId: () => string | undefined,
+  nextId: NextId,
   run: () => Effect.Effect<unknown, unknown, R>
 ): Effect.Effect<void, never, R> =>
   Effect.suspend(run).pipe(

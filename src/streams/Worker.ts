@@ -28,6 +28,8 @@ export interface WorkerOptions<In, Out> {
   readonly output?: Codec<Out> | undefined
   /** `<topic>.dlq` by default. */
   readonly dlqTopic?: string | undefined
+  /** Skips an input id that the group has finished, for as long as that is kept; needs a database. False by default. */
+  readonly dedupe?: boolean | undefined
 }
 
 export interface Handlers<In, Out, E, R> {
@@ -53,6 +55,7 @@ export interface Worker<in out In, in out Out, out R = never> {
   readonly input: Codec<In> | undefined
   readonly output: Codec<Out> | undefined
   readonly dlqTopic: string
+  readonly dedupe: boolean
   /** Taken once, when the worker starts. */
   readonly handlers: Effect.Effect<Handlers<In, Out, unknown, R>, unknown, R>
 }
@@ -115,6 +118,7 @@ export const make = <
   input: options.input,
   output: options.output,
   dlqTopic: options.dlqTopic ?? `${options.topic}.dlq`,
+  dedupe: options.dedupe ?? false,
   // the compiler does not see that what a handler needs is what its Effect needs
   handlers: Effect.isEffect(handler)
     ? handler

@@ -1,6 +1,7 @@
 /** What a topic worker reads from a message, and what it makes of a value: JSON in, JSON out, checked by its schemas. */
 import { Effect, Option, Predicate, Schema } from "effect"
 import type { Delivery } from "../domain/ports/Broker.ts"
+import { outputId } from "../domain/WorkerIds.ts"
 import type { Worker } from "./Worker.ts"
 
 /** How often the handler of this message has failed before. */
@@ -65,14 +66,11 @@ const toProblem = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, string> 
     Effect.catchDefect((defect) => Effect.fail(messageOf(defect)))
   )
 
-/** Ids that follow from worker, input and position: the next worker can tell a repeat. Without an input id there is none. */
-export const outputIds = (worker: string, { id }: Delivery) => {
+/** Ids by position for what a worker publishes for an input; `stem` stands for the input's, without which there is none. */
+export const outputIds = (worker: string, stem: string | undefined) => {
   let position = 0
-  return () => (id === undefined ? undefined : `${id}/${worker}.${position++}`.slice(-longestId))
+  return () => (stem === undefined ? undefined : outputId(stem, worker, position++))
 }
-
-/** As many bytes as AMQP has for an id; the end of a long one tells it apart. */
-const longestId = 255
 
 /** What people read of an error. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

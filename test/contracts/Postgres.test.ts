@@ -1,7 +1,8 @@
 /** What PostgreSQL has and the port does not name: constraints of others, rights, triggers, connections. */
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Redacted } from "effect"
-import { PaymentStore, type StoreError } from "../../src/domain/ports/PaymentStore.ts"
+import { PaymentStore } from "../../src/domain/ports/PaymentStore.ts"
+import type { StoreError } from "../../src/domain/StoreError.ts"
 import { limitedRole, newDatabase, query } from "../support/Databases.ts"
 import { postgresPaymentStore } from "../support/Services.ts"
 import { payment } from "./PaymentStoreContract.ts"

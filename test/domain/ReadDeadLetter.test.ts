@@ -14,6 +14,7 @@ const time = "2026-01-01T00:00:00.000Z"
 const workerLetter = (original: Delivery, source = "orders.created", error = "no stock"): MessageContent =>
   workerDeadLetter({
     delivery: original,
+    id: original.id,
     original: readOriginal(original),
     worker: "Orders",
     group: "order-processor",

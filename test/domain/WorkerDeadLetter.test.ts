@@ -5,6 +5,7 @@ import { bytes, delivery, text } from "../support/Messages.ts"
 
 const failure = (fields: Partial<WorkerFailure> = {}): WorkerFailure => ({
   delivery: delivery({ id: "id", publishedAtMillis: 5, attempt: 2, headers: { trace: "abc", key: "k" } }),
+  id: "id/order-processor.dlq",
   original: { text: "{}", isJson: true },
   worker: "Orders",
   group: "order-processor",
@@ -53,11 +54,11 @@ describe("A worker's dead letter", () => {
     assert.notProperty(workerDeadLetter(failure()).headers, "x-paystream-original-base64")
   })
 
-  it("goes to the dead-letter topic with the original's id and time, as JSON", () => {
+  it("goes to the dead-letter topic with an id of its own, the original's time, as JSON", () => {
     const { body: _, headers: __, ...content } = workerDeadLetter(failure())
     assert.deepStrictEqual(content, {
       topic: "orders.dlq",
-      id: "id",
+      id: "id/order-processor.dlq",
       contentType: "application/json",
       publishedAtMillis: 5
     })

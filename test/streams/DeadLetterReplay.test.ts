@@ -63,7 +63,7 @@ describe("A replay", () => {
   onStage("goes to the group that failed, and to no other", () =>
     Effect.gen(function* () {
       const { handled } = yield* threeDeadLetters
-      const fates = yield* replay("orders.dlq", { isWanted: ({ id }) => id === "id-1" })
+      const fates = yield* replay("orders.dlq", { isWanted: ({ id }) => id === "id-1/failing.dlq" })
       yield* settled
       assert.deepStrictEqual(outcomes(fates), ["group failing of topic orders"])
       assert.deepStrictEqual(handled, ["failing 1"])
@@ -79,15 +79,15 @@ describe("A replay", () => {
     Effect.gen(function* () {
       const { state } = yield* threeDeadLetters
       state.fails = true
-      yield* replay("orders.dlq", { isWanted: ({ id }) => id === "id-1" })
+      yield* replay("orders.dlq", { isWanted: ({ id }) => id === "id-1/failing.dlq" })
       yield* settled
       const letters = yield* takeAll("orders.dlq")
       assert.deepStrictEqual(
         letters.map(({ headers, id }) => [id, headers["x-paystream-replay"], headers["x-paystream-replayed-by"]]),
         [
-          ["id-0", undefined, undefined],
-          ["id-2", undefined, undefined],
-          ["id-1", "r1", "ada"]
+          ["id-0/failing.dlq", undefined, undefined],
+          ["id-2/failing.dlq", undefined, undefined],
+          ["id-1/failing.dlq.r1", "r1", "ada"]
         ]
       )
     })
@@ -160,7 +160,7 @@ describe("A replay", () => {
     Effect.gen(function* () {
       const { handled } = yield* threeDeadLetters
       const dying = yield* broken(() => ({ settle: () => Effect.die("killed") }))
-      const onlyOne = { isWanted: ({ id }: Delivery) => id === "id-1" }
+      const onlyOne = { isWanted: ({ id }: Delivery) => id === "id-1/failing.dlq" }
       yield* Effect.exit(Effect.provideService(replay("orders.dlq", onlyOne), Broker, dying))
       assert.strictEqual(yield* depth("orders.dlq"), 3)
       yield* replay("orders.dlq", onlyOne)

@@ -61,7 +61,7 @@ describe("A topic worker whose handler fails", () => {
           "x-paystream-group": "w",
           "x-paystream-message-id": "i"
         })
-        assert.strictEqual(letter.id, "i")
+        assert.strictEqual(letter.id, "i/w.dlq")
       })
     )
   }

@@ -1,7 +1,8 @@
 /** Ways for ports to fail, around any implementation: the n-th call of a worker crashes it, or fails once. */
 import { Context, Effect, Latch, Layer } from "effect"
 import { Broker, BrokerAway, BrokerError } from "../../src/domain/ports/Broker.ts"
-import { PaymentStore, StoreAway, StoreError } from "../../src/domain/ports/PaymentStore.ts"
+import { PaymentStore } from "../../src/domain/ports/PaymentStore.ts"
+import { StoreAway, StoreError } from "../../src/domain/StoreError.ts"
 
 /** What goes wrong at a call, and whether all, half or nothing of it had its effect by then. */
 export interface Fault {

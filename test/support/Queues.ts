@@ -41,6 +41,14 @@ const send = (channel: ConfirmChannel, queue: string, messages: ReadonlyArray<Me
 export const declare = (url: string, queue: string, options: Options.AssertQueue = {}) =>
   withChannel(url, (channel) => channel.assertQueue(queue, { durable: true, ...options }))
 
+/** Makes a queue that gets what is published to a topic, and the exchange. */
+export const bind = (url: string, binding: { exchange: string; topic: string; queue: string }) =>
+  withChannel(url, async (channel) => {
+    await channel.assertExchange(binding.exchange, "topic", { durable: true })
+    await channel.assertQueue(binding.queue, { durable: true })
+    await channel.bindQueue(binding.queue, binding.exchange, binding.topic)
+  })
+
 /** Publishes to a queue, which has to be there; returns when all are confirmed. */
 export const publish = (url: string, queue: string, messages: ReadonlyArray<Message>) =>
   withChannel(url, async (channel) => {

@@ -98,12 +98,19 @@ export class BrokerRefused extends Schema.TaggedError<BrokerRefused>()("BrokerRe
 /** No queue takes a message that was published; the queue may come back. */
 export class Unroutable extends Schema.TaggedError<Unroutable>()("Unroutable", { detail: Schema.String }) {}
 
+/** The broker takes no message like this one (too large, headers that do not fit), and never will; others it takes. */
+export class MessageRefused extends Schema.TaggedError<MessageRefused>()("MessageRefused", { detail: Schema.String }) {}
+
 /** What can go wrong at a broker; the reason knows whether trying again can help. */
 export class BrokerError extends Schema.TaggedError<BrokerError>()("BrokerError", {
-  reason: Schema.Union([BrokerAway, BrokerRefused, Unroutable])
+  reason: Schema.Union([BrokerAway, BrokerRefused, Unroutable, MessageRefused])
 }) {
   get isRetryable(): boolean {
-    return this.reason._tag !== "BrokerRefused"
+    return this.reason._tag === "BrokerAway" || this.reason._tag === "Unroutable"
+  }
+  /** Whether the message is at fault, and nothing else. */
+  get blamesMessage(): boolean {
+    return this.reason._tag === "MessageRefused"
   }
   override get message(): string {
     return this.reason.detail

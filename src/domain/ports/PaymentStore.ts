@@ -8,7 +8,8 @@
  * - A failure says nothing of the rows: the batch may or may not have been committed, and is safe to store again. What
  *   is decided when the database goes away midway is said, and the rest is `Undecided`.
  */
-import { Context, type Effect, Schema } from "effect"
+import { Context, type Effect } from "effect"
+import type { StoreError } from "../StoreError.ts"
 
 /** A payment as received: `payload` is the body's own text, JSON that has been checked but not re-serialized. */
 export interface ReceivedPayment {
@@ -26,30 +27,6 @@ export type StoreOutcome =
   | { readonly _tag: "Rejected"; readonly sqlState: string; readonly detail: string }
   /** The database went away before it said anything of this one: it is to be stored again. */
   | { readonly _tag: "Undecided" }
-
-/** The database is away, overloaded or otherwise in trouble that is no payment's fault: worth trying again. */
-export class StoreAway extends Schema.TaggedError<StoreAway>()("StoreAway", {
-  detail: Schema.String,
-  code: Schema.String
-}) {}
-
-/** The database answers and says no (credentials, missing database): trying again will not help. */
-export class StoreRefused extends Schema.TaggedError<StoreRefused>()("StoreRefused", { detail: Schema.String }) {}
-
-/** The tables are not what this version needs, and it may not change them: somebody has to migrate first. */
-export class StoreOutdated extends Schema.TaggedError<StoreOutdated>()("StoreOutdated", { detail: Schema.String }) {}
-
-/** What can go wrong at the store; details name SQLSTATE and place, never a payload. */
-export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
-  reason: Schema.Union([StoreAway, StoreRefused, StoreOutdated])
-}) {
-  get isRetryable(): boolean {
-    return this.reason._tag === "StoreAway"
-  }
-  override get message(): string {
-    return this.reason.detail
-  }
-}
 
 export class PaymentStore extends Context.Service<
   PaymentStore,

@@ -10,7 +10,7 @@
  *   another record.
  */
 import { Context, type Effect } from "effect"
-import type { StoreError } from "./PaymentStore.ts"
+import type { StoreError } from "../StoreError.ts"
 
 /** Where a record is. */
 export interface RecordPlace {

@@ -1,13 +1,13 @@
 /** What the process as a whole is told: which job, with which broker and database, and how it ends. */
-import type { Duration } from "effect"
+import { type Duration, Result } from "effect"
 import * as Parser from "./Parser.ts"
-import { all, type Group, optional, setting } from "./Setting.ts"
+import { all, type Group, optional, refine, setting } from "./Setting.ts"
 
 export interface ProcessSettings {
   /** Not checked here: the command line has the say, and knows the modes. */
   readonly mode: string | undefined
   readonly broker: "rabbitmq" | "embedded"
-  readonly database: "postgres" | "embedded"
+  readonly database: "postgres" | "embedded" | "none"
   readonly dataDirectory: string
   readonly migrateOnStart: boolean
   readonly shutdownTimeout: Duration.Duration
@@ -22,11 +22,23 @@ export const broker = setting(Parser.oneOf({ rabbitmq: "rabbitmq", embedded: "em
   reason: "Where messages come from; `embedded` is a queue on the embedded PostgreSQL."
 })
 
-export const database = setting(Parser.oneOf({ postgres: "postgres", embedded: "embedded" }), {
+export const database = setting(Parser.oneOf({ postgres: "postgres", embedded: "embedded", none: "none" }), {
   name: "DATABASE",
   default: "postgres",
-  reason: "Where payments are stored; `embedded` is a PostgreSQL that this program starts."
+  reason:
+    "Where payments are stored; `embedded` is a PostgreSQL that this program starts, `none` is for topic workers that need none."
 })
+
+/** For a mode that cannot do without one. */
+export const withDatabase = <A extends { readonly process: ProcessSettings }>(
+  mode: string,
+  group: Group<A>
+): Group<A> =>
+  refine(group, (value) =>
+    value.process.database === "none"
+      ? Result.fail([{ name: "DATABASE", got: '"none"', takes: `postgres or embedded for --mode=${mode}` }])
+      : Result.succeed(value)
+  )
 
 export const processSettings: Group<ProcessSettings> = all({
   mode: optional(Parser.text, {

@@ -1,21 +1,21 @@
 /** Every setting of the product, in the sections in which documentation shows them; and the door to this folder. */
 
-import { consumerSettings } from "./ConsumerSettings.ts"
+import { consumerSettings, guaranteeSettings } from "./ConsumerSettings.ts"
 import { healthSettings } from "./HealthSettings.ts"
 import { logSettings } from "./LogSettings.ts"
 import { postgresSettings } from "./PostgresSettings.ts"
 import { processSettings } from "./ProcessSettings.ts"
 import { rabbitMqSettings } from "./RabbitMqSettings.ts"
-import type { Group } from "./Setting.ts"
+import { all, type Group } from "./Setting.ts"
 import { workerSettings } from "./WorkerSettings.ts"
 
-export { consumerSettings } from "./ConsumerSettings.ts"
+export { consumerSettings, type GuaranteeSettings, guaranteeSettings } from "./ConsumerSettings.ts"
 export { type Environment, load as environment, override } from "./Environment.ts"
 export { type HealthSettings, healthSettings } from "./HealthSettings.ts"
 export { type LogSettings, logSettings } from "./LogSettings.ts"
 export { type PostgresSettings, postgresSettings } from "./PostgresSettings.ts"
 export { SettingsError } from "./Problem.ts"
-export { broker, database, type ProcessSettings, processSettings } from "./ProcessSettings.ts"
+export { broker, database, type ProcessSettings, processSettings, withDatabase } from "./ProcessSettings.ts"
 export { rabbitMqSettings } from "./RabbitMqSettings.ts"
 export { all, type Group, load, onlyWhere, shown } from "./Setting.ts"
 export { queueName, type WorkerSettings, workerSettings } from "./WorkerSettings.ts"
@@ -25,7 +25,7 @@ export const sections: ReadonlyArray<{ readonly title: string; readonly group: G
   { title: "RabbitMQ", group: rabbitMqSettings },
   { title: "PostgreSQL", group: postgresSettings },
   { title: "The payment worker", group: workerSettings },
-  { title: "Topic workers", group: consumerSettings },
+  { title: "Topic workers", group: all({ consumers: consumerSettings, guarantees: guaranteeSettings }) },
   { title: "The log", group: logSettings },
   { title: "Health", group: healthSettings }
 ]

@@ -11,11 +11,14 @@
 import { Array as Arr, type Duration, Effect, Layer, Option, type Scope, Stream } from "effect"
 import { DeadLetterHeader } from "../../domain/DeadLetter.ts"
 import { Broker, type TopicMessage } from "../../domain/ports/Broker.ts"
+import { Deduplication } from "../../streams/Deduplication.ts"
 import { Shutdown } from "../../streams/Shutdown.ts"
 import { Supervisor } from "../../streams/Supervisor.ts"
-import { type Ending, topicWorker } from "../../streams/TopicWorker.ts"
+import { DeadLetterTopics, type Ending, topicWorker } from "../../streams/TopicWorker.ts"
 import type { Any, Services } from "../../streams/Worker.ts"
+import { deadLetterTopicsOf } from "../../streams/WorkerChecks.ts"
 import * as MemoryBroker from "./MemoryBroker.ts"
+import * as MemoryFinishedInputs from "./MemoryFinishedInputs.ts"
 import * as TestTime from "./TestTime.ts"
 import { Traffic } from "./Traffic.ts"
 
@@ -124,7 +127,14 @@ const untilDone = Effect.fnUntraced(function* (time: TestTime.TestTime, isDone: 
 
 /** What is there while a flow is tested; the caller's own are not asked for. */
 type Provided = Broker | Traffic | Shutdown | Supervisor | Scope.Scope
-const world = () => Layer.mergeAll(MemoryBroker.layer, Shutdown.layer, Supervisor.layer)
+const world = (workers: ReadonlyArray<Any>) =>
+  Layer.mergeAll(
+    MemoryBroker.layer,
+    Shutdown.layer,
+    Supervisor.layer,
+    Layer.provide(Deduplication.layer, MemoryFinishedInputs.layer),
+    Layer.succeed(DeadLetterTopics, deadLetterTopicsOf(workers))
+  )
 
 /** All workers, as long as nobody interrupts them. */
 const runAll = <Workers extends ReadonlyArray<Any>>(
@@ -152,7 +162,7 @@ const beside = <Workers extends ReadonlyArray<Any>, A, E, R>(
     const begun = Effect.andThen(Effect.repeat(time.turn, { until: () => areRunning }), time.turn)
     const all = Effect.andThen(runAll(workers, onEnding), Effect.never)
     return yield* time.within(Effect.raceFirst(all, Effect.andThen(begun, program(time))))
-  }).pipe(Effect.provide(world()), Effect.scoped) as Effect.Effect<
+  }).pipe(Effect.provide(world(workers)), Effect.scoped) as Effect.Effect<
     A,
     E,
     Services<Workers[number]> | Exclude<R, Provided>

@@ -4,6 +4,8 @@
  */
 import { Array as Arr, Effect } from "effect"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
+import * as CrashMarksTable from "./CrashMarksTable.ts"
+import * as FinishedInputsTable from "./FinishedInputsTable.ts"
 import * as PaymentsTable from "./PaymentsTable.ts"
 import * as ReplayMarksTable from "./ReplayMarksTable.ts"
 
@@ -11,6 +13,8 @@ const table = "paystream_migrations"
 
 const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>> = {
   "0001_payments": PaymentsTable.create,
+  "0002_finished_inputs": FinishedInputsTable.create,
+  "0003_crash_marks": CrashMarksTable.create,
   "0007_dead_letter_replays": ReplayMarksTable.create
 }
 

@@ -2,12 +2,13 @@
  * A batch of payments as SQL sees it: one insert for all, and by halves where a row is at fault, until the culprits are
  * found.
  */
-import { PgTypes } from "@effect/sql-pg"
-import { Effect, Result, Schedule } from "effect"
+import { Effect, Schedule } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 import type { Fragment } from "effect/sql/Statement"
-import type { ReceivedPayment, StoreError, StoreOutcome } from "../../domain/ports/PaymentStore.ts"
+import type { ReceivedPayment, StoreOutcome } from "../../domain/ports/PaymentStore.ts"
+import type { StoreError } from "../../domain/StoreError.ts"
 import { blamesRow, isContention, serverText, sqlStateOf } from "./SqlState.ts"
+import { textArray } from "./TextArrays.ts"
 
 /** Two batches that hold each other up are told apart within a few tries of some milliseconds. */
 const contentionRetry = Schedule.max([Schedule.jittered(Schedule.exponential("5 millis")), Schedule.recurs(8)])
@@ -21,15 +22,6 @@ const stored: StoreOutcome = { _tag: "Stored" }
 const duplicate: StoreOutcome = { _tag: "Duplicate" }
 const conflict: StoreOutcome = { _tag: "Conflict" }
 export const undecided: StoreOutcome = { _tag: "Undecided" }
-
-// Lists of text are typed: the driver cannot infer the type of a list that holds only nulls.
-const textArray = (values: ReadonlyArray<string | undefined>) =>
-  Result.getOrThrow(
-    PgTypes.array(
-      values.map((value) => value ?? null),
-      PgTypes.OID.text
-    )
-  )
 
 const columns = (rows: Rows) => ({
   payloads: textArray(rows.map((row) => row.payload)),

@@ -1,9 +1,9 @@
 /** Payments in PostgreSQL, with one insert for a whole batch. */
 import { Effect, Layer } from "effect"
-import { SqlClient, type SqlError } from "effect/sql"
-import { PaymentStore, StoreAway, StoreError, StoreOutdated } from "../../domain/ports/PaymentStore.ts"
+import { SqlClient } from "effect/sql"
+import { PaymentStore } from "../../domain/ports/PaymentStore.ts"
+import type { StoreError } from "../../domain/StoreError.ts"
 import * as Availability from "../../streams/Availability.ts"
-import * as Migrations from "./Migrations.ts"
 import {
   type Attempt,
   badId,
@@ -16,19 +16,7 @@ import {
   unstorableId
 } from "./PaymentBatch.ts"
 import { unguardedUpTo } from "./PaymentsTable.ts"
-import { asStoreError, toStoreError } from "./SqlState.ts"
-
-/**
- * For one statement: far above any healthy batch, and well below the time that a drain has. Without it a frozen server
- * would leave a process that lives and does nothing.
- */
-const statementTimeout = "20 seconds"
-
-export interface PostgresPaymentStoreOptions {
-  /** Host, port and database: for logs and errors. */
-  readonly address: string
-  readonly migrateOnStart: boolean
-}
+import * as Statements from "./Statements.ts"
 
 /**
  * Says once that the database went away, and once that it is back. An answer to a probe is no end of what storing
@@ -55,17 +43,9 @@ const watching = (address: string) => {
   return { storing: watched("storing"), probe: watched("probe") }
 }
 
-const make = Effect.fnUntraced(function* (options: PostgresPaymentStoreOptions) {
-  const sql = yield* SqlClient.SqlClient
+const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) {
+  const { away, limited, prepare, run, sql } = yield* Statements.make(options)
   const watched = watching(options.address)
-  const away = (detail: string, code: string) =>
-    new StoreError({ reason: new StoreAway({ detail: `PostgreSQL at ${options.address}: ${detail}`, code }) })
-  const unanswered = Effect.fail(away(`no answer within ${statementTimeout}`, "timeout"))
-
-  const limited: Limited = (effect) =>
-    Effect.timeoutOrElse(effect, { duration: statementTimeout, orElse: () => unanswered })
-  const run = <A>(effect: Effect.Effect<A, SqlError.SqlError | StoreError>) =>
-    Effect.mapError(effect, (error) => (error._tag === "SqlError" ? toStoreError(options.address)(error) : error))
 
   // Read once: what the guard covers is settled by the migration that makes it.
   let guard: { readonly unguardedUpTo: string | undefined } | undefined
@@ -95,30 +75,11 @@ const make = Effect.fnUntraced(function* (options: PostgresPaymentStoreOptions) 
   return PaymentStore.of({
     address: options.address,
     store: (queue, payments) => watched.storing(store(queue, payments)),
-    prepare: watched.storing(prepare(options, limited)).pipe(Effect.provideService(SqlClient.SqlClient, sql)),
+    prepare: watched.storing(prepare),
     ping: watched.probe(Effect.asVoid(run(limited(sql`SELECT 1`))))
   })
 })
 
-type Limited = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | StoreError, R>
-
-/** Migrates what is pending, or names it where this process may not. */
-const prepare = Effect.fnUntraced(function* (
-  { address, migrateOnStart }: PostgresPaymentStoreOptions,
-  limited: Limited
-) {
-  const missing = yield* limited(Effect.mapError(Migrations.missing, toStoreError(address)))
-  if (missing.length === 0) return
-  if (!migrateOnStart) {
-    const detail =
-      `PostgreSQL at ${address} lacks ${missing.join(", ")}, and MIGRATE_ON_START is false: ` +
-      "run `bun run main --mode=migrate` with a role that may create tables"
-    return yield* new StoreError({ reason: new StoreOutdated({ detail }) })
-  }
-  const names = yield* Effect.mapError(Migrations.migrate, asStoreError(address))
-  if (names.length > 0) yield* Effect.logInfo("migrated").pipe(Effect.annotateLogs({ migrations: names.join(", ") }))
-})
-
 /** The store on a pool of connections; connects when first used. */
-export const layer = (options: PostgresPaymentStoreOptions): Layer.Layer<PaymentStore, never, SqlClient.SqlClient> =>
+export const layer = (options: Statements.StatementOptions): Layer.Layer<PaymentStore, never, SqlClient.SqlClient> =>
   Layer.effect(PaymentStore, make(options))

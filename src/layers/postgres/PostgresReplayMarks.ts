@@ -2,8 +2,8 @@
 import { PgTypes } from "@effect/sql-pg"
 import { Effect, Layer, Result } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
-import { StoreAway, StoreError, StoreOutdated } from "../../domain/ports/PaymentStore.ts"
 import { type RecordPlace, type ReplayMark, ReplayMarks } from "../../domain/ports/ReplayMarks.ts"
+import { StoreAway, StoreError, StoreOutdated } from "../../domain/StoreError.ts"
 import { sqlStateOf, toStoreError } from "./SqlState.ts"
 
 /** A command waits for no frozen server. */

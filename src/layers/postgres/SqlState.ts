@@ -1,7 +1,7 @@
 /** What a PostgreSQL error means for us: whose fault it is, and whether trying again can help. */
 import { Option, Predicate } from "effect"
 import type { Migrator, SqlError } from "effect/sql"
-import { StoreAway, StoreError, StoreRefused } from "../../domain/ports/PaymentStore.ts"
+import { StoreAway, StoreError, StoreRefused } from "../../domain/StoreError.ts"
 
 const textField = (value: unknown, field: string): string | undefined => {
   if (!Predicate.hasProperty(value, field)) return undefined

@@ -19,6 +19,8 @@ const byTag: Readonly<Record<string, number>> = {
   UnknownMode: ExitCode.wrongConfiguration,
   UnknownWorker: ExitCode.wrongConfiguration,
   NoWorkers: ExitCode.wrongConfiguration,
+  WorkerMistake: ExitCode.wrongConfiguration,
+  DedupeUnavailable: ExitCode.wrongConfiguration,
   ModuleError: ExitCode.wrongConfiguration,
   SettingsError: ExitCode.wrongConfiguration,
   HealthPortUnusable: ExitCode.wrongConfiguration,

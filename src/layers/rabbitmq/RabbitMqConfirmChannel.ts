@@ -41,11 +41,18 @@ export const adopt = (channel: ConfirmChannel, onClose: () => void): OpenChannel
   return open
 }
 
+export interface Failures {
+  /** Of the broker, or of the channel. */
+  readonly failure: (cause: unknown) => BrokerError
+  /** Of what the client cannot even write: headers or an id that do not fit. */
+  readonly unwritable: (cause: unknown) => BrokerError
+}
+
 /** Publishes, and succeeds when all are confirmed: with those that came back. */
 export const send = (
   open: OpenChannel,
   envelopes: ReadonlyArray<Envelope>,
-  failure: (cause: unknown) => BrokerError
+  { failure, unwritable }: Failures
 ): Effect.Effect<ReadonlyArray<Envelope>, BrokerError> =>
   Effect.callback((resume) => {
     const end = (result: Effect.Effect<ReadonlyArray<Envelope>, BrokerError>): void => {
@@ -58,7 +65,7 @@ export const send = (
     try {
       publishAll(open, envelopes, { confirmed: (returned) => end(Effect.succeed(returned)), refused })
     } catch (cause) {
-      refused(cause)
+      batch.fail(open.isClosed ? failure(open.problem ?? cause) : unwritable(cause))
     }
     return Effect.sync(() => leave(open, batch))
   })

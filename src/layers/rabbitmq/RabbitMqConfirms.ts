@@ -3,12 +3,14 @@
  *
  * ## Guarantees
  * - Each caller waits for the confirms of its own messages, and learns which of them no queue takes.
+ * - A message that the broker finds too large is its own publisher's failure. The broker closes the channel over the
+ *   first one, for whoever else waits on it too; those that follow are not even sent.
  */
 import { Effect, Schedule, type Scope, Semaphore } from "effect"
 import type { BrokerError } from "../../domain/ports/Broker.ts"
 import * as RabbitMqConfirmChannel from "./RabbitMqConfirmChannel.ts"
 import type { RabbitMqConnection } from "./RabbitMqConnection.ts"
-import { away, brokerError } from "./RabbitMqError.ts"
+import { away, brokerError, largestBodyIn, messageRefused } from "./RabbitMqError.ts"
 import type { Envelope } from "./RabbitMqMessage.ts"
 
 /** Publishes, persistent and mandatory, and returns when all are confirmed: with those that no queue takes. */
@@ -20,11 +22,25 @@ export const make = Effect.fnUntraced(function* (
   address: string
 ): Effect.fn.Return<Send, never, Scope.Scope> {
   const failure = brokerError(address, "publish")
+  const unwritable = (cause: unknown) => messageRefused(address, `cannot be written: ${nameOf(cause)}`)
   const unconfirmed = away(address, `publish: not confirmed within ${RabbitMqConfirmChannel.confirmSeconds} seconds`)
   const one = yield* Semaphore.make(1)
   // The last one takes what is new; those that are retired may get their confirms yet.
   const channels = new Set<RabbitMqConfirmChannel.OpenChannel>()
   let current: RabbitMqConfirmChannel.OpenChannel | undefined
+  let largestBody = Number.POSITIVE_INFINITY
+
+  const refuseTooLarge = (envelopes: ReadonlyArray<Envelope>): Effect.Effect<void, BrokerError> =>
+    Effect.suspend(() => {
+      const tooLarge = envelopes.find(({ content }) => content.body.length > largestBody)
+      if (tooLarge === undefined) return Effect.void
+      const detail = `a body of ${tooLarge.content.body.length} bytes; the broker takes ${largestBody} (max_message_size)`
+      return Effect.fail(messageRefused(address, detail))
+    })
+  const learnLargest = (error: BrokerError) =>
+    Effect.sync(() => {
+      largestBody = largestBodyIn(error) ?? largestBody
+    })
 
   const opened = Effect.flatMap(connection.get, (model) =>
     // Nobody would close a channel that opens for a caller who has left.
@@ -49,11 +65,16 @@ export const make = Effect.fnUntraced(function* (
   })
   yield* Effect.forkScoped(Effect.repeat(tick, Schedule.spaced("1 second")))
 
-  return (envelopes) =>
-    envelopes.length === 0
-      ? Effect.succeed([])
-      : Effect.andThen(
-          connection.whenUnblocked,
-          Effect.flatMap(get, (open) => RabbitMqConfirmChannel.send(open, envelopes, failure))
-        )
+  const sendAll = (envelopes: ReadonlyArray<Envelope>) =>
+    connection.whenUnblocked.pipe(
+      Effect.andThen(refuseTooLarge(envelopes)),
+      Effect.andThen(
+        Effect.flatMap(get, (open) => RabbitMqConfirmChannel.send(open, envelopes, { failure, unwritable }))
+      ),
+      // Whose message it was that the channel was closed over is known only now.
+      Effect.catch((error) => Effect.andThen(learnLargest(error), Effect.andThen(refuseTooLarge(envelopes), error)))
+    )
+  return (envelopes) => (envelopes.length === 0 ? Effect.succeed([]) : sendAll(envelopes))
 })
+
+const nameOf = (cause: unknown): string => (cause instanceof Error ? cause.name : "unknown")

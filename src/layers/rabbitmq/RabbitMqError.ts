@@ -1,6 +1,6 @@
 /** What an error of the broker or of the socket means for us. */
 import { Predicate } from "effect"
-import { BrokerAway, BrokerError, BrokerRefused } from "../../domain/ports/Broker.ts"
+import { BrokerAway, BrokerError, BrokerRefused, MessageRefused } from "../../domain/ports/Broker.ts"
 
 const noVirtualHost = "530: the virtual host is missing, closed to this user, or at its limit of connections"
 
@@ -31,3 +31,13 @@ export const brokerError =
 /** The broker is away, and why. */
 export const away = (address: string, detail: string): BrokerError =>
   new BrokerError({ reason: new BrokerAway({ detail: `RabbitMQ at ${address}: ${detail}` }) })
+
+/** The broker, or the protocol, takes no such message. */
+export const messageRefused = (address: string, detail: string): BrokerError =>
+  new BrokerError({ reason: new MessageRefused({ detail: `RabbitMQ at ${address}: publish: ${detail}` }) })
+
+/** The largest body that the broker takes, where an error of its tells. */
+export const largestBodyIn = ({ message }: BrokerError): number | undefined => {
+  const largest = message.match(/larger than configured max size (\d+)/)?.[1]
+  return largest === undefined ? undefined : Number(largest)
+}

@@ -37,7 +37,7 @@ describe("load", () => {
         error.message,
         [
           "The configuration is wrong (6 to mend):",
-          `  DATABASE: got "oracle"; takes postgres or embedded`,
+          `  DATABASE: got "oracle"; takes postgres, embedded or none`,
           `  SHUTDOWN_TIMEOUT_SECONDS: got "0"; takes a number from 1 to 3600 (seconds)`,
           `  RABBITMQ_PORT: got "10abc"; takes a whole number from 1 to 65535`,
           `  BATCH_SIZE: got "1e3"; takes a whole number from 1 to 10000 (messages)`,

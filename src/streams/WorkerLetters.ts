@@ -1,0 +1,78 @@
+/** What a topic worker does with a message that it could not finish: put off, or set aside as a dead letter. */
+import { Clock, DateTime, type Duration, Effect } from "effect"
+import { fitting } from "../domain/Headers.ts"
+import { Broker, BrokerAway, BrokerError, type Delivery, type Subscription } from "../domain/ports/Broker.ts"
+import { unwrapped, type WorkerDeadLetterReason, workerDeadLetter } from "../domain/WorkerDeadLetter.ts"
+import { letterId, parkedHeader, parkingsOf } from "../domain/WorkerIds.ts"
+import { shownId } from "./MessageIds.ts"
+import type { Any } from "./Worker.ts"
+import { type Original, retriesHeader, retriesOf } from "./WorkerMessages.ts"
+
+/** A message in hand. */
+export interface InHand {
+  readonly worker: Any
+  readonly subscription: Subscription
+  readonly delivery: Delivery
+  readonly original: Original
+  /** Stands for the input's id in those that are made of it. */
+  readonly stem: string | undefined
+}
+
+/** Durable before the delivery is settled: a crash between the two handles it twice, the other order not at all. */
+export const putOff = Effect.fnUntraced(function* (
+  { delivery, subscription }: InHand,
+  delay: Duration.Duration,
+  retries: number
+): Effect.fn.Return<void, BrokerError, Broker> {
+  const broker = yield* Broker
+  const { attempt: _, receipt: __, ...content } = delivery
+  const headers = fitting(delivery.headers, {
+    ...keyIn(delivery),
+    [retriesHeader]: retries,
+    [parkedHeader]: parkingsOf(delivery) + 1
+  })
+  yield* broker.deliverLater(subscription, [{ ...content, headers, delay }])
+})
+
+// Order depends on it: it is not to be left out with other headers that are too large.
+const keyIn = ({ headers }: Delivery) => (headers.key === undefined ? {} : { key: headers.key })
+
+/** Confirmed when this returns. */
+export const setAside = Effect.fnUntraced(function* (
+  { delivery, original, stem, worker }: InHand,
+  reason: WorkerDeadLetterReason,
+  error: string
+): Effect.fn.Return<void, BrokerError, Broker> {
+  const broker = yield* Broker
+  const time = DateTime.formatIso(DateTime.makeUnsafe(yield* Clock.currentTimeMillis))
+  const retries = retriesOf(delivery)
+  // Whoever handles the dead letter starts to count anew.
+  const { [retriesHeader]: _, [parkedHeader]: __, ...headers } = delivery.headers
+  const letter = workerDeadLetter({
+    delivery: { ...delivery, headers },
+    id: stem === undefined ? undefined : letterId(stem, worker.groupId, delivery),
+    original,
+    worker: worker.name,
+    group: worker.groupId,
+    source: worker.topic,
+    deadLetterTopic: worker.dlqTopic,
+    reason,
+    error,
+    retries,
+    time
+  })
+  yield* broker.publishToTopics([letter]).pipe(
+    // The broker has taken the original: it takes it once more, if not with something around it.
+    Effect.catchIf(isRefused, () => broker.publishToTopics([unwrapped(letter, delivery)])),
+    // Should it refuse that too, the message stays at the broker, and the worker tries again: that is told, and lasts.
+    Effect.mapError((problem) => (isRefused(problem) ? untakeable(worker, problem) : problem))
+  )
+  yield* Effect.logWarning("dead letter").pipe(
+    Effect.annotateLogs({ worker: worker.name, messageId: shownId(delivery.id), reason, retries })
+  )
+})
+
+const isRefused = ({ blamesMessage }: BrokerError): boolean => blamesMessage
+
+const untakeable = ({ dlqTopic }: Any, { message }: BrokerError): BrokerError =>
+  new BrokerError({ reason: new BrokerAway({ detail: `no dead letter can be published to ${dlqTopic}: ${message}` }) })
