@@ -7,6 +7,9 @@
  *   not exist is an error, never a silent loss.
  * - Back-pressure: at most `prefetch` deliveries, and the layer's limit of bytes, are unsettled at any time.
  * - Closing the scope of `deliveries` gives back what is unsettled.
+ * - Of an ordered subscription, the messages of one key reach one consumer at a time, in the order of their publishing
+ *   by one publisher, whatever crashes in between: what comes again comes with all that followed it. Its consumers
+ *   settle the deliveries of a key in their order.
  *
  * ## Assumptions
  * - Every delivery is settled at most once, through the broker that handed it out.
@@ -20,8 +23,13 @@ export type HeaderValue = unknown
 /** Passed on as they came. */
 export type Properties = Readonly<Record<string, unknown>>
 
-/** What to consume. */
-export type Subscription = { readonly _tag: "Queue"; readonly name: string }
+/** How many consumers may share an ordered subscription, where its broker asks for a number. */
+export interface Ordered {
+  readonly partitions: number
+}
+
+/** What to consume; with `ordered`, key by key. */
+export type Subscription = { readonly _tag: "Queue"; readonly name: string; readonly ordered?: Ordered }
 
 /** A message received and not yet settled. */
 export interface Delivery {
@@ -141,9 +149,13 @@ export class Broker extends Context.Service<
     /**
      * Makes a group's subscription to a topic, durable, unless it exists: from then on each message published to the
      * topic reaches each group once. Without a group, the subscription is the topic's own: dead letters are kept so,
-     * consumed or not.
+     * consumed or not. One that exists and was made otherwise is refused when it is asked for as ordered.
      */
-    readonly subscribe: (topic: string, group: string | undefined) => Effect.Effect<Subscription, BrokerError>
+    readonly subscribe: (
+      topic: string,
+      group: string | undefined,
+      options?: { readonly ordered?: Ordered | undefined }
+    ) => Effect.Effect<Subscription, BrokerError>
     /**
      * Publishes to topics, persistent, and returns when all are confirmed. A topic that nobody subscribes to is no
      * error; a broker that has a place for such messages keeps them there.

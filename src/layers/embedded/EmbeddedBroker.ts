@@ -25,9 +25,9 @@ import * as Browser from "./Browser.ts"
 import * as Claims from "./Claims.ts"
 import * as Consumer from "./Consumer.ts"
 import { EmbeddedPostgres } from "./EmbeddedPostgres.ts"
-import * as Envelope from "./Envelope.ts"
 import { batchesOf, insert } from "./Inserts.ts"
 import * as JobQueue from "./JobQueue.ts"
+import * as OrderedQueues from "./OrderedQueues.ts"
 import * as Topics from "./Topics.ts"
 
 /** Which PostgreSQL, and how much of what is not settled is in memory. */
@@ -136,7 +136,7 @@ const make = Effect.fnUntraced(function* (options: EmbeddedBrokerOptions) {
     Effect.forEach(
       batchesOf(messages),
       (batch) => {
-        const rows = batch.map((message) => ({ data: Envelope.seal(message) }))
+        const rows = batch.map((message) => ({ message }))
         return Effect.andThen(insert(jobs, queue, rows), wake(queue))
       },
       { discard: true }
@@ -156,9 +156,12 @@ const make = Effect.fnUntraced(function* (options: EmbeddedBrokerOptions) {
         ([queue, batch]) => publishTo(queue, batch),
         { discard: true }
       ),
-    subscribe: (topic, group) => {
+    subscribe: (topic, group, { ordered } = {}) => {
       const name = groupQueue(topic, group)
-      return Effect.andThen(ensureQueue(name), Topics.subscribe(jobs, topic, name))
+      const ensure = ordered ? OrderedQueues.ensure(jobs, name, queueOptions) : ensureQueue(name)
+      return Effect.andThen(ensure, Topics.subscribe(jobs, topic, name)).pipe(
+        Effect.as({ _tag: "Queue", name, ...(ordered && { ordered }) })
+      )
     },
     publishToTopics: (messages) =>
       Effect.flatMap(Topics.publish(jobs, messages), (queues) => Effect.forEach(queues, wake, { discard: true })),

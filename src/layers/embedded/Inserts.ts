@@ -1,9 +1,11 @@
 /** Messages become rows, so many with each statement. */
+import { randomUUID } from "node:crypto"
 import { Effect } from "effect"
 import type { BrokerError, MessageContent } from "../../domain/ports/Broker.ts"
 import { noQueue } from "./Claims.ts"
-import type { Envelope } from "./Envelope.ts"
+import * as Envelope from "./Envelope.ts"
 import type { JobQueue } from "./JobQueue.ts"
+import * as OrderedQueues from "./OrderedQueues.ts"
 
 /** One insert takes this much: a statement has to fit into memory several times over. */
 const largestInsertMessages = 1000
@@ -24,18 +26,23 @@ export const batchesOf = <M extends MessageContent>(messages: ReadonlyArray<M>):
 
 /** A message of a queue; `startAfter` is seconds from now. */
 interface Row {
-  readonly data: Envelope
+  readonly message: MessageContent
   readonly startAfter?: string
 }
 
 /** Adds rows to one queue. */
 export const insert = (jobs: JobQueue, queue: string, rows: ReadonlyArray<Row>): Effect.Effect<unknown, BrokerError> =>
-  jobs
-    .use((boss) => boss.insert(queue, [...rows], { returnId: true }))
-    .pipe(
-      // a queue that was deleted since we last saw it takes no rows, and raises no error
-      Effect.filterOrFail(
-        (ids) => ids?.length === rows.length,
-        () => noQueue(jobs, queue)
-      )
+  Effect.flatMap(OrderedQueues.isOrdered(jobs, queue), (isOrdered) => {
+    const sealed = rows.map(({ message, ...row }) => ({
+      ...row,
+      data: Envelope.seal(message),
+      ...(isOrdered && { singletonKey: OrderedQueues.keyOf(message) ?? randomUUID() })
+    }))
+    return jobs.use((boss) => boss.insert(queue, sealed, { returnId: true }))
+  }).pipe(
+    // a queue that was deleted since we last saw it takes no rows, and raises no error
+    Effect.filterOrFail(
+      (ids) => ids?.length === rows.length,
+      () => noQueue(jobs, queue)
     )
+  )

@@ -8,6 +8,8 @@ export interface JobQueue {
   readonly address: string
   /** Runs a call to the library; its failure is the broker's. A call that has begun is not interrupted. */
   readonly use: <A>(call: (boss: PgBoss) => Promise<A>) => Effect.Effect<A, BrokerError>
+  /** The library's policy of queues that were asked for it. */
+  readonly policies: Map<string, string>
 }
 
 /** Where its tables are, apart from the payments. */
@@ -119,5 +121,5 @@ export const make = Effect.fnUntraced(function* (
   const boss = yield* Effect.acquireRelease(waited, stop, { interruptible: true })
   const use: JobQueue["use"] = (call) =>
     Effect.uninterruptible(Effect.tryPromise({ try: () => call(boss), catch: toError }))
-  return { address, use }
+  return { address, use, policies: new Map() }
 })

@@ -10,16 +10,11 @@
  * - A group's queue is `<topic>.<group>`: no other topic is named so.
  */
 import { Duration, Effect } from "effect"
-import {
-  BrokerError,
-  BrokerRefused,
-  type DelayedMessage,
-  type Subscription,
-  type TopicMessage
-} from "../../domain/ports/Broker.ts"
+import { BrokerError, BrokerRefused, type DelayedMessage, type TopicMessage } from "../../domain/ports/Broker.ts"
 import * as Envelope from "./Envelope.ts"
 import { batchesOf, insert } from "./Inserts.ts"
 import { type JobQueue, schema } from "./JobQueue.ts"
+import { keyByKey, keyOf } from "./OrderedQueues.ts"
 
 /** Where messages are kept that were published to a topic without subscribers. */
 export const unroutedQueue = "paystream.unrouted"
@@ -29,26 +24,25 @@ export const subscribe = Effect.fnUntraced(function* (
   jobs: JobQueue,
   topic: string,
   name: string
-): Effect.fn.Return<Subscription, BrokerError> {
+): Effect.fn.Return<void, BrokerError> {
   yield* refuseOddNames(jobs, [topic])
   yield* jobs.use((boss) => boss.subscribe(topic, name))
-  return { _tag: "Queue", name }
 })
 
 // The library's insert knows one queue, and gives all rows one time: what is fetched first would be left to chance.
 const publishRows = `
   WITH message AS (
-    SELECT * FROM json_to_recordset($1::text::json) AS message (place integer, topic text, data jsonb)
+    SELECT * FROM json_to_recordset($1::text::json) AS message (place integer, topic text, key text, data jsonb)
   ), target AS (
-    SELECT message.data, COALESCE(subscription.name, '${unroutedQueue}') AS queue_name,
+    SELECT message.data, message.key, COALESCE(subscription.name, '${unroutedQueue}') AS queue_name,
       now() + message.place * interval '1 microsecond' AS created_on
     FROM message LEFT JOIN ${schema}.subscription ON subscription.event = message.topic
   ), inserted AS (
-    INSERT INTO ${schema}.job (name, data, created_on, start_after, keep_until, policy,
+    INSERT INTO ${schema}.job (name, data, created_on, start_after, keep_until, policy, singleton_key,
       expire_seconds, deletion_seconds, retry_limit, retry_delay, retry_backoff, heartbeat_seconds)
     SELECT queue.name, target.data || jsonb_build_object('order', extract(epoch FROM target.created_on)),
       target.created_on, now(), now() + queue.retention_seconds * interval '1 second', queue.policy,
-      queue.expire_seconds, queue.deletion_seconds, queue.retry_limit, queue.retry_delay, queue.retry_backoff,
+      CASE WHEN queue.policy = '${keyByKey}' THEN COALESCE(target.key, gen_random_uuid()::text) END, queue.expire_seconds, queue.deletion_seconds, queue.retry_limit, queue.retry_delay, queue.retry_backoff,
       queue.heartbeat_seconds
     FROM target LEFT JOIN ${schema}.queue ON queue.name = target.queue_name
     RETURNING name
@@ -62,7 +56,12 @@ export const publish = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ReadonlyArray<string>, BrokerError> {
   yield* refuseOddNames(jobs, new Set(messages.map(({ topic }) => topic)))
   const queues = yield* Effect.forEach(batchesOf(messages), (batch) => {
-    const rows = batch.map((message, place) => ({ place, topic: message.topic, data: Envelope.seal(message) }))
+    const rows = batch.map((message, place) => ({
+      place,
+      topic: message.topic,
+      key: keyOf(message),
+      data: Envelope.seal(message)
+    }))
     return jobs.use((boss) => boss.getDb().executeSql(publishRows, [JSON.stringify(rows)]))
   })
   return queues.flatMap(({ rows }) => rows.map(({ name }) => String(name)))
@@ -74,7 +73,7 @@ export const deliverLater = (jobs: JobQueue, queue: string, messages: ReadonlyAr
     batchesOf(messages),
     (batch) => {
       const rows = batch.map((message) => ({
-        data: Envelope.seal(message),
+        message,
         startAfter: Duration.toSeconds(message.delay).toFixed(3)
       }))
       return insert(jobs, queue, rows)

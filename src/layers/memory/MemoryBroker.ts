@@ -16,6 +16,7 @@ import { type Cause, Duration, Effect, Layer, Queue, Scope, Stream } from "effec
 import {
   Broker,
   BrokerError,
+  BrokerRefused,
   type Browsing,
   type DelayedMessage,
   type Delivery,
@@ -36,6 +37,10 @@ interface Message {
 }
 
 interface MessageQueue {
+  /** Whether a key is with one consumer at a time, one message of it. */
+  readonly isOrdered: boolean
+  /** Keys of unsettled messages. */
+  readonly busy: Set<unknown>
   waiting: Array<Message>
   readonly consumers: Set<Consumer>
 }
@@ -55,11 +60,21 @@ interface Receipt {
 /** Hands out what waits, each to the consumer with the least in hand. */
 const dispatch = (queue: MessageQueue): void => {
   for (let consumer = leastBusy(queue); consumer !== undefined; consumer = leastBusy(queue)) {
-    const message = queue.waiting.shift()
+    const message = takeNext(queue)
     if (message === undefined) return
     consumer.unsettled.add(message)
     Queue.offerUnsafe(consumer.deliveries, toDelivery(consumer, message))
   }
+}
+
+const keyOf = ({ content }: Message): unknown => content.headers.key
+
+const takeNext = (queue: MessageQueue): Message | undefined => {
+  if (!queue.isOrdered) return queue.waiting.shift()
+  const place = queue.waiting.findIndex((message) => !queue.busy.has(keyOf(message)))
+  const [message] = place < 0 ? [] : queue.waiting.splice(place, 1)
+  if (message !== undefined && keyOf(message) !== undefined) queue.busy.add(keyOf(message))
+  return message
 }
 
 const leastBusy = ({ consumers }: MessageQueue): Consumer | undefined => {
@@ -98,6 +113,7 @@ const settle = (settlements: ReadonlyArray<Settlement>): void => {
   const held = settlements
     .map(({ delivery, outcome }) => ({ ...(delivery.receipt as Receipt), outcome }))
     .filter(({ consumer, message }) => consumer.unsettled.delete(message))
+  for (const { consumer, message } of held) consumer.queue.busy.delete(keyOf(message))
   for (const [queue, own] of Map.groupBy(held, ({ consumer }) => consumer.queue)) {
     giveBack(
       queue,
@@ -120,6 +136,7 @@ const detach = (consumer: Consumer) =>
     const { queue, unsettled } = consumer
     queue.consumers.delete(consumer)
     giveBack(queue, [...unsettled])
+    for (const message of unsettled) queue.busy.delete(keyOf(message))
     unsettled.clear()
     dispatch(queue)
   })
@@ -164,8 +181,8 @@ const makeQueues = () => {
   const delayed = new Map<string, number>()
   let places = 0
 
-  const ensure = (name: string): void => {
-    if (!queues.has(name)) queues.set(name, { waiting: [], consumers: new Set() })
+  const ensure = (name: string, isOrdered = false): void => {
+    if (!queues.has(name)) queues.set(name, { isOrdered, busy: new Set(), waiting: [], consumers: new Set() })
   }
   ensure(unroutedQueue)
 
@@ -177,8 +194,9 @@ const makeQueues = () => {
         ? Effect.fail(new BrokerError({ reason: new Unroutable({ detail: `no queue ${name} in memory` }) }))
         : Effect.succeed(queue)
     },
-    bind: (topic: string, name: string): void => {
-      ensure(name)
+    isOrdered: (name: string): boolean => queues.get(name)?.isOrdered === true,
+    bind: (topic: string, name: string, isOrdered: boolean): void => {
+      ensure(name, isOrdered)
       bindings.set(topic, (bindings.get(topic) ?? new Set()).add(name))
     },
     bound: (topic: string): Iterable<string> => bindings.get(topic) ?? [unroutedQueue],
@@ -202,12 +220,17 @@ const makeQueues = () => {
 
 type Queues = ReturnType<typeof makeQueues>
 
-const subscribe = (queues: Queues) => (topic: string, group: string | undefined) =>
-  Effect.sync((): Subscription => {
-    const name = groupQueue(topic, group)
-    queues.bind(topic, name)
-    return { _tag: "Queue", name }
-  })
+const subscribe =
+  (queues: Queues): Broker["Service"]["subscribe"] =>
+  (topic, group, { ordered } = {}) =>
+    Effect.suspend(() => {
+      const name = groupQueue(topic, group)
+      queues.bind(topic, name, ordered !== undefined)
+      if (ordered === undefined) return Effect.succeed({ _tag: "Queue", name })
+      if (queues.isOrdered(name)) return Effect.succeed({ _tag: "Queue", name, ordered })
+      const detail = `queue ${name} exists in memory, and not for an ordered group`
+      return Effect.fail(new BrokerError({ reason: new BrokerRefused({ detail }) }))
+    })
 
 const publishToTopics = (queues: Queues) => (messages: ReadonlyArray<TopicMessage>) =>
   Effect.sync(() => {

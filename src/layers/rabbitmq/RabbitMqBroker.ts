@@ -8,6 +8,7 @@ import * as RabbitMqConfirms from "./RabbitMqConfirms.ts"
 import * as RabbitMqConnection from "./RabbitMqConnection.ts"
 import * as RabbitMqConsumer from "./RabbitMqConsumer.ts"
 import * as RabbitMqDelays from "./RabbitMqDelays.ts"
+import * as RabbitMqPartitions from "./RabbitMqPartitions.ts"
 import * as RabbitMqPublisher from "./RabbitMqPublisher.ts"
 import * as RabbitMqQueues from "./RabbitMqQueues.ts"
 import * as RabbitMqTopics from "./RabbitMqTopics.ts"
@@ -40,6 +41,10 @@ const make = Effect.fnUntraced(function* (options: RabbitMqOptions) {
   const topics = RabbitMqTopics.make(publishing, send, options)
   const depth = (name: string) =>
     Effect.flatMap(publishing.get, (model) => RabbitMqQueues.depth(model, { address, name }))
+  const consume = (consumer: RabbitMqConsumer.ConsumerOptions) =>
+    Stream.callback<Delivery, BrokerError>((queue) =>
+      Effect.flatMap(consuming.get, (model) => RabbitMqConsumer.consume(model, consumer, queue))
+    )
 
   return Broker.of({
     kind: "rabbitmq",
@@ -48,12 +53,12 @@ const make = Effect.fnUntraced(function* (options: RabbitMqOptions) {
       Effect.flatMap(publishing.get, (model) =>
         RabbitMqQueues.ensure(model, { address, name, type: options.queueType ?? "classic" })
       ),
-    deliveries: (subscription, { prefetch }) =>
-      Stream.callback<Delivery, BrokerError>((queue) =>
-        Effect.flatMap(consuming.get, (model) =>
-          RabbitMqConsumer.consume(model, { ...options, queue: subscription.name, prefetch }, queue)
-        )
-      ),
+    deliveries: ({ name, ordered }, { prefetch }) =>
+      ordered === undefined
+        ? consume({ ...options, queue: name, prefetch })
+        : RabbitMqPartitions.deliveries({ ...options, name, ordered, prefetch }, send, settle, (own) =>
+            consume({ address, ...own, isOrdered: true })
+          ),
     settle: (settlements) => Effect.sync(() => settle(settlements)),
     publish: RabbitMqPublisher.make(send),
     subscribe: topics.subscribe,

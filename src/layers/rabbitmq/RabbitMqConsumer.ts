@@ -24,6 +24,8 @@ export interface ConsumerOptions {
   readonly queue: string
   readonly prefetch: number
   readonly maxBytesInFlight: number
+  /** Deliveries come in the queue's order, whatever happens: it is let go of only with nothing in hand, or all at once. */
+  readonly isOrdered?: boolean
 }
 
 // Seconds by the protocol; some publishers send milliseconds, which as seconds would lie beyond the year 5000.
@@ -47,7 +49,10 @@ export const toDelivery = (message: Message, consumer: RabbitMqConsumer, queue: 
   receipt: { consumer, tag: message.fields.deliveryTag } satisfies Receipt
 })
 
-/** Puts deliveries into `deliveries` until the scope closes, which gives back what is unsettled. */
+/**
+ * Puts deliveries into `deliveries` until the scope closes, which gives back what is unsettled. An ordered one ends when
+ * it has to begin anew: too much was delivered, and what was in hand is settled.
+ */
 export const consume = Effect.fnUntraced(function* (
   model: ChannelModel,
   options: ConsumerOptions,
@@ -72,7 +77,7 @@ export const consume = Effect.fnUntraced(function* (
         // A word on a channel that the broker has closed would cost the whole connection.
         if (!isOpen) return Effect.void
         isOpen = false
-        return giveBackAndClose(channel)
+        return options.isOrdered ? quietly(() => channel.close()) : giveBackAndClose(channel)
       })
   )
   channel.on("error", (error: Error) => ended(failure(error)))
@@ -80,7 +85,7 @@ export const consume = Effect.fnUntraced(function* (
 
   const watermark = Watermark.make()
   const warnOnce = yield* climbingWarning(options.queue)
-  const subscription = subscribing(channel, options, {
+  const subscription = (options.isOrdered ? holding : subscribing)(channel, options, {
     onDelivery: (message) => {
       const delivery = toDelivery(message, consumer, options.queue)
       Queue.offerUnsafe(deliveries, delivery)
@@ -90,13 +95,19 @@ export const consume = Effect.fnUntraced(function* (
       watermark.skip([message.fields.deliveryTag])
       channel.nack(message, false, true)
     },
+    onDrained: () => Queue.endUnsafe(deliveries),
     onCancelled: () => fail(away(options.address, `${doing}: cancelled by the broker (queue deleted or moved)`)),
     onFailure: (cause) => fail(failure(cause))
   })
   const consumer: RabbitMqConsumer = {
     settle: (settlements) => {
       if (!isOpen) return
-      settleOn(channel, watermark, settlements)
+      // Returned one by one, a message may come behind later ones: closing gives back all of them, where they were.
+      settleOn(
+        channel,
+        watermark,
+        options.isOrdered ? settlements.filter(({ outcome }) => outcome !== "return") : settlements
+      )
       subscription.settled(settlements)
     }
   }
@@ -137,8 +148,44 @@ interface Handlers {
   readonly onDelivery: (message: ConsumeMessage) => void
   /** A delivery beyond the limit of bytes. */
   readonly onOverflow: (message: ConsumeMessage) => void
+  /** After an overflow, of one that is ordered: nothing is in hand any more. */
+  readonly onDrained: () => void
   readonly onCancelled: () => void
   readonly onFailure: (cause: unknown) => void
+}
+
+const bytesOf = (settlements: ReadonlyArray<Settlement>): number =>
+  Arr.reduce(settlements, 0, (bytes, { delivery }) => bytes + delivery.body.length)
+
+/**
+ * Subscribes once: to give it up while something is in hand would let another consumer have what follows. What comes
+ * beyond the limit of bytes is not kept; it comes again to whoever subscribes next.
+ */
+const holding = (channel: Channel, options: ConsumerOptions, handlers: Handlers) => {
+  const limits: Flow.FlowLimits = { maxPrefetch: options.prefetch, maxBytes: options.maxBytesInFlight }
+  let flow = Flow.start(limits)
+  let inHand = 0
+
+  const onMessage = (message: ConsumeMessage | null): void => {
+    if (message === null) handlers.onCancelled()
+    else if (!flow.paused) {
+      flow = Flow.take(limits, flow, message.content.length)
+      inHand++
+      handlers.onDelivery(message)
+    }
+  }
+  return {
+    start: async () => {
+      await channel.prefetch(options.prefetch)
+      await channel.consume(options.queue, onMessage)
+    },
+    stop: async () => undefined,
+    settled: (settlements: ReadonlyArray<Settlement>): void => {
+      flow = Flow.settle(flow, bytesOf(settlements))
+      inHand -= settlements.length
+      if (flow.paused && inHand === 0) handlers.onDrained()
+    }
+  }
 }
 
 /** Subscribes, and again with another prefetch as the sizes of the bodies ask for it. */
@@ -170,10 +217,7 @@ const subscribing = (channel: Channel, options: ConsumerOptions, handlers: Handl
     start: subscribe,
     stop: unsubscribe,
     settled: (settlements: ReadonlyArray<Settlement>): void => {
-      flow = Flow.settle(
-        flow,
-        Arr.reduce(settlements, 0, (bytes, { delivery }) => bytes + delivery.body.length)
-      )
+      flow = Flow.settle(flow, bytesOf(settlements))
       // While a change is under way, wait: the next settlement asks again.
       if (!Flow.shouldResume(limits, flow) || (!flow.paused && consumerTag === undefined)) return
       flow = Flow.resume(limits, flow)

@@ -34,6 +34,16 @@ const declaredOtherwise = 406
 const unlessRefused = (failure: (cause: unknown) => BrokerError) => (error: Refusal | BrokerError) =>
   error._tag === "Refusal" ? failure(error.cause) : error
 
+/** What a refusal with this code means. */
+const answering =
+  <B>(code: number, answer: B) =>
+  <A>(asked: Effect.Effect<A, Refusal | BrokerError>) =>
+    Effect.catchIf(
+      asked,
+      (error) => error._tag === "Refusal" && error.has(code),
+      () => Effect.succeed(answer)
+    )
+
 const majorVersion = (model: ChannelModel): number =>
   Number.parseInt(String(model.connection.serverProperties.version ?? "0"), 10)
 
@@ -77,6 +87,30 @@ export const ensure = (model: ChannelModel, { address, name, type }: Named & { r
     exists: (channel) => channel.checkQueue(name),
     declare: (channel) => channel.assertQueue(name, { durable: true, arguments: argumentsFor(type, model) })
   })
+
+/** Makes a queue that is to have these arguments; whether it has them. */
+export const declareAs = (
+  model: ChannelModel,
+  options: Named & { readonly type: QueueType; readonly arguments: Readonly<Record<string, unknown>> }
+): Effect.Effect<boolean, BrokerError> => {
+  const queue = { durable: true, arguments: { ...argumentsFor(options.type, model), ...options.arguments } }
+  const failure = brokerError(options.address, `declare queue ${options.name}`)
+  return onChannel(model, failure, (channel) => channel.assertQueue(options.name, queue)).pipe(
+    Effect.as(true),
+    answering(declaredOtherwise, false),
+    Effect.mapError(unlessRefused(failure))
+  )
+}
+
+/** Whether there is such a queue. */
+export const exists = (model: ChannelModel, { address, name }: Named): Effect.Effect<boolean, BrokerError> => {
+  const failure = brokerError(address, `look for queue ${name}`)
+  return onChannel(model, failure, (channel) => channel.checkQueue(name)).pipe(
+    Effect.as(true),
+    answering(notFound, false),
+    Effect.mapError(unlessRefused(failure))
+  )
+}
 
 /** Makes the topic exchange, durable, unless one of that name exists. */
 export const ensureExchange = (model: ChannelModel, { address, name }: Named) =>

@@ -4,10 +4,17 @@
  */
 import type { ChannelModel } from "amqplib"
 import { Effect, Metric } from "effect"
-import { type BrokerError, groupQueue, type Subscription, type TopicMessage } from "../../domain/ports/Broker.ts"
+import {
+  type BrokerError,
+  groupQueue,
+  type Ordered,
+  type Subscription,
+  type TopicMessage
+} from "../../domain/ports/Broker.ts"
 import type { Send } from "./RabbitMqConfirms.ts"
 import type { RabbitMqConnection } from "./RabbitMqConnection.ts"
 import { type Envelope, toQueue } from "./RabbitMqMessage.ts"
+import * as RabbitMqPartitions from "./RabbitMqPartitions.ts"
 import { refuseReturned } from "./RabbitMqPublisher.ts"
 import * as RabbitMqQueues from "./RabbitMqQueues.ts"
 
@@ -49,6 +56,8 @@ export const make = (connection: RabbitMqConnection, send: Send, options: TopicO
     )
   const ensure = (model: ChannelModel, name: string) =>
     RabbitMqQueues.ensure(model, { ...options, name, type: options.queueType ?? "classic" })
+  const ensureOrdered = (model: ChannelModel, name: string, ordered: Ordered) =>
+    RabbitMqPartitions.declare(model, { ...options, name, ordered, type: options.queueType ?? "classic" })
 
   const keepUnrouted = (model: ChannelModel, returned: ReadonlyArray<Envelope>) => {
     const kept = returned.map(({ content, routingKey }) =>
@@ -66,12 +75,17 @@ export const make = (connection: RabbitMqConnection, send: Send, options: TopicO
   }
 
   return {
-    subscribe: (topic: string, group: string | undefined): Effect.Effect<Subscription, BrokerError> =>
+    subscribe: (
+      topic: string,
+      group: string | undefined,
+      { ordered }: { readonly ordered?: Ordered | undefined } = {}
+    ): Effect.Effect<Subscription, BrokerError> =>
       withExchange((model) => {
         const name = groupQueue(topic, group)
-        return ensure(model, name).pipe(
+        const subscription: Subscription = { _tag: "Queue", name, ...(ordered && { ordered }) }
+        return (ordered ? ensureOrdered(model, name, ordered) : ensure(model, name)).pipe(
           Effect.andThen(RabbitMqQueues.bind(model, { ...options, name, topic })),
-          Effect.as({ _tag: "Queue", name } as const)
+          Effect.as(subscription)
         )
       }),
     publish: (messages: ReadonlyArray<TopicMessage>): Effect.Effect<void, BrokerError> =>
