@@ -8,6 +8,7 @@ import * as CrashMarksTable from "./CrashMarksTable.ts"
 import * as FinishedInputsTable from "./FinishedInputsTable.ts"
 import * as PaymentsTable from "./PaymentsTable.ts"
 import * as ReplayMarksTable from "./ReplayMarksTable.ts"
+import * as WaitingMessagesTable from "./WaitingMessagesTable.ts"
 
 const table = "paystream_migrations"
 
@@ -15,6 +16,7 @@ const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClien
   "0001_payments": PaymentsTable.create,
   "0002_finished_inputs": FinishedInputsTable.create,
   "0003_crash_marks": CrashMarksTable.create,
+  "0004_waiting_messages": WaitingMessagesTable.create,
   "0007_dead_letter_replays": ReplayMarksTable.create
 }
 
