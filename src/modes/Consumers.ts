@@ -12,7 +12,7 @@ import { deadLetterTopicsOf } from "../streams/WorkerChecks.ts"
 import { addresses, brokerDependency, longRunning } from "./LongRunning.ts"
 import { modulePath, type RegisteredWorkers, registered } from "./RegisteredWorkers.ts"
 import { serviceSettings, services } from "./Services.ts"
-import { databaseDependency, guards, keepingStores, needsDatabase, refuseDedupe } from "./WorkerGuarantees.ts"
+import { databaseDependency, guards, keepingStores, needsDatabase, refuseWithoutDatabase } from "./WorkerGuarantees.ts"
 
 const settings = Settings.all({
   services: serviceSettings,
@@ -59,7 +59,7 @@ export const consumers = Effect.fnUntraced(function* (options: ConsumersOptions)
   const { all, layer, onStart, workers } = yield* registered(yield* modulePath(options.module), options.names)
   const { broker, workerStores } = services(where, { maxConnections, maxBytesInFlight })
   const hasDatabase = where.process.database !== "none"
-  yield* refuseDedupe(hasDatabase ? [] : workers)
+  yield* refuseWithoutDatabase(hasDatabase ? [] : workers)
 
   const introduction = {
     ...Settings.shown(settings, environment),

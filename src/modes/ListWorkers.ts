@@ -21,6 +21,7 @@ const row = (worker: Any) => ({
   retries: worker.retry.maxRetries,
   "back-off": backOff(worker.retry),
   dedupe: worker.dedupe ? "yes" : "-",
+  ordered: worker.ordered ? "yes" : "-",
   schemas: [worker.input && "input", worker.output && "output"].filter(Boolean).join("+") || "-",
   dlq: worker.dlqTopic
 })
@@ -48,6 +49,7 @@ const record = (worker: Any) => ({
     jitter: worker.retry.jitter
   },
   dedupe: worker.dedupe,
+  ordered: worker.ordered !== undefined,
   schemas: { input: jsonSchema(worker.input), output: jsonSchema(worker.output) },
   dlq: worker.dlqTopic
 })

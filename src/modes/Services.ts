@@ -6,6 +6,7 @@ import * as PostgresClient from "../layers/postgres/PostgresClient.ts"
 import * as PostgresCrashMarks from "../layers/postgres/PostgresCrashMarks.ts"
 import * as PostgresFinishedInputs from "../layers/postgres/PostgresFinishedInputs.ts"
 import * as PostgresPaymentStore from "../layers/postgres/PostgresPaymentStore.ts"
+import * as PostgresWaitingMessages from "../layers/postgres/PostgresWaitingMessages.ts"
 import * as RabbitMqBroker from "../layers/rabbitmq/RabbitMqBroker.ts"
 
 /** What a mode needs to reach broker and database; what an embedded one replaces is not asked for. */
@@ -70,9 +71,13 @@ export const services = (settings: ServiceSettings, options: ServiceOptions) => 
     broker,
     /** The store, and the pool that it uses. */
     paymentStore: Layer.provideMerge(PostgresPaymentStore.layer(store), client),
-    /** What topic workers are guarded by; nothing connects before it is used. */
+    /** What topic workers are guarded by, and what ordered ones need; nothing connects before it is used. */
     workerStores: Layer.provide(
-      Layer.merge(PostgresFinishedInputs.layer(store), PostgresCrashMarks.layer(store)),
+      Layer.mergeAll(
+        PostgresFinishedInputs.layer(store),
+        PostgresCrashMarks.layer(store),
+        PostgresWaitingMessages.layer(store)
+      ),
       client
     )
   }

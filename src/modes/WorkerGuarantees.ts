@@ -3,18 +3,22 @@ import { Effect, Layer, Stream } from "effect"
 import { FinishedInputs } from "../domain/ports/FinishedInputs.ts"
 import type * as Settings from "../layers/config/Settings.ts"
 import { DedupeUnavailable, Deduplication } from "../streams/Deduplication.ts"
+import { OrderedUnavailable } from "../streams/OrderedLanes.ts"
 import { Suspects } from "../streams/Suspects.ts"
 import type { Any } from "../streams/Worker.ts"
 import { storesInOrder } from "../streams/WorkerStores.ts"
 
 /** Refuses, by name, a worker that asks for what only a database can give. */
-export const refuseDedupe = (workers: ReadonlyArray<Any>) => {
-  const asking = workers.find(({ dedupe }) => dedupe)
-  return asking === undefined ? Effect.void : Effect.fail(new DedupeUnavailable({ worker: asking.name }))
-}
+export const refuseWithoutDatabase = Effect.fnUntraced(function* (workers: ReadonlyArray<Any>) {
+  for (const { dedupe, name, ordered } of workers) {
+    if (dedupe) return yield* new DedupeUnavailable({ worker: name })
+    if (ordered) return yield* new OrderedUnavailable({ worker: name })
+  }
+})
 
 /** Whether one of them waits for the database. */
-export const needsDatabase = (workers: ReadonlyArray<Any>): boolean => workers.some(({ dedupe }) => dedupe)
+export const needsDatabase = (workers: ReadonlyArray<Any>): boolean =>
+  workers.some(({ dedupe, ordered }) => dedupe || ordered !== undefined)
 
 /** Readiness of the database, where a worker waits for it. */
 export const databaseDependency = Effect.map(FinishedInputs, ({ ping }) => ({

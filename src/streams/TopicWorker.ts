@@ -8,16 +8,18 @@
  * - With `dedupe`, an input id that the group has finished is skipped.
  *
  * ## Assumptions
- * - A message that waits for its retry may be overtaken by later ones of its key.
+ * - A message that waits for its retry may be overtaken by later ones of its key, unless the worker is `ordered`.
  */
 import { Cause, Clock, Context, type Duration, Effect, Exit, Random, Result, Schema, Stream } from "effect"
-import { Broker, BrokerError, type Delivery, type Subscription } from "../domain/ports/Broker.ts"
+import { Broker, BrokerError, type Delivery } from "../domain/ports/Broker.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import type { WorkerDeadLetterReason } from "../domain/WorkerDeadLetter.ts"
 import { identityOf } from "../domain/WorkerIds.ts"
 import { deduplicating } from "./Deduplication.ts"
 import { sha256Hex, stem } from "./Digests.ts"
 import * as Lanes from "./Lanes.ts"
+import { type MessageSource, ofBroker } from "./MessageSource.ts"
+import * as OrderedLanes from "./OrderedLanes.ts"
 import { Shutdown, untilShutdown } from "./Shutdown.ts"
 import { Supervisor, supervised } from "./Supervisor.ts"
 import { Suspects } from "./Suspects.ts"
@@ -52,7 +54,7 @@ export class HandlersUnavailable extends Schema.TaggedError<HandlersUnavailable>
 interface Running<In, Out, R> {
   readonly worker: Worker<In, Out, R>
   readonly handlers: Handlers<In, Out, unknown, R>
-  readonly subscription: Subscription
+  readonly source: MessageSource
   /** Without `dedupe` there is none. */
   readonly dedupe: Deduplicating | undefined
 }
@@ -68,7 +70,7 @@ export const topicWorker = <In, Out, R>(worker: Worker<In, Out, R>) =>
       const handlers = yield* handlersOf(worker)
       const dedupe = worker.dedupe ? yield* deduplicating(worker) : undefined
       return Stream.unwrap(
-        Effect.map(subscribe(worker), (subscription) => endings({ worker, handlers, subscription, dedupe }))
+        Effect.map(sourceOf(worker), (source) => endings({ worker, handlers, source, dedupe }))
       ).pipe(supervised(`worker ${worker.name}`))
     })
   )
@@ -88,16 +90,23 @@ const handlersOf = <In, Out, R>(worker: Worker<In, Out, R>) =>
 export const subscribe = Effect.fnUntraced(function* <In, Out, R>(worker: Worker<In, Out, R>) {
   const broker = yield* Broker
   const isDeadLetters = isDeadLetterTopic(worker.topic, yield* DeadLetterTopics)
-  const subscription = yield* broker.subscribe(worker.topic, isDeadLetters ? undefined : worker.groupId)
+  const { ordered } = worker
+  const subscription = yield* broker.subscribe(worker.topic, isDeadLetters ? undefined : worker.groupId, { ordered })
   yield* broker.subscribe(worker.dlqTopic, undefined)
   return subscription
+})
+
+const sourceOf = Effect.fnUntraced(function* <In, Out, R>(worker: Worker<In, Out, R>) {
+  const subscription = yield* subscribe(worker)
+  if (worker.ordered !== undefined) return yield* OrderedLanes.make({ worker, subscription })
+  return ofBroker(yield* Broker, subscription)
 })
 
 const endings = <In, Out, R>(running: Running<In, Out, R>) => {
   const { concurrency } = running.worker
   const lanes = Lanes.make(concurrency)
   const prefetch = concurrency * prefetchPerHandler
-  return Stream.unwrap(Broker.useSync((broker) => broker.deliveries(running.subscription, { prefetch }))).pipe(
+  return running.source.deliveries({ prefetch }).pipe(
     untilShutdown,
     Stream.mapEffect((delivery) => lanes.run(keyOf(delivery), work(running, delivery)), {
       concurrency: prefetch,
@@ -109,20 +118,19 @@ const endings = <In, Out, R>(running: Running<In, Out, R>) => {
 /** Handles one delivery and settles it. */
 const work = Effect.fnUntraced(function* <In, Out, R>(running: Running<In, Out, R>, delivery: Delivery) {
   const own = delivery.id === undefined ? undefined : yield* stem(delivery.id)
-  const { subscription, worker } = running
-  const inHand: InHand = { worker, subscription, delivery, original: readOriginal(delivery), stem: own }
+  const { source, worker } = running
+  const inHand: InHand = { worker, source, delivery, original: readOriginal(delivery), stem: own }
   const handled = running.dedupe === undefined ? tried(running, inHand) : running.dedupe(inHand, tried(running, inHand))
   return yield* settle(running, delivery, yield* handled)
 })
 
 const settle = Effect.fnUntraced(function* <In, Out, R>(
-  { worker }: Running<In, Out, R>,
+  { source, worker }: Running<In, Out, R>,
   delivery: Delivery,
   ending: Ending
 ) {
-  const broker = yield* Broker
   // Whatever follows from the input is confirmed by now: a crash before this line repeats it, and loses nothing.
-  yield* broker.settle([{ delivery, outcome: ending === "returned" ? "return" : "done" }])
+  yield* source.settle([{ delivery, outcome: ending === "returned" ? "return" : "done" }])
   yield* counted(worker.name, ending)
   return ending
 })
@@ -233,7 +241,7 @@ const handleFailure = Effect.fnUntraced(function* <In, Out, R>(
 const later = <E extends Ending>(inHand: InHand, delay: Duration.Duration, retries: number, ending: E) =>
   Effect.as(putOff(inHand, delay, retries), ending).pipe(
     Effect.catchIf(
-      ({ blamesMessage }) => blamesMessage,
+      (error) => error._tag === "BrokerError" && error.blamesMessage,
       (refusal) => deadLettered(inHand, "retries_exhausted", refusal.message)
     )
   )

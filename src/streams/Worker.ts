@@ -6,7 +6,7 @@
  * be dead-lettered at once. A defect counts as a failure; it never stops the worker or its neighbours.
  */
 import { Clock, Context, Data, Duration, Effect, Predicate, type Schema } from "effect"
-import { Broker, type BrokerError } from "../domain/ports/Broker.ts"
+import { Broker, type BrokerError, type Ordered } from "../domain/ports/Broker.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 
 /** A JSON object whose fields are not known: what a worker without an input schema gets. */
@@ -30,6 +30,13 @@ export interface WorkerOptions<In, Out> {
   readonly dlqTopic?: string | undefined
   /** Skips an input id that the group has finished, for as long as that is kept; needs a database. False by default. */
   readonly dedupe?: boolean | undefined
+  /**
+   * Messages of one key are handled in order through retries and across processes: the key waits with a message that
+   * waits, and only that key. Needs PostgreSQL. False by default.
+   */
+  readonly ordered?: boolean | undefined
+  /** How many processes can share an ordered group on RabbitMQ; 8 by default, and the same for as long as it lives. */
+  readonly partitions?: number | undefined
 }
 
 export interface Handlers<In, Out, E, R> {
@@ -40,6 +47,9 @@ export interface Handlers<In, Out, E, R> {
   /** After the last attempt; at least once. */
   readonly onError?: ((input: In, error: E | Reject | unknown) => Effect.Effect<unknown, unknown, R>) | undefined
 }
+
+/** More processes than one group usually has, and few enough that one process can have them all. */
+const defaultPartitions = 8
 
 const TypeId = "~paystream/streams/Worker"
 
@@ -56,6 +66,8 @@ export interface Worker<in out In, in out Out, out R = never> {
   readonly output: Codec<Out> | undefined
   readonly dlqTopic: string
   readonly dedupe: boolean
+  /** Whether a key waits with its message. */
+  readonly ordered: Ordered | undefined
   /** Taken once, when the worker starts. */
   readonly handlers: Effect.Effect<Handlers<In, Out, unknown, R>, unknown, R>
 }
@@ -119,6 +131,7 @@ export const make = <
   output: options.output,
   dlqTopic: options.dlqTopic ?? `${options.topic}.dlq`,
   dedupe: options.dedupe ?? false,
+  ordered: options.ordered === true ? { partitions: options.partitions ?? defaultPartitions } : undefined,
   // the compiler does not see that what a handler needs is what its Effect needs
   handlers: Effect.isEffect(handler)
     ? handler

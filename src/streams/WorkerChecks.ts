@@ -27,6 +27,9 @@ const longestName = 64
 /** Of 255 bytes that a broker takes: the names of delay queues are made of it. */
 const longestQueue = 230
 
+/** Each is a queue, and a channel in every process. */
+const maxPartitions = 256
+
 /** Names of queues that a broker makes beside those of the groups. */
 const reservedGroups = ["dlq", "retry", "unrouted"]
 
@@ -59,12 +62,18 @@ const takes = (pattern: string, topic: string): boolean => {
   return matches(pattern.split("."), topic.split("."))
 }
 
+const partitionProblems = (ordered: Any["ordered"]): ReadonlyArray<string> => {
+  const { partitions } = ordered ?? { partitions: 1 }
+  const isFine = Number.isSafeInteger(partitions) && partitions >= 1 && partitions <= maxPartitions
+  return isFine ? [] : [`partitions ${partitions} is no whole number from 1 to ${maxPartitions}`]
+}
+
 /** The queue of a worker's group. */
 export const queueOf = ({ groupId, topic }: Pick<Any, "groupId" | "topic">): string => `${topic}.${groupId}`
 
 /** What is wrong with a worker by itself. */
 const problemsOf = (worker: Any): ReadonlyArray<string> => {
-  const { concurrency, dlqTopic, groupId, name, outputTopic, topic } = worker
+  const { concurrency, dlqTopic, groupId, name, ordered, outputTopic, topic } = worker
   const problems = [
     ...nameProblems("its name", name),
     ...groupProblems(groupId),
@@ -80,7 +89,8 @@ const problemsOf = (worker: Any): ReadonlyArray<string> => {
       : []),
     ...(Number.isSafeInteger(concurrency) && concurrency >= 1 && concurrency <= maxConcurrency
       ? []
-      : [`concurrency ${concurrency} is no whole number from 1 to ${maxConcurrency}`])
+      : [`concurrency ${concurrency} is no whole number from 1 to ${maxConcurrency}`]),
+    ...partitionProblems(ordered)
   ]
   return problems.map((problem) => `worker ${name}: ${problem}`)
 }

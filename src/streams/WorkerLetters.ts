@@ -1,17 +1,18 @@
 /** What a topic worker does with a message that it could not finish: put off, or set aside as a dead letter. */
 import { Clock, DateTime, type Duration, Effect } from "effect"
 import { fitting } from "../domain/Headers.ts"
-import { Broker, BrokerAway, BrokerError, type Delivery, type Subscription } from "../domain/ports/Broker.ts"
+import { Broker, BrokerAway, BrokerError, type Delivery } from "../domain/ports/Broker.ts"
 import { unwrapped, type WorkerDeadLetterReason, workerDeadLetter } from "../domain/WorkerDeadLetter.ts"
 import { letterId, parkedHeader, parkingsOf } from "../domain/WorkerIds.ts"
 import { shownId } from "./MessageIds.ts"
+import type { MessageSource, SourceError } from "./MessageSource.ts"
 import type { Any } from "./Worker.ts"
 import { type Original, retriesHeader, retriesOf } from "./WorkerMessages.ts"
 
 /** A message in hand. */
 export interface InHand {
   readonly worker: Any
-  readonly subscription: Subscription
+  readonly source: MessageSource
   readonly delivery: Delivery
   readonly original: Original
   /** Stands for the input's id in those that are made of it. */
@@ -20,18 +21,17 @@ export interface InHand {
 
 /** Durable before the delivery is settled: a crash between the two handles it twice, the other order not at all. */
 export const putOff = Effect.fnUntraced(function* (
-  { delivery, subscription }: InHand,
+  { delivery, source }: InHand,
   delay: Duration.Duration,
   retries: number
-): Effect.fn.Return<void, BrokerError, Broker> {
-  const broker = yield* Broker
+): Effect.fn.Return<void, SourceError> {
   const { attempt: _, receipt: __, ...content } = delivery
   const headers = fitting(delivery.headers, {
     ...keyIn(delivery),
     [retriesHeader]: retries,
     [parkedHeader]: parkingsOf(delivery) + 1
   })
-  yield* broker.deliverLater(subscription, [{ ...content, headers, delay }])
+  yield* source.deliverLater(delivery, { ...content, headers, delay })
 })
 
 // Order depends on it: it is not to be left out with other headers that are too large.

@@ -3,7 +3,9 @@ import { assert, it } from "@effect/vitest"
 import { Array as Arr, Effect, Fiber, Layer, Logger, type Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Broker, type Delivery, type TopicMessage } from "../../src/domain/ports/Broker.ts"
+import type { WaitingMessages } from "../../src/domain/ports/WaitingMessages.ts"
 import * as MemoryBroker from "../../src/layers/memory/MemoryBroker.ts"
+import * as MemoryWaitingMessages from "../../src/layers/memory/MemoryWaitingMessages.ts"
 import { Shutdown } from "../../src/streams/Shutdown.ts"
 import { Supervisor } from "../../src/streams/Supervisor.ts"
 import { topicWorker } from "../../src/streams/TopicWorker.ts"
@@ -16,12 +18,18 @@ export const logs: Array<string> = []
 const logger = Logger.layer([Logger.map(Logger.formatLogFmt, (line) => void logs.push(line))])
 
 /** What a process with workers has, with a broker in memory. */
-const process = Layer.mergeAll(Shutdown.layer, Supervisor.layer, MemoryBroker.layer, logger)
+const process = Layer.mergeAll(
+  Shutdown.layer,
+  Supervisor.layer,
+  MemoryBroker.layer,
+  MemoryWaitingMessages.layer,
+  logger
+)
 
 /** A test with a stage of its own. */
 export const onStage = <E>(
   name: string,
-  test: () => Effect.Effect<void, E, Broker | Shutdown | Supervisor | Scope.Scope>
+  test: () => Effect.Effect<void, E, Broker | Shutdown | Supervisor | WaitingMessages | Scope.Scope>
 ) =>
   it.effect(name, () => {
     logs.length = 0

@@ -21,6 +21,7 @@ const byTag: Readonly<Record<string, number>> = {
   NoWorkers: ExitCode.wrongConfiguration,
   WorkerMistake: ExitCode.wrongConfiguration,
   DedupeUnavailable: ExitCode.wrongConfiguration,
+  OrderedUnavailable: ExitCode.wrongConfiguration,
   ModuleError: ExitCode.wrongConfiguration,
   SettingsError: ExitCode.wrongConfiguration,
   HealthPortUnusable: ExitCode.wrongConfiguration,
