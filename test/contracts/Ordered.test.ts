@@ -118,7 +118,7 @@ describe("Ordered groups of a RabbitMQ", () => {
       })
       yield* Effect.forkScoped(Effect.provide(consuming, rabbitMq({ url: target.href })), { startImmediately: true })
       yield* Effect.provide(subscribeOrdered(topic), publisher)
-      for (const part of Arr.range(0, 5)) {
+      for (const part of Arr.range(0, 3)) {
         yield* Effect.provide(publishKeyed(topic, keys, 30, part * 30), publisher)
         yield* eventually(
           Effect.sync(() => assert.isAtLeast([...witness.seen.values()].flat().length, part * 60)),
@@ -127,7 +127,7 @@ describe("Ordered groups of a RabbitMQ", () => {
         yield* proxy.cut
         yield* proxy.heal
       }
-      yield* witness.sawAll(keys, 180)
+      yield* witness.sawAll(keys, 120)
     })
   )
 })
