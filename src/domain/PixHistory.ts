@@ -20,4 +20,4 @@ export const judgementAction = ({ status }: Pick<StatusChange, "status">): strin
  * When a step that follows another has happened: now, but never before the one that it follows, so that the steps of a
  * payment are in order whatever the clocks of the machines that they ran on.
  */
-export const after = (previousMillis: number, nowMillis: number): number => Math.max(nowMillis, previousMillis + 1)
+export const timeAfter = (previousMillis: number, nowMillis: number): number => Math.max(nowMillis, previousMillis + 1)

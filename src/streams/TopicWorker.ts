@@ -170,7 +170,9 @@ type NextId = () => string | undefined
 const handleInput = Effect.fnUntraced(function* <In, Out, R>(running: Running<In, Out, R>, inHand: InHand, input: In) {
   const nextId = outputIds(running.worker.name, inHand.stem)
   const exit = yield* Effect.exit(
-    Effect.suspend(() => running.handlers.process(input)).pipe(Effect.provideService(CurrentMessage, { nextId }))
+    Effect.suspend(() => running.handlers.process(input)).pipe(
+      Effect.provideService(CurrentMessage, { id: inHand.stem, nextId })
+    )
   )
   if (Exit.isFailure(exit)) return yield* handleFailure(running, inHand, input, nextId, exit.cause)
   const output = yield* Effect.result(encodeOutput(running.worker, exit.value))
@@ -178,7 +180,8 @@ const handleInput = Effect.fnUntraced(function* <In, Out, R>(running: Running<In
   const refusal = output.success === undefined ? undefined : yield* publishOutput(inHand, nextId, output.success)
   if (refusal !== undefined) return yield* deadLettered(inHand, "invalid_output", refusal.message)
   const { onSuccess } = running.handlers
-  if (onSuccess) yield* hook(running, "onSuccess", nextId, () => onSuccess(input, exit.value ?? undefined))
+  if (onSuccess)
+    yield* hook(running, "onSuccess", { id: inHand.stem, nextId }, () => onSuccess(input, exit.value ?? undefined))
   return "done" as const
 })
 
@@ -233,7 +236,7 @@ const handleFailure = Effect.fnUntraced(function* <In, Out, R>(
     messageOf(error)
   )
   const { onError } = running.handlers
-  if (onError) yield* hook(running, "onError", nextId, () => onError(input, error))
+  if (onError) yield* hook(running, "onError", { id: inHand.stem, nextId }, () => onError(input, error))
   return ending
 })
 
@@ -250,11 +253,11 @@ const later = <E extends Ending>(inHand: InHand, delay: Duration.Duration, retri
 const hook = <In, Out, R>(
   { worker }: Running<In, Out, R>,
   name: string,
-  nextId: NextId,
+  message: CurrentMessage,
   run: () => Effect.Effect<unknown, unknown, R>
 ): Effect.Effect<void, never, R> =>
   Effect.suspend(run).pipe(
-    Effect.provideService(CurrentMessage, { nextId }),
+    Effect.provideService(CurrentMessage, message),
     Effect.asVoid,
     Effect.catchCause((cause) => Effect.logWarning(`worker ${worker.name}: its ${name} failed`, cause))
   )

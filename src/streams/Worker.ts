@@ -138,11 +138,17 @@ export const make = <
     : Effect.succeed({ process: handler as Handlers<In, Out, unknown, Effect.Services<Handled>>["process"] })
 })
 
-/** The message that a handler works on: ids of what it publishes follow from it, so that a repeat can be told. */
-export const CurrentMessage = Context.Reference<{ readonly nextId: () => string | undefined } | undefined>(
-  "paystream/streams/Worker/CurrentMessage",
-  { defaultValue: () => undefined }
-)
+/** The message that a handler works on: ids of what it publishes follow from its own, so that a repeat can be told. */
+export interface CurrentMessage {
+  /** The publisher's message id, if it gave one. */
+  readonly id: string | undefined
+  readonly nextId: () => string | undefined
+}
+
+/** `undefined` outside of a handler. */
+export const CurrentMessage = Context.Reference<CurrentMessage | undefined>("paystream/streams/Worker/CurrentMessage", {
+  defaultValue: () => undefined
+})
 
 const encoder = new TextEncoder()
 

@@ -10,7 +10,7 @@ import {
   schemas,
   topics
 } from "../../src/domain/PixEvent.ts"
-import { after } from "../../src/domain/PixHistory.ts"
+import { timeAfter } from "../../src/domain/PixHistory.ts"
 
 const requested = { transactionId: "tx-1", amount: "12.34", payer: "Ana", receiver: "Bruno" }
 const decode = Schema.decodeUnknownOption(PaymentRequested)
@@ -96,7 +96,7 @@ const times = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 4_000_000
 
 describe("The steps of a payment", () => {
   it.prop("are in order, whatever the clocks say", { previous: times, now: times }, ({ now, previous }) => {
-    assert.isAbove(after(previous, now), previous)
-    assert.isAtLeast(after(previous, now), now)
+    assert.isAbove(timeAfter(previous, now), previous)
+    assert.isAtLeast(timeAfter(previous, now), now)
   })
 })

@@ -4,8 +4,10 @@
  */
 import { Array as Arr, Effect } from "effect"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
+import * as AuditLogTable from "./AuditLogTable.ts"
 import * as CrashMarksTable from "./CrashMarksTable.ts"
 import * as FinishedInputsTable from "./FinishedInputsTable.ts"
+import * as IdempotencyKeysTable from "./IdempotencyKeysTable.ts"
 import * as PaymentsTable from "./PaymentsTable.ts"
 import * as ReplayMarksTable from "./ReplayMarksTable.ts"
 import * as WaitingMessagesTable from "./WaitingMessagesTable.ts"
@@ -17,6 +19,8 @@ const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClien
   "0002_finished_inputs": FinishedInputsTable.create,
   "0003_crash_marks": CrashMarksTable.create,
   "0004_waiting_messages": WaitingMessagesTable.create,
+  "0005_idempotency_keys": IdempotencyKeysTable.create,
+  "0006_pix_audit_log": AuditLogTable.create,
   "0007_dead_letter_replays": ReplayMarksTable.create
 }
 
