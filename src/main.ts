@@ -8,6 +8,7 @@ import * as Settings from "./layers/config/Settings.ts"
 import * as Process from "./layers/process/Process.ts"
 import { version } from "./layers/process/Version.ts"
 import { deadLetters } from "./modes/DeadLetterCommands.ts"
+import { simulateFlags } from "./modes/SimulateFlags.ts"
 
 const count = Flag.Int("count").pipe(
   Flag.filter(
@@ -21,7 +22,7 @@ const flags = {
     Flag.optional,
     Flag.withDescription("The job to do; MODE in the environment says it too")
   ),
-  count: count.pipe(Flag.optional, Flag.withDescription("publish, demo: how many payments")),
+  count: count.pipe(Flag.optional, Flag.withDescription("publish, demo, simulate: how many payments")),
   queue: Flag.String("queue").pipe(Flag.optional, Flag.withDescription("publish: the queue, instead of QUEUE_NAME")),
   host: Flag.String("host").pipe(Flag.optional, Flag.withDescription("publish: the broker, instead of RABBITMQ_HOST")),
   topic: Flag.String("topic").pipe(Flag.optional, Flag.withDescription("publish: a topic for --value, not samples")),
@@ -39,6 +40,7 @@ const flags = {
     Flag.optional,
     Flag.withDescription("consumers: the module that exports the workers, instead of WORKERS")
   ),
+  ...simulateFlags,
   json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("Print for machines"))
 }
 
@@ -59,8 +61,19 @@ const modes = {
     run: (given: Flags) => publishOf(given)
   },
   consumers: {
-    does: "run the topic workers of a module",
+    does: "run topic workers: the PIX system, or those of a module",
     run: (given: Flags) => consumersOf(given)
+  },
+  api: {
+    does: "take PIX events over HTTP and publish them",
+    run: () => Effect.flatMap(load(import("./modes/Api.ts")), ({ api }) => api)
+  },
+  simulate: {
+    does: "send PIX flows to an API, and check that each is settled and audited once",
+    run: (given: Flags) =>
+      Effect.flatMap(load(import("./modes/Simulate.ts")), ({ simulate }) =>
+        simulate({ ...given, count: Option.getOrElse(given.count, () => 100), timeoutSeconds: given.timeout })
+      )
   },
   demo: {
     does: "all of it on an embedded broker and database: what `npm start` runs",
@@ -73,7 +86,9 @@ const consumersOf = (given: { readonly workers: Option.Option<string>; readonly 
     consumers({ module: Option.getOrUndefined(given.workers), names: given.worker })
   )
 
-const publishOf = Effect.fnUntraced(function* (given: Omit<Flags, "mode" | "status" | "worker" | "workers">) {
+const publishOf = Effect.fnUntraced(function* (
+  given: Pick<Flags, "count" | "host" | "json" | "key" | "queue" | "topic" | "values">
+) {
   const toTopic = Option.isSome(given.topic) || given.values.length > 0
   if (toTopic) yield* (yield* load(import("./modes/PublishToTopic.ts"))).publishToTopic(given)
   else yield* (yield* load(import("./modes/Publish.ts"))).publish(given)

@@ -1,10 +1,12 @@
 /** `--mode=consumers`: topic workers, until they are stopped. */
 import { Effect, Layer, Schema, Stream } from "effect"
+import { AuditLog } from "../domain/ports/AuditLog.ts"
 import { BrokerError } from "../domain/ports/Broker.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import type * as HealthServer from "../layers/http/HealthServer.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
 import * as OpenTelemetry from "../layers/telemetry/OpenTelemetry.ts"
+import { pixAudit } from "../streams/PixWorkers.ts"
 import { supervised } from "../streams/Supervisor.ts"
 import { DeadLetterTopics, subscribe, topicWorker } from "../streams/TopicWorker.ts"
 import type { Any } from "../streams/Worker.ts"
@@ -23,6 +25,9 @@ const settings = Settings.all({
 
 /** Bodies that one worker may have in hand. */
 const maxBytesInFlight = 64 * 1024 * 1024
+
+/** Nobody asks for it: the database is not needed. */
+const withoutAuditLog = Layer.mock(AuditLog, {})
 
 export interface ConsumersOptions {
   /** The module that exports the workers. */
@@ -49,7 +54,10 @@ const started = (workers: ReadonlyArray<Any>, onStart: RegisteredWorkers["onStar
   return Stream.runDrain(supervised("onStart")(Stream.fromEffect(Effect.mapError(run, failure))))
 }
 
-/** Two batches of look-ups, two of records, and one for a mark or a probe that must not wait behind them. */
+/**
+ * Two batches of look-ups, two of records, and one for a mark or a probe that must not wait behind them. The audit log
+ * has as many of its own.
+ */
 const maxConnections = 5
 
 /** Runs workers side by side until somebody asks to stop. */
@@ -57,9 +65,14 @@ export const consumers = Effect.fnUntraced(function* (options: ConsumersOptions)
   const environment = yield* Settings.environment
   const { guarantees, health, log, services: where } = yield* Settings.load(settings, environment)
   const { all, layer, onStart, workers } = yield* registered(yield* modulePath(options.module), options.names)
-  const { broker, workerStores } = services(where, { maxConnections, maxBytesInFlight })
+  const { auditLog, broker, workerStores } = services(where, { maxConnections, maxBytesInFlight })
   const hasDatabase = where.process.database !== "none"
   yield* refuseWithoutDatabase(hasDatabase ? [] : workers)
+  const audits = workers.includes(pixAudit)
+  if (audits && !hasDatabase) {
+    const takes = `postgres or embedded for the worker ${pixAudit.name}`
+    return yield* new Settings.SettingsError({ problems: [{ name: "DATABASE", got: '"none"', takes }] })
+  }
 
   const introduction = {
     ...Settings.shown(settings, environment),
@@ -84,6 +97,7 @@ export const consumers = Effect.fnUntraced(function* (options: ConsumersOptions)
     : running(work, [])
   const world = layer.pipe(
     Layer.provideMerge(broker),
+    Layer.provideMerge(audits ? auditLog : withoutAuditLog),
     Layer.provideMerge(OpenTelemetry.layer(where.process, environment, "consumers")),
     Layer.provideMerge(Logs.layer(log))
   )

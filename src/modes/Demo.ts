@@ -14,7 +14,7 @@ import { paymentWorker } from "../streams/PaymentWorker.ts"
 import { publishSamples, sampleBatches } from "../streams/SamplePublisher.ts"
 import { Shutdown, untilShutdown } from "../streams/Shutdown.ts"
 import { supervised } from "../streams/Supervisor.ts"
-import { liveLine } from "./LiveLine.ts"
+import { bar, type LiveLineOptions, liveLine } from "./LiveLine.ts"
 import { newRun } from "./Publish.ts"
 import { type ServiceSettings, serviceSettings, services } from "./Services.ts"
 import { StoppedEarly } from "./StoppedEarly.ts"
@@ -64,6 +64,17 @@ const storedOf = Effect.fnUntraced(function* (run: string) {
   const [found] = yield* sql<{ rows: bigint; distinct: bigint }>`
     SELECT count(*) AS rows, count(DISTINCT message_id) AS distinct FROM payments WHERE message_id LIKE ${`${run}-%`}`
   return { rows: Number(found?.rows ?? 0), distinct: Number(found?.distinct ?? 0) }
+})
+
+/** One line about the totals; `count` is how many there will be, if that is known. */
+const lineOfPayments = (count: Option.Option<number>): LiveLineOptions<BatchReport.BatchReport> => ({
+  done: BatchReport.settled,
+  lineOf: (totals, perSecond) => {
+    const { deadLettered, duplicates, stored } = totals
+    const received = BatchReport.settled(totals)
+    const progress = Option.match(count, { onNone: () => "", onSome: (all) => bar(received / all) })
+    return `${progress}${received} received, ${stored} stored, ${duplicates} duplicates, ${deadLettered} dead-lettered, ${perSecond}/s`
+  }
 })
 
 type Totals = Ref.Ref<BatchReport.BatchReport>
@@ -124,7 +135,7 @@ const runDemo = Effect.fnUntraced(function* (worker: Settings.WorkerSettings, op
     Stream.runForEach((report) => Ref.update(totals, (sum) => BatchReport.add(sum, report))),
     Effect.forkScoped
   )
-  const showing = yield* Effect.forkScoped(liveLine(Ref.get(totals), options.count))
+  const showing = yield* Effect.forkScoped(liveLine(Ref.get(totals), lineOfPayments(options.count)))
   const publishing = Option.match(options.count, {
     onNone: () => publishSteadily(worker.queue, run),
     onSome: (count) => publishCounted(worker.queue, run, count, totals)

@@ -1,45 +1,44 @@
 /** How far a run is: one line that is written over on a terminal, plain lines elsewhere. */
-import { Effect, Option, Schedule } from "effect"
-import { type BatchReport, settled } from "../domain/BatchReport.ts"
+import { Effect, Schedule } from "effect"
 
 const barWidth = 24
 
-const bar = (share: number): string => {
+/** A bar, and the share in percent beside it. */
+export const bar = (share: number): string => {
   const filled = Math.round(Math.min(1, share) * barWidth)
   return `[${"#".repeat(filled)}${".".repeat(barWidth - filled)}] ${Math.floor(Math.min(1, share) * 100)} %  `
 }
 
-/** One line about the totals; `count` is how many there will be, if that is known. */
-export const lineOf = (totals: BatchReport, perSecond: number, count: Option.Option<number>): string => {
-  const { deadLettered, duplicates, stored } = totals
-  const received = settled(totals)
-  const progress = Option.match(count, { onNone: () => "", onSome: (all) => bar(received / all) })
-  return `${progress}${received} received, ${stored} stored, ${duplicates} duplicates, ${deadLettered} dead-lettered, ${perSecond}/s`
-}
-
 /** The rate over the last two seconds. */
 const rateMeter = () => {
-  const samples: Array<{ readonly atMillis: number; readonly received: number }> = []
-  return (received: number): number => {
+  const samples: Array<{ readonly atMillis: number; readonly done: number }> = []
+  return (done: number): number => {
     const atMillis = performance.now()
-    samples.push({ atMillis, received })
+    samples.push({ atMillis, done })
     while (samples.length > 2 && atMillis - (samples[0]?.atMillis ?? 0) > 2000) samples.shift()
-    const { atMillis: since = atMillis, received: before = received } = samples[0] ?? {}
-    return atMillis === since ? 0 : Math.round(((received - before) * 1000) / (atMillis - since))
+    const { atMillis: since = atMillis, done: before = done } = samples[0] ?? {}
+    return atMillis === since ? 0 : Math.round(((done - before) * 1000) / (atMillis - since))
   }
 }
 
-/** Shows the totals until interrupted: five times a second on a terminal, every second elsewhere if they changed. */
-export const liveLine = (current: Effect.Effect<BatchReport>, count: Option.Option<number>) => {
+/** What is shown of totals. */
+export interface LiveLineOptions<A> {
+  /** What the rate is of. */
+  readonly done: (totals: A) => number
+  readonly lineOf: (totals: A, perSecond: number) => string
+}
+
+/** Shows totals until interrupted: five times a second on a terminal, every second elsewhere if they changed. */
+export const liveLine = <A>(current: Effect.Effect<A>, { done, lineOf }: LiveLineOptions<A>) => {
   const terminal = process.stdout.isTTY === true
   const perSecond = rateMeter()
-  let shown = 0
+  let shown: string | undefined
   const show = Effect.map(current, (totals) => {
-    const received = settled(totals)
-    const line = lineOf(totals, perSecond(received), count)
-    if (terminal) process.stdout.write(`\r\u001b[K${line}`)
-    else if (received !== shown) process.stdout.write(`${line}\n`)
-    shown = received
+    const rate = perSecond(done(totals))
+    const unrated = lineOf(totals, 0)
+    if (terminal) process.stdout.write(`\r\u001b[K${lineOf(totals, rate)}`)
+    else if (shown !== undefined && unrated !== shown) process.stdout.write(`${lineOf(totals, rate)}\n`)
+    shown = unrated
   })
   const finish = Effect.sync(() => {
     if (terminal) process.stdout.write("\n")

@@ -1,7 +1,9 @@
-/** The topic workers of a module, and the services that it brings along for them. */
+/** The topic workers of a module, or our own, and the services that they need. */
 import { Effect, Layer, Schema } from "effect"
+import type { AuditLog } from "../domain/ports/AuditLog.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import { load } from "../layers/modules/UserModules.ts"
+import * as PixWorkers from "../streams/PixWorkers.ts"
 import { type Any, isWorker } from "../streams/Worker.ts"
 import { check } from "../streams/WorkerChecks.ts"
 
@@ -26,20 +28,26 @@ export interface RegisteredWorkers {
   readonly workers: ReadonlyArray<Any>
   /** Those of the module that were not asked for too: what they name as dead-letter topics is known all the same. */
   readonly all: ReadonlyArray<Any>
-  /** What the handlers need: the export `layer` of the module. */
-  readonly layer: Layer.Layer<never, unknown>
+  /** What the handlers need: the export `layer` of the module, or our own for our own. */
+  readonly layer: Layer.Layer<never, unknown, AuditLog>
   /** What to do once all are subscribed: the export `onStart` of the module. */
   readonly onStart: Effect.Effect<unknown, unknown>
 }
 
-/** The workers of the module at `path`; `names` picks some of them, none of them means all. */
-export const registered = Effect.fnUntraced(function* (path: string | undefined, names: ReadonlyArray<string>) {
-  if (path === undefined) {
-    return yield* new NoWorkers({
-      detail: "no workers: name a module that exports some with --workers=PATH or WORKERS"
+/** Our own: the PIX system. */
+const builtIn = {
+  ...PixWorkers,
+  layer: Layer.unwrap(
+    Effect.gen(function* () {
+      const environment = yield* Settings.environment
+      return Layer.succeed(PixWorkers.Limits, yield* Settings.load(Settings.pixSettings, environment))
     })
-  }
-  const exports = yield* load(path)
+  )
+}
+
+/** The workers of the module at `path`, or our own; `names` picks some of them, none of them means all. */
+export const registered = Effect.fnUntraced(function* (path: string | undefined, names: ReadonlyArray<string>) {
+  const exports: Readonly<Record<string, unknown>> = path === undefined ? builtIn : yield* load(path)
   // A worker may be exported by several names.
   const all = [...new Set(Object.values(exports).filter(isWorker))]
   if (all.length === 0) return yield* new NoWorkers({ detail: `${path} exports no worker (Worker.make)` })

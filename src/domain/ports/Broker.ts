@@ -158,7 +158,7 @@ export class Broker extends Context.Service<
     ) => Effect.Effect<Subscription, BrokerError>
     /**
      * Publishes to topics, persistent, and returns when all are confirmed. A topic that nobody subscribes to is no
-     * error; a broker that has a place for such messages keeps them there.
+     * error; a broker that has a place for such messages keeps them there. With no message at all, it only connects.
      */
     readonly publishToTopics: (messages: ReadonlyArray<TopicMessage>) => Effect.Effect<void, BrokerError>
     /** Delivers messages to one subscription alone, each after its delay; durable when it returns. */

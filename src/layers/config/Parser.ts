@@ -47,8 +47,32 @@ export const seconds = (range: Range): Parser<Duration.Duration> =>
     Duration.millis(Math.round(value * 1000))
   )
 
+/** Decimals are allowed. */
+export const hours = (range: Range): Parser<Duration.Duration> =>
+  map(number(decimalDigits, "a number", { ...range, unit: "hours" }), (value) =>
+    Duration.millis(Math.round(value * 3_600_000))
+  )
+
 export const millis = (range: Range): Parser<Duration.Duration> =>
   map(integer({ ...range, unit: "milliseconds" }), Duration.millis)
+
+/** What `parse` gives; `undefined` is none. */
+export const parsed = <A>(takes: string, parse: (text: string) => A | undefined): Parser<A> => ({
+  takes,
+  parse: (text) => {
+    const value = parse(text)
+    return value === undefined ? Result.fail(takes) : Result.succeed(value)
+  }
+})
+
+/** Several, separated by commas. */
+export const listOf = <A>(parser: Parser<A>): Parser<ReadonlyArray<A>> => {
+  const takes = `${parser.takes}, or several separated by commas`
+  return {
+    takes,
+    parse: (text) => Result.mapError(Result.all(text.split(",").map((part) => parser.parse(part.trim()))), () => takes)
+  }
+}
 
 /** One of these words, upper or lower case. */
 export const oneOf = <const A>(

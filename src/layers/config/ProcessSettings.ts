@@ -3,10 +3,13 @@ import { type Duration, Result } from "effect"
 import * as Parser from "./Parser.ts"
 import { all, type Group, optional, refine, setting } from "./Setting.ts"
 
+/** The brokers that there are, as `BROKER` names them. */
+export type BrokerKind = "rabbitmq" | "embedded"
+
 export interface ProcessSettings {
   /** Not checked here: the command line has the say, and knows the modes. */
   readonly mode: string | undefined
-  readonly broker: "rabbitmq" | "embedded"
+  readonly broker: BrokerKind
   readonly database: "postgres" | "embedded" | "none"
   readonly dataDirectory: string
   readonly migrateOnStart: boolean
@@ -16,7 +19,7 @@ export interface ProcessSettings {
   readonly serviceName: string | undefined
 }
 
-export const broker = setting(Parser.oneOf({ rabbitmq: "rabbitmq", embedded: "embedded" }), {
+export const broker = setting(Parser.oneOf<BrokerKind>({ rabbitmq: "rabbitmq", embedded: "embedded" }), {
   name: "BROKER",
   default: "rabbitmq",
   reason: "Where messages come from; `embedded` is a queue on the embedded PostgreSQL."

@@ -122,18 +122,22 @@ export const whereSet = <A, B>(
     )
 })
 
-/** A group that is read only where a setting has this value: else it is `undefined`, however wrong its variables. */
-export const onlyWhere = <A, const Value, B>(
-  setting: Setting<A | Value>,
-  value: Value,
+/** A group that is read only where a choice is so: else it is `undefined`, however wrong its variables. */
+export const onlyIf = <A, B>(
+  choice: Group<A>,
+  isChosen: (value: A) => boolean,
   group: Group<B>
 ): Group<B | undefined> => ({
   settings: group.settings,
   read: (environment) => {
-    const choice = setting.read(environment)
-    return Result.isSuccess(choice) && choice.success === value ? group.read(environment) : Result.succeed(undefined)
+    const chosen = choice.read(environment)
+    return Result.isSuccess(chosen) && isChosen(chosen.success) ? group.read(environment) : Result.succeed(undefined)
   }
 })
+
+/** The same where a setting has this value. */
+export const onlyWhere = <A, const Value, B>(setting: Setting<A | Value>, value: Value, group: Group<B>) =>
+  onlyIf(setting, (chosen) => chosen === value, group)
 
 /** The value of a group, or every problem that it has. */
 export const load = <A>(group: Group<A>, environment: Environment): Effect.Effect<A, SettingsError> =>

@@ -1,23 +1,34 @@
 /** Every setting of the product, in the sections in which documentation shows them; and the door to this folder. */
 
+import { apiBrokers, apiSettings } from "./ApiSettings.ts"
 import { consumerSettings, guaranteeSettings } from "./ConsumerSettings.ts"
 import { healthSettings } from "./HealthSettings.ts"
 import { logSettings } from "./LogSettings.ts"
+import { pixSettings, simulatorKey } from "./PixSettings.ts"
 import { postgresSettings } from "./PostgresSettings.ts"
 import { processSettings } from "./ProcessSettings.ts"
 import { rabbitMqSettings } from "./RabbitMqSettings.ts"
 import { all, type Group } from "./Setting.ts"
 import { workerSettings } from "./WorkerSettings.ts"
 
+export { type ApiSettings, apiBrokers, apiSettings } from "./ApiSettings.ts"
 export { consumerSettings, type GuaranteeSettings, guaranteeSettings } from "./ConsumerSettings.ts"
 export { type Environment, load as environment, override } from "./Environment.ts"
 export { type HealthSettings, healthSettings } from "./HealthSettings.ts"
 export { type LogSettings, logSettings } from "./LogSettings.ts"
+export { pixSettings, simulatorKey } from "./PixSettings.ts"
 export { type PostgresSettings, postgresSettings } from "./PostgresSettings.ts"
 export { SettingsError } from "./Problem.ts"
-export { broker, database, type ProcessSettings, processSettings, withDatabase } from "./ProcessSettings.ts"
+export {
+  type BrokerKind,
+  broker,
+  database,
+  type ProcessSettings,
+  processSettings,
+  withDatabase
+} from "./ProcessSettings.ts"
 export { rabbitMqSettings } from "./RabbitMqSettings.ts"
-export { all, type Group, load, onlyWhere, shown } from "./Setting.ts"
+export { all, type Group, load, onlyIf, onlyWhere, refine, shown } from "./Setting.ts"
 export { queueName, type WorkerSettings, workerSettings } from "./WorkerSettings.ts"
 
 export const sections: ReadonlyArray<{ readonly title: string; readonly group: Group<unknown> }> = [
@@ -26,6 +37,8 @@ export const sections: ReadonlyArray<{ readonly title: string; readonly group: G
   { title: "PostgreSQL", group: postgresSettings },
   { title: "The payment worker", group: workerSettings },
   { title: "Topic workers", group: all({ consumers: consumerSettings, guarantees: guaranteeSettings }) },
+  { title: "The HTTP API", group: all({ apiBrokers, apiSettings }) },
+  { title: "The PIX system", group: all({ pixSettings, simulatorKey }) },
   { title: "The log", group: logSettings },
   { title: "Health", group: healthSettings }
 ]

@@ -29,7 +29,8 @@ const flaws: Readonly<Record<string, string>> = {
   EACCES: "is not permitted to this user"
 }
 
-const flawOf = (cause: unknown): string => {
+/** What is wrong with a port that cannot be listened at, in words. */
+export const flawOf = (cause: unknown): string => {
   const code = Predicate.hasProperty(cause, "code") ? String(cause.code) : String(cause)
   return flaws[code] ?? `cannot be listened at (${code})`
 }
@@ -40,40 +41,34 @@ const probeTimeout = "800 millis"
 const json = (ok: boolean, body: Record<string, unknown>) =>
   HttpServerResponse.jsonUnsafe({ status: ok ? "ok" : "unavailable", ...body }, { status: ok ? 200 : 503 })
 
-const healthz = HttpRouter.add(
-  "GET",
-  "/healthz",
+/** Whether supervision works. */
+export const healthPage = Effect.gen(function* () {
+  const states = yield* (yield* Supervisor).states
+  return json(
+    [...states.values()].every((state) => state !== "failed"),
+    { streams: Object.fromEntries(states) }
+  )
+})
+
+/** Whether the services answer. */
+export const readinessPage = (dependencies: ReadonlyArray<Dependency>) =>
   Effect.gen(function* () {
+    const answers = yield* Effect.forEach(
+      dependencies,
+      ({ isReady, name }) =>
+        isReady.pipe(
+          Effect.timeoutOrElse({ duration: probeTimeout, orElse: () => Effect.succeed(false) }),
+          Effect.map((ready) => [name, ready ? "connected" : "away"] as const)
+        ),
+      { concurrency: "unbounded" }
+    )
     const states = yield* (yield* Supervisor).states
+    const failing = [...states].filter(([, state]) => state === "failing")
     return json(
-      [...states.values()].every((state) => state !== "failed"),
-      { streams: Object.fromEntries(states) }
+      failing.length === 0 && answers.every(([, state]) => state === "connected"),
+      Object.fromEntries([...answers, ...failing])
     )
   })
-)
-
-const readyz = (dependencies: ReadonlyArray<Dependency>) =>
-  HttpRouter.add(
-    "GET",
-    "/readyz",
-    Effect.gen(function* () {
-      const answers = yield* Effect.forEach(
-        dependencies,
-        ({ isReady, name }) =>
-          isReady.pipe(
-            Effect.timeoutOrElse({ duration: probeTimeout, orElse: () => Effect.succeed(false) }),
-            Effect.map((ready) => [name, ready ? "connected" : "away"] as const)
-          ),
-        { concurrency: "unbounded" }
-      )
-      const states = yield* (yield* Supervisor).states
-      const failing = [...states].filter(([, state]) => state === "failing")
-      return json(
-        failing.length === 0 && answers.every(([, state]) => state === "connected"),
-        Object.fromEntries([...answers, ...failing])
-      )
-    })
-  )
 
 /** Serves the pages. That the default port is taken costs only the pages; a port that was asked for must be free. */
 export const layer = (
@@ -81,7 +76,11 @@ export const layer = (
   dependencies: ReadonlyArray<Dependency>
 ): Layer.Layer<never, HealthPortUnusable, Supervisor> => {
   if (port === undefined) return Layer.empty
-  const pages = Layer.mergeAll(healthz, readyz(dependencies), PrometheusMetrics.layerHttp({ path: "/metrics" }))
+  const pages = Layer.mergeAll(
+    HttpRouter.add("GET", "/healthz", healthPage),
+    HttpRouter.add("GET", "/readyz", readinessPage(dependencies)),
+    PrometheusMetrics.layerHttp({ path: "/metrics" })
+  )
   return HttpRouter.serve(pages, { disableLogger: true, disableListenLog: true }).pipe(
     Layer.provide(NodeHttpServer.layer(createServer, { port, gracefulShutdownTimeout: "1 second" })),
     Layer.catch(({ cause }) => {

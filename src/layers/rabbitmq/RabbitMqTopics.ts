@@ -89,13 +89,13 @@ export const make = (connection: RabbitMqConnection, send: Send, options: TopicO
         )
       }),
     publish: (messages: ReadonlyArray<TopicMessage>): Effect.Effect<void, BrokerError> =>
-      messages.length === 0
-        ? Effect.void
-        : withExchange((model) =>
-            send(messages.map((content) => ({ exchange, routingKey: content.topic, content }))).pipe(
+      withExchange((model) =>
+        messages.length === 0
+          ? Effect.void
+          : send(messages.map((content) => ({ exchange, routingKey: content.topic, content }))).pipe(
               Effect.flatMap((returned) => (returned.length === 0 ? Effect.void : keepUnrouted(model, returned)))
             )
-          )
+      )
   }
 }
 

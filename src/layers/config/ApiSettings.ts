@@ -1,0 +1,102 @@
+/** What the HTTP API serves, to whom, and how much of it. */
+import { type Duration, Redacted, Result } from "effect"
+import * as Parser from "./Parser.ts"
+import { type BrokerKind, broker } from "./ProcessSettings.ts"
+import { all, type Group, isSet, optional, refine, setting } from "./Setting.ts"
+
+export interface ApiSettings {
+  readonly port: number
+  /** `undefined`: all addresses of the machine. */
+  readonly host: string | undefined
+  readonly maxBodyBytes: number
+  /** None: everybody may use the API. */
+  readonly keys: ReadonlyArray<Redacted.Redacted>
+  /** Requests per key and second; `undefined` is no limit. */
+  readonly rateLimit: number | undefined
+  readonly requestTimeout: Duration.Duration
+  readonly publishTimeout: Duration.Duration
+  readonly keyRetention: Duration.Duration
+  readonly databaseConnections: number
+}
+
+/** Brokers that a process without a choice publishes to. */
+const servedByDefault: ReadonlyArray<BrokerKind> = ["rabbitmq"]
+
+const askedBrokers = optional(Parser.listOf(Parser.oneOf({ rabbitmq: "rabbitmq", embedded: "embedded" })), {
+  name: "API_BROKERS",
+  default: "the one of BROKER",
+  reason: "The brokers that the API publishes to, each at a route of its own, separated by commas."
+})
+
+/** Which routes a process serves. One that was not asked for would only make it not ready, where its broker is away. */
+export const apiBrokers: Group<ReadonlyArray<BrokerKind>> = refine(askedBrokers, (asked, environment) => {
+  if (asked !== undefined) return Result.succeed([...new Set(asked)])
+  return isSet(broker, environment)
+    ? Result.map(broker.read(environment), (kind) => [kind])
+    : Result.succeed(servedByDefault)
+})
+
+const keys = optional(Parser.secret, {
+  name: "API_KEYS",
+  default: "everybody may use the API",
+  reason:
+    "Who may use the API, by key: as `Authorization: Bearer KEY` or `X-API-Key: KEY`. Several are separated by commas.",
+  secret: true
+})
+
+const takenKey = /^[\x21-\x7e]+$/
+
+const listOfKeys: Group<ReadonlyArray<Redacted.Redacted>> = refine(keys, (given) => {
+  if (given === undefined) return Result.succeed([])
+  const list = Redacted.value(given)
+    .split(/[,\n]/)
+    .map((key) => key.trim())
+  return list.every((key) => takenKey.test(key))
+    ? Result.succeed(list.map((key) => Redacted.make(key)))
+    : Result.fail([
+        { name: "API_KEYS", got: "a secret value", takes: "keys of visible ASCII characters, separated by commas" }
+      ])
+})
+
+export const apiSettings: Group<ApiSettings> = all({
+  port: setting(Parser.port, { name: "PORT", default: "5000", reason: "Port of the HTTP API." }),
+  host: optional(Parser.host, {
+    name: "API_HOST",
+    default: "every address of the machine",
+    reason: "The address that the HTTP API listens at."
+  }),
+  maxBodyBytes: setting(Parser.integer({ minimum: 1, maximum: 128 * 1024 * 1024, unit: "bytes" }), {
+    name: "MAX_BODY_BYTES",
+    default: String(1024 * 1024),
+    reason: "Larger bodies are answered 413 before they are read to the end."
+  }),
+  keys: listOfKeys,
+  rateLimit: optional(
+    Parser.orWord("unlimited", Parser.integer({ minimum: 1, maximum: 1_000_000, unit: "requests" })),
+    {
+      name: "API_RATE_LIMIT",
+      default: "unlimited",
+      reason: "Requests that each key may send per second, to each process; more are answered 429."
+    }
+  ),
+  requestTimeout: setting(Parser.seconds({ minimum: 1, maximum: 3600 }), {
+    name: "API_REQUEST_TIMEOUT_SECONDS",
+    default: "30",
+    reason: "The longest that a client may take to send a request: slow ones would hold connections for ever."
+  }),
+  publishTimeout: setting(Parser.seconds({ minimum: 0.1, maximum: 600 }), {
+    name: "API_PUBLISH_TIMEOUT_SECONDS",
+    default: "5",
+    reason: "The longest wait for the broker's confirm; then the answer is 503."
+  }),
+  keyRetention: setting(Parser.hours({ minimum: 0.001, maximum: 8760 }), {
+    name: "IDEMPOTENCY_KEY_HOURS",
+    default: "24",
+    reason: "How long an Idempotency-Key keeps its answer."
+  }),
+  databaseConnections: setting(Parser.integer({ minimum: 1, maximum: 1000, unit: "connections" }), {
+    name: "API_DATABASE_CONNECTIONS",
+    default: "10",
+    reason: "Connections for requests with an Idempotency-Key and for histories; more wait for each other."
+  })
+})

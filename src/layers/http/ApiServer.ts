@@ -1,0 +1,200 @@
+/** The HTTP API as a server: every path, every problem, limits of time, and a stop that finishes what is in flight. */
+import { createServer } from "node:http"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import { Cause, DateTime, Duration, Effect, Layer, Schema } from "effect"
+import { HttpMiddleware, HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import { HttpApiBuilder, HttpApiScalar } from "effect/http-api"
+import { PrometheusMetrics } from "effect/observability"
+import { AuditLog } from "../../domain/ports/AuditLog.ts"
+import type { Broker } from "../../domain/ports/Broker.ts"
+import { IdempotencyKeys } from "../../domain/ports/IdempotencyKeys.ts"
+import { TracingEnabled } from "../../streams/Tracing.ts"
+import type { ApiSettings, BrokerKind } from "../config/Settings.ts"
+import * as Access from "./Access.ts"
+import * as ApiMetrics from "./ApiMetrics.ts"
+import * as HealthServer from "./HealthServer.ts"
+import * as PixApi from "./PixApi.ts"
+import * as Problems from "./Problems.ts"
+import * as PublishEvent from "./PublishEvent.ts"
+
+/** The port of the API cannot be used; `flaw` says why. */
+export class ApiPortUnusable extends Schema.TaggedError<ApiPortUnusable>()("ApiPortUnusable", {
+  port: Schema.Int,
+  flaw: Schema.String
+}) {
+  override get message(): string {
+    return `PORT: port ${this.port} ${this.flaw}; name another`
+  }
+}
+
+export interface ApiServerOptions {
+  readonly settings: ApiSettings
+  readonly brokers: ReadonlyMap<BrokerKind, Broker["Service"]>
+  readonly dependencies: ReadonlyArray<HealthServer.Dependency>
+  /** The longest wait for requests in flight. */
+  readonly drainTimeout: Duration.Duration
+}
+
+type Api = ReturnType<typeof PixApi.make>
+
+// Handlers
+
+const events = (api: Api, { brokers, settings }: ApiServerOptions) =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const surroundings = { keys: yield* IdempotencyKeys, scope: yield* Effect.scope }
+      return HttpApiBuilder.group(api, "events", (handlers) => {
+        for (const [kind, broker] of brokers) {
+          const { name, path } = PixApi.routes[kind]
+          const handler = PublishEvent.make({ broker, name }, path, settings, surroundings)
+          for (const alias of PixApi.pathsOf(kind)) handlers.handleRaw(`publish ${alias}`, handler)
+        }
+        // Which routes there are is known only here: the compiler cannot tell that each has its handler.
+        return handlers as never
+      })
+    })
+  )
+
+const payments = (api: Api) =>
+  HttpApiBuilder.group(api, "payments", (handlers) =>
+    handlers.handle(
+      "history",
+      Effect.fnUntraced(function* ({ params: { transactionId } }) {
+        const log = yield* AuditLog
+        const found = yield* Effect.mapError(
+          log.history(transactionId),
+          () => new Problems.Unavailable({ detail: "the audit log cannot be read now" })
+        )
+        const last = found.at(-1)
+        if (last === undefined) return yield* new Problems.UnknownTransaction()
+        const steps = found.map(({ action, atMillis, detail }) => ({
+          action,
+          at: DateTime.formatIso(DateTime.makeUnsafe(atMillis)),
+          ...(detail === undefined ? {} : { detail })
+        }))
+        return { transactionId, status: last.action, steps }
+      })
+    )
+  )
+
+const operations = (api: Api, { dependencies }: ApiServerOptions) =>
+  HttpApiBuilder.group(api, "operations", (handlers) =>
+    handlers
+      .handleRaw("healthz", () => HealthServer.healthPage)
+      .handleRaw("readyz", () => HealthServer.readinessPage(dependencies))
+      .handleRaw("metrics", () => Effect.map(PrometheusMetrics.format(), (text) => HttpServerResponse.text(text)))
+  )
+
+// What no handler answers
+
+interface Route {
+  readonly path: string
+  readonly pattern: RegExp
+  readonly methods: ReadonlyArray<string>
+}
+
+const routesOf = (api: Api): ReadonlyArray<Route> => {
+  const declared = Object.values(api.groups).flatMap((group) => Object.values(group.endpoints))
+  const all = [...declared, { path: "/docs", method: "GET" }, { path: "/openapi.json", method: "GET" }]
+  return [...Map.groupBy(all, ({ path }) => path)].map(([path, endpoints]) => ({
+    path,
+    pattern: new RegExp(`^${path.replaceAll(".", "\\.").replaceAll(/:\w+/g, "[^/]+")}/?$`),
+    methods: [...new Set(endpoints.flatMap(({ method }) => (method === "GET" ? ["GET", "HEAD"] : [method])))]
+  }))
+}
+
+const pathOf = (url: string): string => url.split("?", 1)[0] ?? url
+
+const routeFinder = (routes: ReadonlyArray<Route>) => (url: string) => {
+  const path = pathOf(url)
+  return routes.find((route) => route.path === path) ?? routes.find(({ pattern }) => pattern.test(path))
+}
+
+const nowhere = (find: ReturnType<typeof routeFinder>, routes: ReadonlyArray<Route>) =>
+  HttpRouter.add("*", "*", (request: HttpServerRequest.HttpServerRequest) => {
+    const found = find(request.url)
+    if (found === undefined) {
+      const detail = `served here: ${routes.map(({ path }) => path).join(", ")}`
+      return Problems.toResponse(new Problems.NotFound({ detail }))
+    }
+    const allow = found.methods.join(", ")
+    return Problems.toResponse(new Problems.MethodNotAllowed({ detail: `taken here: ${allow}` }), { allow })
+  })
+
+/** Bugs are told in the log, and to the client only that there was one. */
+const withProblems = HttpRouter.middleware(
+  (app) =>
+    Effect.catchCauseIf(
+      app,
+      (cause) => !Cause.hasInterruptsOnly(cause),
+      (cause) =>
+        Effect.andThen(Effect.logError("a request failed", cause), Problems.toResponse(new Problems.Unexpected()))
+    ).pipe(
+      Effect.map((response) => {
+        if (response.status === 401) return HttpServerResponse.setHeader(response, "www-authenticate", "Bearer")
+        if (response.status === 503 && response.headers["retry-after"] === undefined) {
+          return HttpServerResponse.setHeader(response, "retry-after", "2")
+        }
+        // What is left of the body is not read: the connection is of no more use.
+        if (response.status === 413 || response.status === 408) {
+          return HttpServerResponse.setHeader(response, "connection", "close")
+        }
+        return response
+      })
+    ),
+  { global: true }
+)
+
+// Server
+
+const node = ({ drainTimeout, settings }: ApiServerOptions) => {
+  const requestTimeout = Duration.toMillis(settings.requestTimeout)
+  const evaluate = () =>
+    createServer({
+      requestTimeout,
+      headersTimeout: Math.min(requestTimeout, 10_000),
+      connectionsCheckingInterval: 1000,
+      // above what load balancers keep connections for: it is theirs to close them
+      keepAliveTimeout: 75_000
+    })
+  return NodeHttpServer.layer(evaluate, {
+    port: settings.port,
+    ...(settings.host === undefined ? {} : { host: settings.host }),
+    gracefulShutdownTimeout: drainTimeout
+  })
+}
+
+/** Serves until its scope closes, which waits for what is in flight. */
+export const layer = (options: ApiServerOptions) => {
+  const api = PixApi.make([...options.brokers.keys()])
+  const routes = routesOf(api)
+  const find = routeFinder(routes)
+  const handlers = Layer.mergeAll(events(api, options), payments(api), operations(api, options))
+  const pages = Layer.mergeAll(
+    HttpApiBuilder.layer(api, { openapiPath: "/openapi.json" }).pipe(
+      Layer.provide(handlers),
+      Layer.provide(Access.layer(options.settings))
+    ),
+    HttpApiScalar.layer(api, { path: "/docs" }),
+    nowhere(find, routes),
+    withProblems
+  )
+  return Layer.unwrap(
+    Effect.map(TracingEnabled, (isTracing) =>
+      HttpRouter.serve(pages, {
+        disableLogger: true,
+        disableListenLog: true,
+        middleware: ApiMetrics.measured((url) => find(url)?.path ?? "none")
+      }).pipe(
+        Layer.provide(node(options)),
+        // spans cost microseconds also where nobody reads them
+        Layer.provide(Layer.succeed(HttpMiddleware.TracerDisabledWhen, () => !isTracing)),
+        Layer.catchTag("ServeError", ({ cause }) =>
+          Layer.effectDiscard(
+            Effect.fail(new ApiPortUnusable({ port: options.settings.port, flaw: HealthServer.flawOf(cause) }))
+          )
+        )
+      )
+    )
+  )
+}
