@@ -1,8 +1,8 @@
 /** The HTTP API as a server: every path, every problem, limits of time, and a stop that finishes what is in flight. */
 import { createServer } from "node:http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { Cause, DateTime, Duration, Effect, Layer, Schema } from "effect"
-import { HttpMiddleware, HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import { Cause, Context, DateTime, Duration, Effect, Layer, Schema } from "effect"
+import { HttpMiddleware, HttpRouter, HttpServer, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder, HttpApiScalar } from "effect/http-api"
 import { PrometheusMetrics } from "effect/observability"
 import { AuditLog } from "../../domain/ports/AuditLog.ts"
@@ -147,12 +147,15 @@ const withProblems = HttpRouter.middleware(
 
 // Server
 
+/** Headers are small: who takes longer wants to hold a connection, not to use it. */
+const longestHeadersMillis = 10_000
+
 const node = ({ drainTimeout, settings }: ApiServerOptions) => {
-  const requestTimeout = Duration.toMillis(settings.requestTimeout)
   const evaluate = () =>
     createServer({
-      requestTimeout,
-      headersTimeout: Math.min(requestTimeout, 10_000),
+      headersTimeout: Math.min(Duration.toMillis(settings.requestTimeout), longestHeadersMillis),
+      // bodies are limited where they are read: of one that is late, Bun itself would say 200
+      requestTimeout: 0,
       connectionsCheckingInterval: 1000,
       // above what load balancers keep connections for: it is theirs to close them
       keepAliveTimeout: 75_000
@@ -179,22 +182,26 @@ export const layer = (options: ApiServerOptions) => {
     nowhere(find, routes),
     withProblems
   )
-  return Layer.unwrap(
-    Effect.map(TracingEnabled, (isTracing) =>
-      HttpRouter.serve(pages, {
-        disableLogger: true,
-        disableListenLog: true,
-        middleware: ApiMetrics.measured((url) => find(url)?.path ?? "none")
-      }).pipe(
-        Layer.provide(node(options)),
-        // spans cost microseconds also where nobody reads them
-        Layer.provide(Layer.succeed(HttpMiddleware.TracerDisabledWhen, () => !isTracing)),
-        Layer.catchTag("ServeError", ({ cause }) =>
-          Layer.effectDiscard(
-            Effect.fail(new ApiPortUnusable({ port: options.settings.port, flaw: HealthServer.flawOf(cause) }))
-          )
-        )
-      )
+  const serve = Effect.gen(function* () {
+    // All pages are there before the port is: a request that came between would get no answer.
+    const built = yield* Layer.build(
+      pages.pipe(Layer.provideMerge(HttpRouter.layer), Layer.provide(NodeHttpServer.layerHttpServices))
     )
+    const isTracing = yield* TracingEnabled
+    const app = Context.get(built, HttpRouter.HttpRouter).asHttpEffect()
+    return HttpServer.serve(
+      app,
+      ApiMetrics.measured((url) => find(url)?.path ?? "none")
+    ).pipe(
+      Layer.provide(node(options)),
+      // spans cost microseconds also where nobody reads them
+      Layer.provide(Layer.succeed(HttpMiddleware.TracerDisabledWhen, () => !isTracing))
+    )
+  })
+  return Layer.unwrap(serve).pipe(
+    Layer.catchTag("ServeError", ({ cause }) => {
+      const flaw = HealthServer.flawOf(cause)
+      return Layer.effectDiscard(Effect.fail(new ApiPortUnusable({ port: options.settings.port, flaw })))
+    })
   )
 }
