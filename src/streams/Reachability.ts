@@ -3,6 +3,7 @@ import { Effect, Stream } from "effect"
 import type { Broker } from "../domain/ports/Broker.ts"
 import { untilShutdown } from "./Shutdown.ts"
 import { supervised } from "./Supervisor.ts"
+import { within } from "./Within.ts"
 
 /** A probe asks its own connection, no more. */
 const every = "1 second"
@@ -13,7 +14,7 @@ export const make = (broker: Broker["Service"]) => {
   let reached = false
   const look = broker.publishToTopics([]).pipe(
     Effect.andThen(broker.status),
-    Effect.timeoutOrElse({ duration: longestWait, orElse: () => Effect.succeed("away" as const) }),
+    within(longestWait, () => Effect.succeed("away" as const)),
     // its layer tells that it is away
     Effect.catchIf(
       (error) => error.isRetryable,

@@ -87,7 +87,7 @@ export const apiSettings: Group<ApiSettings> = all({
   publishTimeout: setting(Parser.seconds({ minimum: 0.1, maximum: 600 }), {
     name: "API_PUBLISH_TIMEOUT_SECONDS",
     default: "5",
-    reason: "The longest wait for the broker's confirm; then the answer is 503."
+    reason: "The longest wait for the broker's confirm, and for a history; then the answer is 503."
   }),
   keyRetention: setting(Parser.hours({ minimum: 0.001, maximum: 8760 }), {
     name: "IDEMPOTENCY_KEY_HOURS",

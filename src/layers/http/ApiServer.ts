@@ -8,7 +8,9 @@ import { PrometheusMetrics } from "effect/observability"
 import { AuditLog } from "../../domain/ports/AuditLog.ts"
 import type { Broker } from "../../domain/ports/Broker.ts"
 import { IdempotencyKeys } from "../../domain/ports/IdempotencyKeys.ts"
+import { Shutdown } from "../../streams/Shutdown.ts"
 import { TracingEnabled } from "../../streams/Tracing.ts"
+import { within } from "../../streams/Within.ts"
 import type { ApiSettings, BrokerKind } from "../config/Settings.ts"
 import * as Access from "./Access.ts"
 import * as ApiMetrics from "./ApiMetrics.ts"
@@ -55,15 +57,17 @@ const events = (api: Api, { brokers, settings }: ApiServerOptions) =>
     })
   )
 
-const payments = (api: Api) =>
+const unreadable = () => new Problems.Unavailable({ detail: "the audit log cannot be read now" })
+
+const payments = (api: Api, { settings }: ApiServerOptions) =>
   HttpApiBuilder.group(api, "payments", (handlers) =>
     handlers.handle(
       "history",
       Effect.fnUntraced(function* ({ params: { transactionId } }) {
         const log = yield* AuditLog
-        const found = yield* Effect.mapError(
-          log.history(transactionId),
-          () => new Problems.Unavailable({ detail: "the audit log cannot be read now" })
+        const found = yield* log.history(transactionId).pipe(
+          Effect.mapError(() => unreadable()),
+          within(settings.publishTimeout, () => Effect.fail(unreadable()))
         )
         const last = found.at(-1)
         if (last === undefined) return yield* new Problems.UnknownTransaction()
@@ -121,27 +125,32 @@ const nowhere = (find: ReturnType<typeof routeFinder>, routes: ReadonlyArray<Rou
     return Problems.toResponse(new Problems.MethodNotAllowed({ detail: `taken here: ${allow}` }), { allow })
   })
 
+/** What every answer has beside its own, by its status. */
+const headersFor = ({ headers, status }: HttpServerResponse.HttpServerResponse, isStopping: boolean) => ({
+  ...(status === 401 ? { "www-authenticate": "Bearer" } : {}),
+  ...(status === 503 && headers["retry-after"] === undefined ? { "retry-after": "2" } : {}),
+  // Of a body that was not read to its end, and of a process that stops, the connection is of no more use.
+  ...(status === 413 || status === 408 || isStopping ? { connection: "close" } : {})
+})
+
 /** Bugs are told in the log, and to the client only that there was one. */
 const withProblems = HttpRouter.middleware(
-  (app) =>
-    Effect.catchCauseIf(
-      app,
-      (cause) => !Cause.hasInterruptsOnly(cause),
-      (cause) =>
-        Effect.andThen(Effect.logError("a request failed", cause), Problems.toResponse(new Problems.Unexpected()))
-    ).pipe(
-      Effect.map((response) => {
-        if (response.status === 401) return HttpServerResponse.setHeader(response, "www-authenticate", "Bearer")
-        if (response.status === 503 && response.headers["retry-after"] === undefined) {
-          return HttpServerResponse.setHeader(response, "retry-after", "2")
-        }
-        // What is left of the body is not read: the connection is of no more use.
-        if (response.status === 413 || response.status === 408) {
-          return HttpServerResponse.setHeader(response, "connection", "close")
-        }
-        return response
-      })
-    ),
+  Effect.map(
+    Shutdown,
+    (shutdown) => (app) =>
+      Effect.catchCauseIf(
+        app,
+        (cause) => !Cause.hasInterruptsOnly(cause),
+        (cause) =>
+          Effect.andThen(Effect.logError("a request failed", cause), Problems.toResponse(new Problems.Unexpected()))
+      ).pipe(
+        Effect.zipWith(shutdown.isRequested, (response, isStopping) =>
+          response.status === 200 && !isStopping
+            ? response
+            : HttpServerResponse.setHeaders(response, headersFor(response, isStopping))
+        )
+      )
+  ),
   { global: true }
 )
 
@@ -172,7 +181,7 @@ export const layer = (options: ApiServerOptions) => {
   const api = PixApi.make([...options.brokers.keys()])
   const routes = routesOf(api)
   const find = routeFinder(routes)
-  const handlers = Layer.mergeAll(events(api, options), payments(api), operations(api, options))
+  const handlers = Layer.mergeAll(events(api, options), payments(api, options), operations(api, options))
   const pages = Layer.mergeAll(
     HttpApiBuilder.layer(api, { openapiPath: "/openapi.json" }).pipe(
       Layer.provide(handlers),

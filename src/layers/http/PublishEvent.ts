@@ -7,11 +7,12 @@
  * - A request with an Idempotency-Key that was begun is ended, also when its client has gone.
  */
 import { createHash } from "node:crypto"
-import { Clock, Context, Duration, Effect, Fiber, Option, Result, type Scope, Tracer } from "effect"
+import { Clock, Context, Duration, Effect, Fiber, Option, type Scope, Tracer } from "effect"
 import { type HttpServerRequest, HttpServerResponse, HttpTraceContext } from "effect/http"
 import type { Broker } from "../../domain/ports/Broker.ts"
 import { IdempotencyKeys } from "../../domain/ports/IdempotencyKeys.ts"
 import { leaseFor, type Outcome, once } from "../../streams/Once.ts"
+import { within } from "../../streams/Within.ts"
 import { Client } from "./Access.ts"
 import * as EventBody from "./EventBody.ts"
 import * as Problems from "./Problems.ts"
@@ -76,7 +77,7 @@ const publisher = ({ broker, name }: Target, timeout: Duration.Duration) => {
           unavailable(`${name} cannot be reached`)
         )
       ),
-      Effect.timeoutOrElse({ duration: timeout, orElse: () => late })
+      within(timeout, () => late)
     )
   })
 }
@@ -113,12 +114,12 @@ const underKey = Effect.fnUntraced(function* (
     response = given
     return outcomeOf(given)
   })
-  const request = { ...claim, lease: leaseFor(options.publishTimeout), retention: options.keyRetention }
-  const answered = yield* Effect.result(
-    Fiber.join(yield* Effect.forkIn(Effect.provideService(once(request, work), IdempotencyKeys, keys), scope))
-  )
-  if (Result.isFailure(answered)) return yield* unavailable("the Idempotency-Key cannot be looked up now")
-  const found = answered.success
+  const lease = leaseFor(options.publishTimeout)
+  const request = { ...claim, lease, retention: options.keyRetention }
+  const fiber = yield* Effect.forkIn(Effect.provideService(once(request, work), IdempotencyKeys, keys), scope)
+  const answered = yield* Effect.option(Effect.timeout(Fiber.join(fiber), lease))
+  if (Option.isNone(answered)) return yield* unavailable("the Idempotency-Key cannot be looked up now")
+  const found = answered.value
   if (found._tag === "OtherRequest") return yield* Problems.toResponse(new Problems.OtherRequest())
   if (found._tag === "UnderWay") {
     const seconds = Math.max(1, Math.ceil(Duration.toSeconds(found.leaseLeft)))
