@@ -1,0 +1,149 @@
+/** The PIX system as a whole: the API, the consumers and the simulator as processes. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Redacted } from "effect"
+import * as Api from "../support/Api.ts"
+import { newDatabase, query } from "../support/Databases.ts"
+import * as Stage from "../support/Stage.ts"
+import type { Child } from "../support/servers/Child.ts"
+import { eventually } from "../support/servers/eventually.ts"
+import { freePort } from "../support/servers/freePort.ts"
+import type { Runtime } from "../support/servers/Program.ts"
+import * as Program from "../support/servers/Program.ts"
+import * as RabbitMq from "../support/servers/RabbitMq.ts"
+import { temporaryFolder } from "../support/servers/temporaryFolder.ts"
+
+type Environment = Readonly<Record<string, string>>
+
+const embedded = Effect.map(
+  temporaryFolder("simulate"),
+  (folder): Environment => ({ BROKER: "embedded", DATABASE: "embedded", PAYSTREAM_DATA: folder })
+)
+
+/** A RabbitMQ of its own, since everybody's consumers are of one group. */
+const onRabbitMq = Effect.gen(function* () {
+  const { url } = yield* RabbitMq.startOwn
+  const database = yield* newDatabase
+  const env: Environment = { RABBITMQ_URL: url, DATABASE_URL: Redacted.value(database) }
+  return { env, database }
+})
+
+const startConsumers = (runtime: Runtime, env: Environment) =>
+  Effect.tap(
+    Effect.flatMap(freePort, (port) =>
+      Effect.map(
+        Program.start({ runtime, args: ["--mode=consumers"], env: { HEALTH_PORT: `${port}`, ...env } }),
+        (child) => ({ child, health: `http://127.0.0.1:${port}/healthz` })
+      )
+    ),
+    ({ health }) =>
+      eventually(
+        Effect.tryPromise(async () => {
+          const { streams } = JSON.parse(await (await fetch(health)).text())
+          assert.strictEqual(Object.values(streams).filter((state) => state === "running").length, 5)
+        }),
+        { deadline: "30 seconds", every: "50 millis" }
+      )
+  )
+
+const startApi = (runtime: Runtime, env: Environment) =>
+  Effect.gen(function* () {
+    const port = yield* freePort
+    const url = `http://127.0.0.1:${port}`
+    yield* Program.start({ runtime, args: ["--mode=api"], env: { ...env, PORT: `${port}`, API_HOST: "127.0.0.1" } })
+    yield* eventually(
+      Effect.tryPromise(async () => assert.strictEqual((await fetch(`${url}/readyz`)).status, 200)),
+      { deadline: "30 seconds", every: "50 millis" }
+    )
+    return url
+  })
+
+const startSimulator = (runtime: Runtime, target: string, ...flags: ReadonlyArray<string>) =>
+  Program.start({ runtime, args: ["--mode=simulate", `--target=${target}`, "--json", ...flags] })
+
+const totalsOf = (child: Child) =>
+  Effect.map(child.exit, (code) => ({ code, ...JSON.parse(child.stdout.at(-1) ?? "{}") }))
+
+const whole = { code: 0, failed: 0, missing: 0, doubled: 0, invalidAccepted: 0 }
+
+describe.concurrent("a simulation", () => {
+  for (const [api, consumers] of [Stage.runtimes, [...Stage.runtimes].reverse()] as const) {
+    it.live(
+      `has every accepted payment settled and audited, and every invalid one refused (API on ${api}, embedded)`,
+      () =>
+        Effect.gen(function* () {
+          const env = yield* embedded
+          const target = yield* startApi(api as Runtime, env)
+          yield* startConsumers(consumers as Runtime, env)
+          const child = yield* startSimulator(api as Runtime, target, "--count=40", "--rate=100", "--invalid=0.25")
+          assert.deepInclude(yield* totalsOf(child), { ...whole, sent: 40, accepted: 30, refused: 10, settled: 30 })
+        })
+    )
+  }
+
+  it.live("loses and doubles nothing when consumers are killed in the midst (RabbitMQ)", () =>
+    Effect.gen(function* () {
+      const { database, env } = yield* onRabbitMq
+      const target = yield* startApi("node", env)
+      const recorded = Effect.map(
+        query<{ count: string }>(database, "SELECT count(*) AS count FROM pix_audit_log"),
+        ([row]) => Number(row?.count)
+      )
+      let consumers = yield* startConsumers("bun", env)
+      const child = yield* startSimulator("node", target, "--count=200", "--rate=200")
+      for (const [runtime, atLeast] of [
+        ["node", 50],
+        ["bun", 250]
+      ] as const) {
+        yield* eventually(
+          Effect.map(recorded, (count) => assert.isAtLeast(count, atLeast)),
+          { deadline: "60 seconds", every: "10 millis" }
+        )
+        yield* consumers.child.kill("SIGKILL")
+        // it counts only where work was under way
+        assert.isBelow(yield* recorded, 800)
+        consumers = yield* startConsumers(runtime, env)
+      }
+      assert.deepInclude(yield* totalsOf(child), { ...whole, sent: 200, accepted: 200, settled: 200 })
+      assert.strictEqual(yield* recorded, 800)
+    })
+  )
+
+  it.live("tells what is missing with 1, and stops at Ctrl-C with 4", () =>
+    Effect.gen(function* () {
+      const env = yield* embedded
+      const target = yield* startApi("bun", env)
+      const alone = yield* startSimulator("node", target, "--count=3", "--rate=100", "--timeout=1")
+      assert.deepInclude(yield* totalsOf(alone), { code: 1, accepted: 3, settled: 0, missing: 3 })
+      for (const runtime of Stage.runtimes) {
+        const sent = Effect.map(Api.ask(`${target}/metrics`), ({ text }) =>
+          Number(/requests_total\{[^}]*"POST"[^}]*\} (\d+)/.exec(text)?.[1])
+        )
+        const before = yield* sent
+        const stopped = yield* startSimulator(runtime, target, "--count=100000", "--rate=50")
+        yield* eventually(
+          Effect.map(sent, (count) => assert.isAbove(count, before + 10)),
+          { deadline: "20 seconds", every: "50 millis" }
+        )
+        yield* stopped.kill("SIGINT")
+        assert.deepInclude(yield* totalsOf(stopped), { code: 4, stopped: true })
+        assert.match(stopped.stderr.join("\n"), /stopped after \d+ of 100000/)
+      }
+    })
+  )
+
+  it.live("says what is wrong with the target, the key or a flag", () =>
+    Effect.gen(function* () {
+      const env = yield* embedded
+      const target = yield* startApi("node", { ...env, API_KEYS: "secret-key" })
+      const refused = yield* startSimulator("bun", target, "--count=1")
+      assert.strictEqual(yield* refused.exit, 3)
+      assert.match(refused.stderr.join("\n"), /refuses the key \(401\); API_KEY/)
+      const nobody = yield* startSimulator("bun", "http://127.0.0.1:1", "--count=1", "--timeout=1")
+      assert.strictEqual(yield* nobody.exit, 1)
+      assert.match(nobody.stderr.join("\n"), /the API at http:\/\/127.0.0.1:1 does not answer/)
+      for (const flag of ["--rate=0", "--invalid=2", "--target=nowhere", "--timeout=-1"]) {
+        assert.strictEqual(yield* (yield* startSimulator("bun", target, flag)).exit, 2, flag)
+      }
+    })
+  )
+})
