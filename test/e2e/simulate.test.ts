@@ -39,7 +39,10 @@ const startConsumers = (runtime: Runtime, env: Environment) =>
       eventually(
         Effect.tryPromise(async () => {
           const { streams } = JSON.parse(await (await fetch(health)).text())
-          assert.strictEqual(Object.values(streams).filter((state) => state === "running").length, 5)
+          const running = Object.entries(streams).filter(
+            ([name, state]) => name.startsWith("worker pix") && state === "running"
+          )
+          assert.strictEqual(running.length, 5)
         }),
         { deadline: "30 seconds", every: "50 millis" }
       )

@@ -204,7 +204,7 @@ describe("pages", () => {
         .filter(({ secret }) => secret)
         .map(({ name }) => name)
         .sort(),
-      [...secrets].sort()
+      [...secrets, "API_KEY", "API_KEYS"].sort()
     )
   })
 
