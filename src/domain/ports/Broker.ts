@@ -12,7 +12,7 @@
  * - Every delivery is settled at most once, through the broker that handed it out.
  * - A consumer tolerates repeats: identity (`id`) is what makes them harmless.
  */
-import { Context, type Duration, type Effect, Schema, type Scope, type Stream } from "effect"
+import { Context, type Duration, Effect, Schema, type Scope, type Stream } from "effect"
 
 /** A header's value as brokers carry it; anything else (a table, a timestamp) is kept opaque and passed on as it came. */
 export type HeaderValue = unknown
@@ -20,8 +20,10 @@ export type HeaderValue = unknown
 /** Passed on as they came. */
 export type Properties = Readonly<Record<string, unknown>>
 
-/** What to consume. */
-export type Subscription = { readonly _tag: "Queue"; readonly name: string }
+/** What to consume: a queue, or a group's share of a topic on a broker that keeps no queue for it. */
+export type Subscription =
+  | { readonly _tag: "Queue"; readonly name: string }
+  | { readonly _tag: "Topic"; readonly topic: string; readonly group: string | undefined }
 
 /** A message received and not yet settled. */
 export interface Delivery {
@@ -38,6 +40,11 @@ export interface Delivery {
   readonly attempt: number
   /** The broker's own handle; means something only to the layer that made it. */
   readonly receipt: unknown
+  /**
+   * Whether it is another consumer's by now: work on it that has not begun had better not, and settling it does nothing.
+   * A broker that takes no delivery away has none.
+   */
+  readonly isRevoked?: () => boolean
 }
 
 /** A message to publish to a queue by its name. */
@@ -116,6 +123,19 @@ export class BrokerError extends Schema.TaggedError<BrokerError>()("BrokerError"
     return this.reason.detail
   }
 }
+
+/** The queue of a subscription, or the refusal of a broker that knows no other subscriptions. */
+export const queueOf = (
+  address: string,
+  subscription: Subscription
+): Effect.Effect<{ readonly name: string }, BrokerError> =>
+  subscription._tag === "Queue"
+    ? Effect.succeed(subscription)
+    : Effect.fail(
+        new BrokerError({
+          reason: new BrokerRefused({ detail: `${address}: a group of topic ${subscription.topic} has a queue here` })
+        })
+      )
 
 /** Whether the broker can be used now. */
 export type BrokerStatus = "connected" | "away"

@@ -6,7 +6,7 @@ import { all, type Group, optional, refine, setting } from "./Setting.ts"
 export interface ProcessSettings {
   /** Not checked here: the command line has the say, and knows the modes. */
   readonly mode: string | undefined
-  readonly broker: "rabbitmq" | "embedded"
+  readonly broker: "rabbitmq" | "kafka" | "embedded"
   readonly database: "postgres" | "embedded" | "none"
   readonly dataDirectory: string
   readonly migrateOnStart: boolean
@@ -16,10 +16,10 @@ export interface ProcessSettings {
   readonly serviceName: string | undefined
 }
 
-export const broker = setting(Parser.oneOf({ rabbitmq: "rabbitmq", embedded: "embedded" }), {
+export const broker = setting(Parser.oneOf({ rabbitmq: "rabbitmq", kafka: "kafka", embedded: "embedded" }), {
   name: "BROKER",
   default: "rabbitmq",
-  reason: "Where messages come from; `embedded` is a queue on the embedded PostgreSQL."
+  reason: "Where messages come from. `kafka` has topics only; `embedded` is a queue on the embedded PostgreSQL."
 })
 
 export const database = setting(Parser.oneOf({ postgres: "postgres", embedded: "embedded", none: "none" }), {

@@ -1,7 +1,14 @@
 /** The broker port on RabbitMQ. Deliveries come on one connection, publishing goes out on another. */
 import type { Options } from "amqplib"
 import { Effect, Layer, type Redacted, Stream } from "effect"
-import { Broker, type BrokerError, type Delivery, groupQueue, type Settlement } from "../../domain/ports/Broker.ts"
+import {
+  Broker,
+  type BrokerError,
+  type Delivery,
+  groupQueue,
+  queueOf,
+  type Settlement
+} from "../../domain/ports/Broker.ts"
 import * as Availability from "../../streams/Availability.ts"
 import * as RabbitMqBrowser from "./RabbitMqBrowser.ts"
 import * as RabbitMqConfirms from "./RabbitMqConfirms.ts"
@@ -50,9 +57,11 @@ const make = Effect.fnUntraced(function* (options: RabbitMqOptions) {
       ),
     deliveries: (subscription, { prefetch }) =>
       Stream.callback<Delivery, BrokerError>((queue) =>
-        Effect.flatMap(consuming.get, (model) =>
-          RabbitMqConsumer.consume(model, { ...options, queue: subscription.name, prefetch }, queue)
-        )
+        Effect.gen(function* () {
+          const { name } = yield* queueOf(address, subscription)
+          const model = yield* consuming.get
+          yield* RabbitMqConsumer.consume(model, { ...options, queue: name, prefetch }, queue)
+        })
       ),
     settle: (settlements) => Effect.sync(() => settle(settlements)),
     publish: RabbitMqPublisher.make(send),
