@@ -50,6 +50,7 @@ const make = Effect.gen(function* () {
       args: [...args, `--workers=${path}`],
       env: {
         BROKER: "kafka",
+        DATABASE: "none",
         KAFKA_BROKERS: inject("kafkaBrokers"),
         KAFKA_PARTITIONS: "4",
         KAFKA_SESSION_TIMEOUT_SECONDS: "3",
