@@ -1,9 +1,8 @@
 /** The broker port on Kafka, by kafkajs: topics and groups. It has no queues, and says so. */
-import { Clock, Context, Duration, Effect, Layer, Stream } from "effect"
+import { Clock, Context, type Duration, Effect, Layer, Stream } from "effect"
 import {
   Broker,
   type BrokerError,
-  type DelayedMessage,
   type Delivery,
   type Subscription,
   type TopicMessage
@@ -11,11 +10,11 @@ import {
 import * as Availability from "../../streams/Availability.ts"
 import * as KafkaClient from "./KafkaClient.ts"
 import * as KafkaConsumer from "./KafkaConsumer.ts"
-import { refused, unroutable } from "./KafkaError.ts"
-import * as KafkaGroup from "./KafkaGroup.ts"
+import { refused } from "./KafkaError.ts"
 import { toRecord } from "./KafkaMessage.ts"
-import { consumerGroupOf, retryTopicOf } from "./KafkaNames.ts"
+import { consumerGroupOf, retryTopicOf, type TopicSubscription } from "./KafkaNames.ts"
 import * as KafkaProducer from "./KafkaProducer.ts"
+import * as KafkaSubscriptions from "./KafkaSubscriptions.ts"
 import * as KafkaTopics from "./KafkaTopics.ts"
 import type { Receipt } from "./RecordsInHand.ts"
 
@@ -26,8 +25,6 @@ export interface KafkaOptions extends KafkaClient.ClientOptions, KafkaTopics.Top
   /** Bodies of one consumer that may be in hand at a time, in bytes. */
   readonly maxBytesInFlight: number
 }
-
-type TopicSubscription = Extract<Subscription, { readonly _tag: "Topic" }>
 
 const make = Effect.fnUntraced(function* (options: KafkaOptions) {
   const { address } = options
@@ -41,24 +38,7 @@ const make = Effect.fnUntraced(function* (options: KafkaOptions) {
   const topicOf = (subscription: Subscription) =>
     subscription._tag === "Topic" ? Effect.succeed(subscription) : noQueues(`queue ${subscription.name}`)
 
-  const subscribe = (topic: string, group: string | undefined): Effect.Effect<TopicSubscription, BrokerError> => {
-    const subscription: TopicSubscription = { _tag: "Topic", topic, group }
-    const needed = group === undefined ? [topic] : [topic, retryTopicOf(subscription)]
-    const groupId = consumerGroupOf(subscription)
-    const begin = client.attempt(`subscribe to ${topic} as ${groupId}`, () =>
-      // Dead letters that came before their first consumer are for it, too.
-      KafkaGroup.begin(client.kafka, { groupId, topic, from: group === undefined ? "first" : "now" })
-    )
-    return topics.require(needed).pipe(Effect.andThen(begin), Effect.as(subscription))
-  }
-  const lookUp = (topic: string, group: string | undefined): Effect.Effect<TopicSubscription, BrokerError> => {
-    const subscription: TopicSubscription = { _tag: "Topic", topic, group }
-    return Effect.flatMap(topics.missing([topic, retryTopicOf(subscription)]), ([missing]) =>
-      missing === undefined
-        ? Effect.succeed(subscription)
-        : Effect.fail(unroutable(address, `there is no topic ${missing}`))
-    )
-  }
+  const subscriptions = KafkaSubscriptions.make(client, topics, publish)
   const consume = (subscription: TopicSubscription, prefetch: number) =>
     Stream.callback<Delivery, BrokerError>((queue) =>
       Effect.gen(function* () {
@@ -69,20 +49,6 @@ const make = Effect.fnUntraced(function* (options: KafkaOptions) {
         yield* KafkaConsumer.consume(client, { ...options, process, groupId, topics: consumed, prefetch }, queue)
       })
     )
-  const deliverLater = Effect.fnUntraced(function* (
-    subscription: TopicSubscription,
-    messages: ReadonlyArray<DelayedMessage>
-  ) {
-    const now = yield* Clock.currentTimeMillis
-    const topic = retryTopicOf(subscription)
-    yield* publish(
-      messages.map(({ delay, ...message }) => {
-        const millis = Math.min(Duration.toMillis(delay), KafkaTopics.longestDelayMillis)
-        return { topic, record: toRecord(message, now, Math.ceil(now + millis)) }
-      })
-    )
-  })
-
   const broker = Broker.of({
     kind: "kafka",
     address,
@@ -95,14 +61,14 @@ const make = Effect.fnUntraced(function* (options: KafkaOptions) {
         for (const [records, own] of byConsumer) records.settle(own)
       }),
     publish: (messages) => (messages.length === 0 ? Effect.void : noQueues(`publish to queue ${messages[0]?.queue}`)),
-    subscribe,
+    subscribe: subscriptions.subscribe,
     publishToTopics: (messages: ReadonlyArray<TopicMessage>) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
         publish(messages.map((message) => ({ topic: message.topic, record: toRecord(message, now) })))
       ),
     deliverLater: (subscription, messages) =>
-      Effect.flatMap(topicOf(subscription), (topic) => deliverLater(topic, messages)),
-    lookUp,
+      Effect.flatMap(topicOf(subscription), (topic) => subscriptions.deliverLater(topic, messages)),
+    lookUp: subscriptions.lookUp,
     browse: (name) => noQueues(`look into ${name} message by message`),
     depth: (name) => noQueues(`look at queue ${name}`),
     status: Effect.map(availability.current, (state) => (state === "connected" ? "connected" : "away"))

@@ -1,7 +1,8 @@
 /** Names at the broker: a group of ours consumes one topic and the retries that wait for it. */
 import type { Subscription } from "../../domain/ports/Broker.ts"
 
-type TopicSubscription = Extract<Subscription, { readonly _tag: "Topic" }>
+/** What this broker knows to consume. */
+export type TopicSubscription = Extract<Subscription, { readonly _tag: "Topic" }>
 
 /**
  * The consumer group, as Kafka knows it. One for each topic: workers of one group on several topics do not disturb each

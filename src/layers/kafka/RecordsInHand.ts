@@ -78,13 +78,28 @@ const deliveries = () => {
   }
 }
 
+/** Listeners that are told once each. */
+const listenersOnce = () => {
+  let listeners: Array<() => void> = []
+  return {
+    add: (listener: () => void): void => {
+      listeners.push(listener)
+    },
+    tell: (): void => {
+      const told = listeners
+      listeners = []
+      for (const tell of told) tell()
+    }
+  }
+}
+
 /** Nothing is assigned yet. */
 export const make = (options: InHandOptions): RecordsInHand => {
   const { maxBytes, now, prefetch } = options
   const partitions = new Map<string, AssignedPartition>()
   const waiting = WaitingRecords.make()
   const delivered = deliveries()
-  let listeners: Array<() => void> = []
+  const settled = listenersOnce()
   let isPaused = false
 
   const revoke = (partition: AssignedPartition): void => {
@@ -132,9 +147,7 @@ export const make = (options: InHandOptions): RecordsInHand => {
     settle: (settlements) => {
       settlements.forEach(settleOne)
       self.pump()
-      const told = listeners
-      listeners = []
-      for (const tell of told) tell()
+      settled.tell()
     },
     commits: (state) => self.all().flatMap((partition) => partition.commit(state) ?? []),
     committed: (commits) => {
@@ -146,9 +159,7 @@ export const make = (options: InHandOptions): RecordsInHand => {
       const { bytes, count } = waiting.size()
       return count >= Math.max(prefetch, leastReadAhead) || bytes >= maxBytes
     },
-    onSettled: (listener) => {
-      listeners.push(listener)
-    }
+    onSettled: settled.add
   }
   return self
 }
