@@ -28,17 +28,19 @@ const flags = {
   topic: Flag.String("topic").pipe(Flag.optional, Flag.withDescription("publish: a topic for --value, not samples")),
   values: Flag.String("value").pipe(Flag.atLeast(0), Flag.withDescription("publish: a JSON value; may be repeated")),
   key: Flag.String("key").pipe(Flag.optional, Flag.withDescription("publish: what keeps the values in order")),
-  status: Flag.Boolean("status").pipe(
+  status: Flag.Boolean("status").pipe(Flag.withDefault(false), Flag.withDescription("migrate: only say what is there")),
+  topics: Flag.Boolean("topics").pipe(
     Flag.withDefault(false),
-    Flag.withDescription("migrate: only say what is applied")
+    Flag.withDescription("migrate: only the topics of the workers")
   ),
+  database: Flag.Boolean("database").pipe(Flag.withDefault(false), Flag.withDescription("migrate: only the tables")),
   worker: Flag.String("worker").pipe(
     Flag.atLeast(0),
-    Flag.withDescription("consumers: only this worker; may be repeated")
+    Flag.withDescription("consumers, migrate: only this worker; may be repeated")
   ),
   workers: Flag.String("workers").pipe(
     Flag.optional,
-    Flag.withDescription("consumers: the module that exports the workers, instead of WORKERS")
+    Flag.withDescription("consumers, migrate: the module that exports the workers, instead of WORKERS")
   ),
   ...simulateFlags,
   json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("Print for machines"))
@@ -53,8 +55,11 @@ const modes = {
     run: () => Effect.flatMap(load(import("./modes/Worker.ts")), ({ worker }) => worker)
   },
   migrate: {
-    does: "make or upgrade the tables, then end",
-    run: (given: Flags) => Effect.flatMap(load(import("./modes/Migrate.ts")), ({ migrate }) => migrate(given))
+    does: "make or upgrade the tables, and the topics of workers, then end",
+    run: (given: Flags) =>
+      Effect.flatMap(load(import("./modes/Migrate.ts")), ({ migrate }) =>
+        migrate({ ...given, module: Option.getOrUndefined(given.workers), names: given.worker })
+      )
   },
   publish: {
     does: "publish sample payments to a queue, or values to a topic",

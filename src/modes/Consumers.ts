@@ -15,6 +15,7 @@ import { addresses, brokerDependency, longRunning } from "./LongRunning.ts"
 import { modulePath, type RegisteredWorkers, registered } from "./RegisteredWorkers.ts"
 import { serviceSettings, services } from "./Services.ts"
 import { databaseDependency, guards, keepingStores, needsDatabase, refuseWithoutDatabase } from "./WorkerGuarantees.ts"
+import { refuseMissingTopics } from "./WorkerTopics.ts"
 
 const settings = Settings.all({
   services: serviceSettings,
@@ -81,7 +82,10 @@ export const consumers = Effect.fnUntraced(function* (options: ConsumersOptions)
     crashMarks: hasDatabase ? `dead-lettered after ${guarantees.maxCrashes} crashes` : "off (DATABASE=none)"
   }
   const runs = [...workers.map((worker) => Stream.runDrain(topicWorker(worker))), started(workers, onStart)]
-  const work = Effect.all(runs, { concurrency: "unbounded", discard: true })
+  const work = Effect.andThen(
+    refuseMissingTopics(workers),
+    Effect.all(runs, { concurrency: "unbounded", discard: true })
+  )
   const running = Effect.fnUntraced(function* <E, R>(
     program: Effect.Effect<void, E, R>,
     others: ReadonlyArray<HealthServer.Dependency>

@@ -16,10 +16,14 @@ import { Shutdown, untilShutdown } from "../streams/Shutdown.ts"
 import { supervised } from "../streams/Supervisor.ts"
 import { bar, type LiveLineOptions, liveLine } from "./LiveLine.ts"
 import { newRun } from "./Publish.ts"
-import { type ServiceSettings, serviceSettings, services } from "./Services.ts"
+import { queueServiceSettings, type ServiceSettings, services } from "./Services.ts"
 import { StoppedEarly } from "./StoppedEarly.ts"
 
-const settings = Settings.all({ services: serviceSettings, worker: Settings.workerSettings, log: Settings.logSettings })
+const settings = Settings.all({
+  services: queueServiceSettings("demo"),
+  worker: Settings.workerSettings,
+  log: Settings.logSettings
+})
 
 /** Ten ticks a second: enough to see it move, little enough to read. */
 const paymentsPerTick = 2

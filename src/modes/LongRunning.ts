@@ -33,7 +33,7 @@ export const longRunning = <A, E, R>(options: LongRunningOptions, program: Effec
   )
 
 /** Where the services are, for the first line. */
-export const addresses = ({ postgres, process, rabbitmq }: ServiceSettings) => ({
-  broker: rabbitmq?.address ?? "embedded",
+export const addresses = ({ kafka, postgres, process, rabbitmq }: ServiceSettings) => ({
+  broker: rabbitmq?.address ?? kafka?.address ?? "embedded",
   database: postgres?.address ?? process.database
 })

@@ -5,10 +5,14 @@ import * as Settings from "../layers/config/Settings.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
 import { sampleBatches } from "../streams/SamplePublisher.ts"
 import { untilShutdown } from "../streams/Shutdown.ts"
-import { serviceSettings, services } from "./Services.ts"
+import { queueServiceSettings, services } from "./Services.ts"
 import { StoppedEarly } from "./StoppedEarly.ts"
 
-const settings = Settings.all({ services: serviceSettings, queue: Settings.queueName, log: Settings.logSettings })
+const settings = Settings.all({
+  services: queueServiceSettings("publish"),
+  queue: Settings.queueName,
+  log: Settings.logSettings
+})
 
 export interface PublishOptions {
   /** 1 by default. */

@@ -1,6 +1,6 @@
 /** The outside world that the settings ask for, as layers: a broker and a database. */
 import { Effect, Layer, Result } from "effect"
-import type { Broker } from "../domain/ports/Broker.ts"
+import { Broker, type BrokerError } from "../domain/ports/Broker.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import * as EmbeddedPostgres from "../layers/embedded/EmbeddedPostgres.ts"
 import * as PostgresAuditLog from "../layers/postgres/PostgresAuditLog.ts"
@@ -17,6 +17,7 @@ export const serviceSettingsFor = (brokers: Settings.Group<ReadonlyArray<Setting
   Settings.all({
     process: Settings.processSettings,
     rabbitmq: Settings.onlyIf(brokers, (kinds) => kinds.includes("rabbitmq"), Settings.rabbitMqSettings),
+    kafka: Settings.onlyIf(brokers, (kinds) => kinds.includes("kafka"), Settings.kafkaSettings),
     postgres: Settings.onlyWhere(Settings.database, "postgres", Settings.postgresSettings)
   })
 
@@ -26,11 +27,24 @@ export const serviceSettings = serviceSettingsFor(Settings.refine(Settings.broke
 type ValueOf<G> = G extends Settings.Group<infer A> ? A : never
 export type ServiceSettings = ValueOf<typeof serviceSettings>
 
-export interface ServiceOptions {
-  /** Connections to the database. */
-  readonly maxConnections: number
+/** The same for a mode that works with queues, which Kafka has none of. */
+export const queueServiceSettings = (mode: string) =>
+  Settings.refine(serviceSettings, (services) =>
+    services.process.broker === "kafka"
+      ? Result.fail([
+          { name: "BROKER", got: '"kafka"', takes: `rabbitmq or embedded with --mode=${mode}: Kafka has no queues` }
+        ])
+      : Result.succeed(services)
+  )
+
+export interface BrokerOptions {
   /** Bodies that a consumer may have in hand, in bytes. */
   readonly maxBytesInFlight: number
+}
+
+export interface ServiceOptions extends BrokerOptions {
+  /** Connections to the database. */
+  readonly maxConnections: number
 }
 
 const embeddedClient = (maxConnections: number) =>
@@ -50,13 +64,46 @@ const embeddedClient = (maxConnections: number) =>
     })
   )
 
-// Loaded where it is asked for: its library costs every other start a good part of a tenth of a second.
-const embeddedBroker = Layer.unwrap(
-  Effect.map(
-    Effect.promise(() => import("../layers/embedded/EmbeddedBroker.ts")),
-    ({ layer }) => layer
-  )
-)
+type EmbeddedServer = ReturnType<typeof EmbeddedPostgres.layer>
+type EmbeddedServerError = EmbeddedServer extends Layer.Layer<infer _, infer E, infer _R> ? E : never
+
+/** What each kind of broker is made of. */
+export interface BrokerSettings {
+  readonly rabbitmq: Settings.RabbitMqSettings
+  readonly kafka: Settings.KafkaSettings
+  /** The server that it is a part of. */
+  readonly embedded: EmbeddedServer
+}
+
+type BrokerLayer = Layer.Layer<Broker, BrokerError | EmbeddedServerError>
+
+// Two are loaded where they are asked for: their libraries cost every other start a good part of a tenth of a second.
+const makers: {
+  readonly [Kind in keyof BrokerSettings]: (settings: BrokerSettings[Kind], options: BrokerOptions) => BrokerLayer
+} = {
+  rabbitmq: (settings, options) => RabbitMqBroker.layer({ ...settings, ...options }),
+  kafka: (settings, options) =>
+    Layer.unwrap(
+      Effect.map(
+        Effect.promise(() => import("../layers/kafka/KafkaBroker.ts")),
+        ({ layer }) => layer({ ...settings, ...options })
+      )
+    ),
+  embedded: (server) => {
+    const broker = Effect.map(
+      Effect.promise(() => import("../layers/embedded/EmbeddedBroker.ts")),
+      ({ layer }) => layer
+    )
+    return Layer.provide(Layer.unwrap(broker), server)
+  }
+}
+
+/** A broker by its kind, whatever `BROKER` says: a process may have several. */
+export const brokerOf = <Kind extends keyof BrokerSettings>(
+  kind: Kind,
+  settings: BrokerSettings[Kind],
+  options: BrokerOptions
+): BrokerLayer => makers[kind](settings, options)
 
 /** The services; one embedded server serves both broker and database. */
 export const services = (settings: ServiceSettings, options: ServiceOptions) => {
@@ -69,11 +116,13 @@ export const services = (settings: ServiceSettings, options: ServiceOptions) => 
     address: settings.postgres?.address ?? "the embedded server",
     migrateOnStart: settings.process.migrateOnStart
   }
-  const embedded = Layer.provide(embeddedBroker, server)
-  const brokers: Readonly<Record<Settings.BrokerKind, Layer.Layer<Broker, Layer.Error<typeof embedded>>>> = {
-    // without settings nobody asks for it
-    rabbitmq: settings.rabbitmq === undefined ? embedded : RabbitMqBroker.layer({ ...settings.rabbitmq, ...options }),
-    embedded
+  // nobody asks for a broker whose settings were not read
+  const unread: BrokerLayer = Layer.effect(Broker, Effect.die("a broker whose settings were not read"))
+  const { kafka, rabbitmq } = settings
+  const brokers: Readonly<Record<Settings.BrokerKind, BrokerLayer>> = {
+    rabbitmq: rabbitmq === undefined ? unread : brokerOf("rabbitmq", rabbitmq, options),
+    kafka: kafka === undefined ? unread : brokerOf("kafka", kafka, options),
+    embedded: brokerOf("embedded", server, options)
   }
   return {
     server,

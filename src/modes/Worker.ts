@@ -9,10 +9,10 @@ import * as OpenTelemetry from "../layers/telemetry/OpenTelemetry.ts"
 import * as PaymentMetrics from "../streams/PaymentMetrics.ts"
 import { paymentWorker } from "../streams/PaymentWorker.ts"
 import { addresses, brokerDependency, longRunning } from "./LongRunning.ts"
-import { serviceSettings, services } from "./Services.ts"
+import { queueServiceSettings, services } from "./Services.ts"
 
 const settings = Settings.all({
-  services: Settings.withDatabase("worker", serviceSettings),
+  services: Settings.withDatabase("worker", queueServiceSettings("worker")),
   worker: Settings.workerSettings,
   log: Settings.logSettings,
   health: Settings.healthSettings

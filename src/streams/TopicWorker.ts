@@ -24,7 +24,7 @@ import { Shutdown, untilShutdown } from "./Shutdown.ts"
 import { Supervisor, supervised } from "./Supervisor.ts"
 import { Suspects } from "./Suspects.ts"
 import { CurrentMessage, type Handlers, Reject, Snooze, type Worker } from "./Worker.ts"
-import { check, isDeadLetterTopic, prefetchPerHandler, queueOf } from "./WorkerChecks.ts"
+import { check, groupOf, prefetchPerHandler, queueOf } from "./WorkerChecks.ts"
 import { type InHand, putOff, setAside } from "./WorkerLetters.ts"
 import { decodeInput, encodeOutput, keyOf, messageOf, outputIds, readOriginal, retriesOf } from "./WorkerMessages.ts"
 import { counted } from "./WorkerMetrics.ts"
@@ -89,9 +89,9 @@ const handlersOf = <In, Out, R>(worker: Worker<In, Out, R>) =>
 /** Makes the subscriptions of a worker, durable, unless they exist. */
 export const subscribe = Effect.fnUntraced(function* <In, Out, R>(worker: Worker<In, Out, R>) {
   const broker = yield* Broker
-  const isDeadLetters = isDeadLetterTopic(worker.topic, yield* DeadLetterTopics)
   const { ordered } = worker
-  const subscription = yield* broker.subscribe(worker.topic, isDeadLetters ? undefined : worker.groupId, { ordered })
+  const group = groupOf(worker, yield* DeadLetterTopics)
+  const subscription = yield* broker.subscribe(worker.topic, group, { ordered })
   yield* broker.subscribe(worker.dlqTopic, undefined)
   return subscription
 })
@@ -117,6 +117,8 @@ const endings = <In, Out, R>(running: Running<In, Out, R>) => {
 
 /** Handles one delivery and settles it. */
 const work = Effect.fnUntraced(function* <In, Out, R>(running: Running<In, Out, R>, delivery: Delivery) {
+  // What is somebody else's by now would only be done twice.
+  if (delivery.isRevoked?.()) return yield* settle(running, delivery, "returned")
   const own = delivery.id === undefined ? undefined : yield* stem(delivery.id)
   const { source, worker } = running
   const inHand: InHand = { worker, source, delivery, original: readOriginal(delivery), stem: own }

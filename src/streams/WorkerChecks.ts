@@ -103,6 +103,12 @@ export const deadLetterTopicsOf = (workers: ReadonlyArray<Any>): ReadonlySet<str
 export const isDeadLetterTopic = (topic: string, known: ReadonlySet<string>): boolean =>
   topic.endsWith(".dlq") || known.has(topic)
 
+/** The group that a worker subscribes with: none for dead letters, which are kept once, consumed or not. */
+export const groupOf = (
+  { groupId, topic }: Pick<Any, "groupId" | "topic">,
+  deadLetterTopics: ReadonlySet<string>
+): string | undefined => (isDeadLetterTopic(topic, deadLetterTopics) ? undefined : groupId)
+
 const twice = (workers: ReadonlyArray<Any>, keyOf: (worker: Any) => string, say: (key: string) => string) =>
   Object.entries(Arr.groupBy(workers, keyOf)).flatMap(([key, same]) =>
     same.length === 1 ? [] : [`workers ${same.map(({ name }) => name).join(", ")}: ${say(key)}`]

@@ -4,7 +4,7 @@ import { Array as Arr, Effect, type Layer, Stream } from "effect"
 import { Broker, BrokerError, type Delivery } from "../../src/domain/ports/Broker.ts"
 import { bytes, message, takeAll, text } from "../support/Messages.ts"
 import { newQueue, publish, settle } from "./BrokerContract.ts"
-import { contentOf, depthIs, newTopic, subscribe } from "./TopicContract.ts"
+import { contentOf, depthIs, newTopic, subscribeQueue as subscribe } from "./TopicContract.ts"
 
 const textsOf = (deliveries: ReadonlyArray<Delivery>): ReadonlyArray<string> => deliveries.map(({ body }) => text(body))
 const numbers = (count: number): ReadonlyArray<string> => Arr.makeBy(count, String)

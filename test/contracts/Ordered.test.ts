@@ -3,7 +3,7 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Array as Arr, Effect, Layer } from "effect"
 import { inject } from "vitest"
 import { partitionOf } from "../../src/domain/Partition.ts"
-import { Broker } from "../../src/domain/ports/Broker.ts"
+import { Broker, queueOf } from "../../src/domain/ports/Broker.ts"
 import * as EmbeddedBroker from "../../src/layers/embedded/EmbeddedBroker.ts"
 import * as MemoryBroker from "../../src/layers/memory/MemoryBroker.ts"
 import { withChannel } from "../support/Amqp.ts"
@@ -60,7 +60,7 @@ layer(rabbitMq(), { excludeTestServices: true })("Ordered groups of RabbitMQ", (
   it.effect("are durable queues with a single active consumer, one for the group and one for each partition", () =>
     Effect.gen(function* () {
       const topic = yield* newTopic
-      const { name } = yield* subscribeOrdered(topic)
+      const { name } = yield* queueOf("RabbitMQ", yield* subscribeOrdered(topic))
       yield* subscribeOrdered(topic)
       for (const queue of [name, ...[0, 1, 2].map((partition) => `${name}.${partition}`)]) {
         const declared = { durable: true, arguments: { "x-single-active-consumer": true } }
@@ -85,7 +85,7 @@ layer(rabbitMq(), { excludeTestServices: true })("Ordered groups of RabbitMQ", (
   it.effect("go on making the queues where a process stopped in the midst of it", () =>
     Effect.gen(function* () {
       const topic = yield* newTopic
-      const { name } = yield* subscribeOrdered(topic)
+      const { name } = yield* queueOf("RabbitMQ", yield* subscribeOrdered(topic))
       yield* withChannel((channel) => channel.deleteQueue(`${name}.0`))
       yield* subscribeOrdered(topic)
       yield* withChannel((channel) => channel.checkQueue(`${name}.0`))

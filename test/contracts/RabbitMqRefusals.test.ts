@@ -12,6 +12,7 @@ import { bytes, takeAll } from "../support/Messages.ts"
 import { rabbitMq } from "../support/Services.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import * as RabbitMq from "../support/servers/RabbitMq.ts"
+import { subscribeQueue } from "./TopicContract.ts"
 
 const largest = 20_000
 const deadline = { deadline: "20 seconds", every: "50 millis" } as const
@@ -39,9 +40,8 @@ describe("A RabbitMQ", () => {
   it.live("refuses what is too large, at first and ever after, and takes the others", () =>
     Effect.gen(function* () {
       yield* Effect.gen(function* () {
-        const broker = yield* Broker
         const topic = `test-${randomUUID()}`
-        const { name } = yield* broker.subscribe(topic, "g")
+        const { name } = yield* subscribeQueue(topic, "g")
         for (const _ of ["the first", "one that follows"]) {
           const error = yield* Effect.flip(publish(message(topic, largest + 1)))
           assert.strictEqual(error.reason._tag, "MessageRefused", error.message)
@@ -81,7 +81,7 @@ describe("A RabbitMQ", () => {
       )
       yield* Effect.gen(function* () {
         const broker = yield* Broker
-        const outputs = yield* broker.subscribe(`${topic}.out`, "g")
+        const outputs = yield* subscribeQueue(`${topic}.out`, "g")
         yield* broker.subscribe(topic, "w")
         const fiber = yield* Effect.forkScoped(Stream.runDrain(topicWorker(worker)))
         const bodies = [

@@ -11,12 +11,23 @@ import * as MemoryBroker from "../../src/layers/memory/MemoryBroker.ts"
 import * as RabbitMqBroker from "../../src/layers/rabbitmq/RabbitMqBroker.ts"
 import { withChannel } from "../support/Amqp.ts"
 import { newDatabase } from "../support/Databases.ts"
+import { kafkaMakingTopics, lag } from "../support/KafkaServices.ts"
 import { bytes, take } from "../support/Messages.ts"
 import { rabbitMq } from "../support/Services.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import * as RabbitMq from "../support/servers/RabbitMq.ts"
 import * as TcpProxy from "../support/servers/TcpProxy.ts"
-import { content, deliverLater, depthIs, newTopic, publish, subscribe, suite, takes } from "./TopicContract.ts"
+import {
+  content,
+  deliverLater,
+  depthIs,
+  newTopic,
+  publish,
+  subscribeQueue as subscribe,
+  suite,
+  TopicDepth,
+  takes
+} from "./TopicContract.ts"
 
 const embedded = Layer.unwrap(Effect.map(newDatabase, (url) => EmbeddedBroker.layerOn({ url })))
 
@@ -24,6 +35,7 @@ suite("memory", MemoryBroker.layer, { timestampUnitMillis: 1 })
 suite("RabbitMQ", rabbitMq(), { timestampUnitMillis: 1000 })
 suite("RabbitMQ, quorum queues", rabbitMq({ queueType: "quorum" }), { timestampUnitMillis: 1000 })
 suite("embedded", embedded, { timestampUnitMillis: 1 })
+suite("Kafka", Layer.merge(kafkaMakingTopics(), Layer.succeed(TopicDepth, lag)), { timestampUnitMillis: 1 })
 
 const deadline = { deadline: "30 seconds" } as const
 

@@ -1,6 +1,6 @@
 /** Messages to publish, and queues emptied to look at what is in them. */
 import { Effect, Stream } from "effect"
-import { Broker, type Delivery, type OutgoingMessage } from "../../src/domain/ports/Broker.ts"
+import { Broker, type Delivery, type OutgoingMessage, type Subscription } from "../../src/domain/ports/Broker.ts"
 
 const encoder = new TextEncoder()
 
@@ -27,15 +27,18 @@ export const delivery = (fields: Partial<Delivery> = {}): Delivery => {
   return { ...content, attempt: 1, receipt: undefined, ...fields }
 }
 
-/** The first deliveries of a queue, handed to `use` while they are unsettled. */
+const subscriptionOf = (queue: string | Subscription): Subscription =>
+  typeof queue === "string" ? { _tag: "Queue", name: queue } : queue
+
+/** The first deliveries of a queue or a subscription, handed to `use` while they are unsettled. */
 export const withDeliveries = <A, E, R>(
-  queue: string,
+  queue: string | Subscription,
   count: number,
   use: (deliveries: ReadonlyArray<Delivery>) => Effect.Effect<A, E, R>
 ) =>
   Effect.flatMap(Broker, (broker) =>
     broker
-      .deliveries({ _tag: "Queue", name: queue }, { prefetch: Math.max(1, count) })
+      .deliveries(subscriptionOf(queue), { prefetch: Math.max(1, count) })
       .pipe(
         Stream.rechunk(1),
         Stream.take(count),
@@ -47,7 +50,7 @@ export const withDeliveries = <A, E, R>(
   )
 
 /** Takes so many deliveries and settles them as done. */
-export const take = (queue: string, count: number) =>
+export const take = (queue: string | Subscription, count: number) =>
   count === 0
     ? Effect.succeed([])
     : withDeliveries(queue, count, (deliveries) =>

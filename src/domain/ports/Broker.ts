@@ -15,7 +15,7 @@
  * - Every delivery is settled at most once, through the broker that handed it out.
  * - A consumer tolerates repeats: identity (`id`) is what makes them harmless.
  */
-import { Context, type Duration, type Effect, Schema, type Scope, type Stream } from "effect"
+import { Context, type Duration, Effect, Schema, type Scope, type Stream } from "effect"
 
 /** A header's value as brokers carry it; anything else (a table, a timestamp) is kept opaque and passed on as it came. */
 export type HeaderValue = unknown
@@ -28,8 +28,10 @@ export interface Ordered {
   readonly partitions: number
 }
 
-/** What to consume; with `ordered`, key by key. */
-export type Subscription = { readonly _tag: "Queue"; readonly name: string; readonly ordered?: Ordered }
+/** What to consume: a queue, key by key with `ordered`; or a group's share of a topic on a broker that keeps no queue for it. */
+export type Subscription =
+  | { readonly _tag: "Queue"; readonly name: string; readonly ordered?: Ordered }
+  | { readonly _tag: "Topic"; readonly topic: string; readonly group: string | undefined }
 
 /** A message received and not yet settled. */
 export interface Delivery {
@@ -46,6 +48,11 @@ export interface Delivery {
   readonly attempt: number
   /** The broker's own handle; means something only to the layer that made it. */
   readonly receipt: unknown
+  /**
+   * Whether it is another consumer's by now: work on it that has not begun had better not, and settling it does nothing.
+   * A broker that takes no delivery away has none.
+   */
+  readonly isRevoked?: () => boolean
 }
 
 /** A message to publish to a queue by its name. */
@@ -124,6 +131,19 @@ export class BrokerError extends Schema.TaggedError<BrokerError>()("BrokerError"
     return this.reason.detail
   }
 }
+
+/** The queue of a subscription, or the refusal of a broker that knows no other subscriptions. */
+export const queueOf = (
+  address: string,
+  subscription: Subscription
+): Effect.Effect<Extract<Subscription, { _tag: "Queue" }>, BrokerError> =>
+  subscription._tag === "Queue"
+    ? Effect.succeed(subscription)
+    : Effect.fail(
+        new BrokerError({
+          reason: new BrokerRefused({ detail: `${address}: a group of topic ${subscription.topic} has a queue here` })
+        })
+      )
 
 /** Whether the broker can be used now. */
 export type BrokerStatus = "connected" | "away"

@@ -20,13 +20,16 @@ export interface ApiSettings {
 }
 
 /** Brokers that a process without a choice publishes to. */
-const servedByDefault: ReadonlyArray<BrokerKind> = ["rabbitmq"]
+const servedByDefault: ReadonlyArray<BrokerKind> = ["kafka", "rabbitmq"]
 
-const askedBrokers = optional(Parser.listOf(Parser.oneOf({ rabbitmq: "rabbitmq", embedded: "embedded" })), {
-  name: "API_BROKERS",
-  default: "the one of BROKER",
-  reason: "The brokers that the API publishes to, each at a route of its own, separated by commas."
-})
+const askedBrokers = optional(
+  Parser.listOf(Parser.oneOf({ kafka: "kafka", rabbitmq: "rabbitmq", embedded: "embedded" })),
+  {
+    name: "API_BROKERS",
+    default: "the one of BROKER",
+    reason: "The brokers that the API publishes to, each at a route of its own, separated by commas."
+  }
+)
 
 /** Which routes a process serves. One that was not asked for would only make it not ready, where its broker is away. */
 export const apiBrokers: Group<ReadonlyArray<BrokerKind>> = refine(askedBrokers, (asked, environment) => {

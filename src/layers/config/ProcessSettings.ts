@@ -4,7 +4,7 @@ import * as Parser from "./Parser.ts"
 import { all, type Group, optional, refine, setting } from "./Setting.ts"
 
 /** The brokers that there are, as `BROKER` names them. */
-export type BrokerKind = "rabbitmq" | "embedded"
+export type BrokerKind = "rabbitmq" | "kafka" | "embedded"
 
 export interface ProcessSettings {
   /** Not checked here: the command line has the say, and knows the modes. */
@@ -19,11 +19,14 @@ export interface ProcessSettings {
   readonly serviceName: string | undefined
 }
 
-export const broker = setting(Parser.oneOf<BrokerKind>({ rabbitmq: "rabbitmq", embedded: "embedded" }), {
-  name: "BROKER",
-  default: "rabbitmq",
-  reason: "Where messages come from; `embedded` is a queue on the embedded PostgreSQL."
-})
+export const broker = setting(
+  Parser.oneOf<BrokerKind>({ rabbitmq: "rabbitmq", kafka: "kafka", embedded: "embedded" }),
+  {
+    name: "BROKER",
+    default: "rabbitmq",
+    reason: "Where messages come from. `kafka` has topics only; `embedded` is a queue on the embedded PostgreSQL."
+  }
+)
 
 export const database = setting(Parser.oneOf({ postgres: "postgres", embedded: "embedded", none: "none" }), {
   name: "DATABASE",

@@ -3,6 +3,7 @@
 import { apiBrokers, apiSettings } from "./ApiSettings.ts"
 import { consumerSettings, guaranteeSettings } from "./ConsumerSettings.ts"
 import { healthSettings } from "./HealthSettings.ts"
+import { kafkaSettings } from "./KafkaSettings.ts"
 import { logSettings } from "./LogSettings.ts"
 import { pixSettings, simulatorKey } from "./PixSettings.ts"
 import { postgresSettings } from "./PostgresSettings.ts"
@@ -15,6 +16,7 @@ export { type ApiSettings, apiBrokers, apiSettings } from "./ApiSettings.ts"
 export { consumerSettings, type GuaranteeSettings, guaranteeSettings } from "./ConsumerSettings.ts"
 export { type Environment, load as environment, override } from "./Environment.ts"
 export { type HealthSettings, healthSettings } from "./HealthSettings.ts"
+export { type KafkaSettings, kafkaSettings } from "./KafkaSettings.ts"
 export { type LogSettings, logSettings } from "./LogSettings.ts"
 export { pixSettings, simulatorKey } from "./PixSettings.ts"
 export { type PostgresSettings, postgresSettings } from "./PostgresSettings.ts"
@@ -27,13 +29,14 @@ export {
   processSettings,
   withDatabase
 } from "./ProcessSettings.ts"
-export { rabbitMqSettings } from "./RabbitMqSettings.ts"
+export { type RabbitMqSettings, rabbitMqSettings } from "./RabbitMqSettings.ts"
 export { all, type Group, load, onlyIf, onlyWhere, refine, shown } from "./Setting.ts"
 export { queueName, type WorkerSettings, workerSettings } from "./WorkerSettings.ts"
 
 export const sections: ReadonlyArray<{ readonly title: string; readonly group: Group<unknown> }> = [
   { title: "The process", group: processSettings },
   { title: "RabbitMQ", group: rabbitMqSettings },
+  { title: "Kafka", group: kafkaSettings },
   { title: "PostgreSQL", group: postgresSettings },
   { title: "The payment worker", group: workerSettings },
   { title: "Topic workers", group: all({ consumers: consumerSettings, guarantees: guaranteeSettings }) },

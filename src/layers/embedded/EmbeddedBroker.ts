@@ -19,6 +19,7 @@ import {
   type BrokerError,
   groupQueue,
   type OutgoingMessage,
+  queueOf,
   type Settlement
 } from "../../domain/ports/Broker.ts"
 import * as Browser from "./Browser.ts"
@@ -147,8 +148,13 @@ const make = Effect.fnUntraced(function* (options: EmbeddedBrokerOptions) {
     kind: "embedded",
     address: jobs.address,
     ensureQueue,
-    deliveries: ({ name }, { prefetch }) =>
-      Stream.unwrap(Effect.map(consume(name, prefetch), (consumer) => Consumer.deliveries(jobs, consumer))),
+    deliveries: (subscription, { prefetch }) =>
+      Stream.unwrap(
+        Effect.gen(function* () {
+          const { name } = yield* queueOf(jobs.address, subscription)
+          return Consumer.deliveries(jobs, yield* consume(name, prefetch))
+        })
+      ),
     settle: settle(jobs),
     publish: (messages) =>
       Effect.forEach(
@@ -165,7 +171,10 @@ const make = Effect.fnUntraced(function* (options: EmbeddedBrokerOptions) {
     },
     publishToTopics: (messages) =>
       Effect.flatMap(Topics.publish(jobs, messages), (queues) => Effect.forEach(queues, wake, { discard: true })),
-    deliverLater: ({ name }, messages) => Effect.andThen(Topics.deliverLater(jobs, name, messages), wake(name)),
+    deliverLater: (subscription, messages) =>
+      Effect.flatMap(queueOf(jobs.address, subscription), ({ name }) =>
+        Effect.andThen(Topics.deliverLater(jobs, name, messages), wake(name))
+      ),
     lookUp: (topic, group) => {
       const name = groupQueue(topic, group)
       return Effect.as(depth(jobs)(name), { _tag: "Queue", name } as const)

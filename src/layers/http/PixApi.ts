@@ -8,6 +8,7 @@ import * as Problems from "./Problems.ts"
 
 /** Where each broker is served, and how people call it. */
 export const routes: Readonly<Record<BrokerKind, { readonly path: `/${string}`; readonly name: string }>> = {
+  kafka: { path: "/kafka", name: "Kafka" },
   rabbitmq: { path: "/rabbit", name: "RabbitMQ" },
   embedded: { path: "/embedded", name: "the embedded broker" }
 }

@@ -21,6 +21,7 @@ import {
   type Delivery,
   groupQueue,
   type MessageContent,
+  queueOf,
   type Subscription,
   type TopicMessage,
   Unroutable
@@ -102,26 +103,26 @@ const publishToTopics = (queues: Queues) => (messages: ReadonlyArray<TopicMessag
 
 /** As long as the layer lives, whoever asked for it may be gone. */
 const deliverLater =
-  (queues: Queues, scope: Scope.Scope) =>
-  ({ name }: Subscription, messages: ReadonlyArray<DelayedMessage>) => {
-    const deliver = (message: MessageContent) =>
-      Effect.sync(() => {
-        queues.add(name, message)
-        queues.dispatchAll()
-      })
-    const schedule = ({ delay, ...content }: DelayedMessage) => {
-      const message = copy(content)
-      queues.delays.push(delay)
-      if (Duration.isZero(delay)) return deliver(message)
-      queues.delay(name, 1)
-      const due = Effect.andThen(
-        Effect.sync(() => queues.delay(name, -1)),
-        deliver(message)
-      )
-      return Effect.forkIn(Effect.delay(due, delay), scope, { startImmediately: true })
-    }
-    return Effect.andThen(queues.find(name), Effect.forEach(messages, schedule, { discard: true }))
-  }
+  (queues: Queues, scope: Scope.Scope) => (subscription: Subscription, messages: ReadonlyArray<DelayedMessage>) =>
+    Effect.flatMap(queueOf("memory", subscription), ({ name }) => {
+      const deliver = (message: MessageContent) =>
+        Effect.sync(() => {
+          queues.add(name, message)
+          queues.dispatchAll()
+        })
+      const schedule = ({ delay, ...content }: DelayedMessage) => {
+        const message = copy(content)
+        queues.delays.push(delay)
+        if (Duration.isZero(delay)) return deliver(message)
+        queues.delay(name, 1)
+        const due = Effect.andThen(
+          Effect.sync(() => queues.delay(name, -1)),
+          deliver(message)
+        )
+        return Effect.forkIn(Effect.delay(due, delay), scope, { startImmediately: true })
+      }
+      return Effect.andThen(queues.find(name), Effect.forEach(messages, schedule, { discard: true }))
+    })
 
 const make = Effect.fnUntraced(function* (queues: Queues) {
   const scope = yield* Scope.Scope
@@ -137,8 +138,10 @@ const make = Effect.fnUntraced(function* (queues: Queues) {
     kind: "memory",
     address: "memory",
     ensureQueue: (name) => Effect.sync(() => queues.ensure(name)),
-    deliveries: ({ name }, { prefetch }) =>
-      Stream.callback<Delivery, BrokerError>((deliveries) => consume(name, prefetch, deliveries)),
+    deliveries: (subscription, { prefetch }) =>
+      Stream.callback<Delivery, BrokerError>((deliveries) =>
+        Effect.flatMap(queueOf("memory", subscription), ({ name }) => consume(name, prefetch, deliveries))
+      ),
     settle: (settlements) => Effect.sync(() => settle(settlements)),
     publish: (messages) =>
       Effect.suspend(() => {

@@ -1,7 +1,14 @@
 /** The broker port on RabbitMQ. Deliveries come on one connection, publishing goes out on another. */
 import type { Options } from "amqplib"
 import { Effect, Layer, type Redacted, Stream } from "effect"
-import { Broker, type BrokerError, type Delivery, groupQueue, type Settlement } from "../../domain/ports/Broker.ts"
+import {
+  Broker,
+  type BrokerError,
+  type Delivery,
+  groupQueue,
+  queueOf,
+  type Settlement
+} from "../../domain/ports/Broker.ts"
 import * as Availability from "../../streams/Availability.ts"
 import * as RabbitMqBrowser from "./RabbitMqBrowser.ts"
 import * as RabbitMqConfirms from "./RabbitMqConfirms.ts"
@@ -53,12 +60,16 @@ const make = Effect.fnUntraced(function* (options: RabbitMqOptions) {
       Effect.flatMap(publishing.get, (model) =>
         RabbitMqQueues.ensure(model, { address, name, type: options.queueType ?? "classic" })
       ),
-    deliveries: ({ name, ordered }, { prefetch }) =>
-      ordered === undefined
-        ? consume({ ...options, queue: name, prefetch })
-        : RabbitMqPartitions.deliveries({ ...options, name, ordered, prefetch }, send, settle, (own) =>
-            consume({ address, ...own, isOrdered: true })
-          ),
+    deliveries: (subscription, { prefetch }) =>
+      Stream.unwrap(
+        Effect.map(queueOf(address, subscription), ({ name, ordered }) =>
+          ordered === undefined
+            ? consume({ ...options, queue: name, prefetch })
+            : RabbitMqPartitions.deliveries({ ...options, name, ordered, prefetch }, send, settle, (own) =>
+                consume({ address, ...own, isOrdered: true })
+              )
+        )
+      ),
     settle: (settlements) => Effect.sync(() => settle(settlements)),
     publish: RabbitMqPublisher.make(send),
     subscribe: topics.subscribe,

@@ -7,7 +7,7 @@
  * - The queue that they are for comes back within a day, should it be deleted.
  */
 import { Clock, Duration, Effect } from "effect"
-import type { BrokerError, DelayedMessage, Subscription } from "../../domain/ports/Broker.ts"
+import { type BrokerError, type DelayedMessage, queueOf, type Subscription } from "../../domain/ports/Broker.ts"
 import type { Send } from "./RabbitMqConfirms.ts"
 import type { RabbitMqConnection } from "./RabbitMqConnection.ts"
 import { delayQueuePrefix, type Envelope, headersForDelay, headersToRepeat, toQueue } from "./RabbitMqMessage.ts"
@@ -71,9 +71,10 @@ export const make = (connection: RabbitMqConnection, send: Send, address: string
     now - (declaredAt.get(one.routingKey) ?? -Infinity) > declaredForMillis
 
   return Effect.fnUntraced(function* (
-    { name: queue }: Subscription,
+    subscription: Subscription,
     messages: ReadonlyArray<DelayedMessage>
   ): Effect.fn.Return<void, BrokerError> {
+    const { name: queue } = yield* queueOf(address, subscription)
     const waiting = messages.map((message) => waitingIn(queue, message))
     yield* declareAll(queue, waiting.filter(isStale(yield* Clock.currentTimeMillis)))
     const returned = yield* send(waiting)

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto"
 import { assert, layer } from "@effect/vitest"
 import { Array as Arr, Context, Duration, Effect, Layer } from "effect"
-import { Broker, type Subscription } from "../../../src/domain/ports/Broker.ts"
+import { Broker, type BrokerError, queueOf, type Subscription } from "../../../src/domain/ports/Broker.ts"
 import * as EmbeddedBroker from "../../../src/layers/embedded/EmbeddedBroker.ts"
 import { newDatabase, query } from "../../support/Databases.ts"
 import { message, take } from "../../support/Messages.ts"
@@ -29,11 +29,16 @@ const newTopic = Effect.sync(() => `topic-${randomUUID()}`)
 const publish = (topic: string, ids: ReadonlyArray<string>) =>
   Broker.use(({ publishToTopics }) => publishToTopics(ids.map((id) => ({ ...message("", { id }), topic }))))
 
-const subscribe = (topic: string, group?: string) => Broker.use((broker) => broker.subscribe(topic, group))
+const queueFor = (subscribed: Effect.Effect<Subscription, BrokerError>) =>
+  Effect.flatMap(subscribed, (subscription) => queueOf("embedded", subscription)).pipe(
+    Effect.map(({ name }) => ({ _tag: "Queue", name }) as const)
+  )
 
-const idsOf = ({ name }: Subscription, count: number) =>
+const subscribe = (topic: string, group?: string) => Broker.use((broker) => queueFor(broker.subscribe(topic, group)))
+
+const idsOf = (subscription: Subscription, count: number) =>
   Effect.map(
-    take(name, count),
+    take(subscription, count),
     Arr.map(({ id }) => id)
   )
 
@@ -99,7 +104,7 @@ layer(embedded, { excludeTestServices: true, timeout: "60 seconds" })("Topics of
       const group = yield* Effect.scoped(
         Effect.gen(function* () {
           const { deliverLater, subscribe } = yield* another
-          const made = yield* subscribe(topic, "g")
+          const made = yield* queueFor(subscribe(topic, "g"))
           yield* deliverLater(made, [{ ...message("", { id: "retry" }), delay: Duration.millis(50) }])
           return made
         })

@@ -45,7 +45,7 @@ const binaryOf = ({ program, folders }: Wanted) => {
   return folder === undefined ? undefined : Source.Binary({ folder })
 }
 
-const dockerAnswers = Effect.suspend(() => run("docker", ["info"], { env: process.env })).pipe(
+export const dockerAnswers = Effect.suspend(() => run("docker", ["info"], { env: process.env })).pipe(
   Effect.as(true),
   Effect.orElseSucceed(() => false)
 )
@@ -53,10 +53,10 @@ const dockerAnswers = Effect.suspend(() => run("docker", ["info"], { env: proces
 /** Parts of a test run that go side by side install one after the other. */
 const installLock = join(tmpdir(), "paystream-install.lock")
 
-const canInstall = () => process.getuid?.() === 0 && folderOf("apt-get", []) !== undefined
+export const canInstall = () => process.getuid?.() === 0 && folderOf("apt-get", []) !== undefined
 
 /** RUNLEVEL keeps Debian from starting the system's service; whether all went well shows in the binary being there. */
-const install = (debianPackage: string): Effect.Effect<void> => {
+export const install = (debianPackage: string): Effect.Effect<void> => {
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" }
   const aptGet = (...args: ReadonlyArray<string>) =>
     run("flock", [installLock, "apt-get", "-o", "DPkg::Lock::Timeout=300", ...args], { env })
