@@ -81,8 +81,9 @@ const onDatabase = (where: ServiceSettings, { status }: MigrateOptions) => {
 
 const onTopics = Effect.fnUntraced(function* (where: ServiceSettings, options: MigrateOptions) {
   const path = yield* modulePath(options.module)
-  if (path === undefined && !options.topics) {
-    yield* Console.error("no topics to make: no workers are given (--workers or WORKERS)")
+  // Elsewhere than on Kafka the workers make what they need when they start.
+  if (path === undefined && !options.topics && where.process.broker !== "kafka") {
+    yield* Console.error("the database only: --topics makes those of the PIX system, --workers (or WORKERS) a module's")
     return nothing
   }
   const { all, workers } = yield* registered(path, options.names)

@@ -48,8 +48,8 @@ export const refuseMissingTopics = Effect.fnUntraced(function* (workers: Readonl
 const subscriptionsOf = (workers: ReadonlyArray<Any>) =>
   Effect.map(DeadLetterTopics, (known) =>
     workers.flatMap((worker) => [
-      { topic: worker.topic, group: groupOf(worker, known) },
-      { topic: worker.dlqTopic, group: undefined }
+      { topic: worker.topic, group: groupOf(worker, known), ordered: worker.ordered },
+      { topic: worker.dlqTopic, group: undefined, ordered: undefined }
     ])
   )
 
@@ -61,9 +61,11 @@ export const makeTopics = Effect.fnUntraced(function* (
   const topics = broker.kind === "kafka" ? yield* kafkaTopics : Option.none()
   if (Option.isSome(topics)) return yield* topics.value.make(yield* kafkaTopicsOf(workers))
   const missing = (yield* statusOfTopics(workers)).filter(({ isThere }) => !isThere)
-  yield* Effect.forEach(yield* subscriptionsOf(workers), ({ group, topic }) => broker.subscribe(topic, group), {
-    discard: true
-  })
+  yield* Effect.forEach(
+    yield* subscriptionsOf(workers),
+    ({ group, ordered, topic }) => broker.subscribe(topic, group, { ordered }),
+    { discard: true }
+  )
   return missing.map(({ name }) => name)
 })
 
