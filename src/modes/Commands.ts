@@ -1,0 +1,45 @@
+/** The subcommands, as the command line takes them; what they do is loaded when it is asked for. */
+import { Effect, Option } from "effect"
+import { Argument, Command } from "effect/cli"
+import { deadLetters } from "./DeadLetterCommands.ts"
+import { type Flags, flags } from "./Flags.ts"
+
+/** Waits for a module that is loaded when it is asked for. */
+export const load = <A>(module: Promise<A>) => Effect.promise(() => module)
+
+/** Runs topic workers. */
+export const consumersOf = (given: {
+  readonly workers: Option.Option<string>
+  readonly worker: ReadonlyArray<string>
+}) =>
+  Effect.flatMap(load(import("./Consumers.ts")), ({ consumers }) =>
+    consumers({ module: Option.getOrUndefined(given.workers), names: given.worker })
+  )
+
+/** Publishes values to a topic, or samples to a queue. */
+export const publishOf = Effect.fnUntraced(function* (
+  given: Pick<Flags, "count" | "host" | "json" | "key" | "queue" | "topic" | "values">
+) {
+  const toTopic = Option.isSome(given.topic) || given.values.length > 0
+  if (toTopic) yield* (yield* load(import("./PublishToTopic.ts"))).publishToTopic(given)
+  else yield* (yield* load(import("./Publish.ts"))).publish(given)
+})
+
+const { count: samples, host, json, key, queue, topic, values } = flags
+
+const publish = Command.make("publish", { topic, values, key, json, count: samples, queue, host }, publishOf).pipe(
+  Command.withDescription("Publish values to a topic, or samples to a queue: the same as --mode=publish")
+)
+
+const workers = Command.make("workers", { workers: flags.workers, json: flags.json }, (given) =>
+  Effect.flatMap(load(import("./ListWorkers.ts")), ({ listWorkers }) =>
+    listWorkers({ module: Option.getOrUndefined(given.workers), json: given.json })
+  )
+).pipe(Command.withDescription("List the topic workers"))
+
+const runWorker = Command.make("runworker", { name: Argument.String("name"), workers: flags.workers }, (given) =>
+  consumersOf({ workers: given.workers, worker: given.name === "all" ? [] : [given.name] })
+).pipe(Command.withDescription("Run one topic worker, or all: the same as --mode=consumers"))
+
+/** All of them. */
+export const subcommands = [publish, workers, runWorker, deadLetters] as const
