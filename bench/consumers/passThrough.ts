@@ -1,6 +1,6 @@
 /** The worker that is measured, as its author writes it. */
 import { Effect, Schema } from "effect"
-import { Worker } from "../../src/index.ts"
+import { Worker } from "paystream"
 
 const { INPUT_TOPIC = "", OUTPUT_TOPIC = "" } = process.env
 
