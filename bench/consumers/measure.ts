@@ -64,12 +64,7 @@ const programOf = ({ name }: Contestant<Name>, broker: BrokerKind) =>
 const passThrough = Effect.fnUntraced(function* (testbed: Testbed, plan: Plan, contestant: Contestant<Name>) {
   const topics = yield* testbed.fill(plan.messages)
   const { runtime } = contestant
-  const env = {
-    ...testbed.env,
-    ...topics.env,
-    HEALTH_PORT: "0",
-    ...(process.env.PROF ? { NODE_OPTIONS: process.env.PROF } : {})
-  }
+  const env = { ...testbed.env, ...topics.env, HEALTH_PORT: "0" }
   const child = yield* Program.start({ ...programOf(contestant, plan.broker), runtime, env })
   const watched = watch({ topics, contestant, child, messages: plan.messages })
   const pass = yield* Effect.raceFirst(watched, endedEarly(contestant, child))
