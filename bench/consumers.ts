@@ -8,6 +8,7 @@
 import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as embedded from "./consumers/embedded.ts"
+import * as kafka from "./consumers/kafka.ts"
 import { type BrokerKind, brokers, measure, names, type Plan } from "./consumers/measure.ts"
 import * as rabbitMq from "./consumers/rabbitMq.ts"
 import { print, report } from "./consumers/report.ts"
@@ -22,7 +23,10 @@ const flags = {
   json
 }
 
-const testbeds = { rabbitmq: rabbitMq.start, embedded: embedded.start } satisfies Record<BrokerKind, unknown>
+const testbeds = { rabbitmq: rabbitMq.start, kafka: kafka.start, embedded: embedded.start } satisfies Record<
+  BrokerKind,
+  unknown
+>
 
 const run = Effect.fnUntraced(function* ({
   json,

@@ -10,7 +10,7 @@ import { number } from "../table.ts"
 import { problemOf } from "./orders.ts"
 import type { Testbed, Topics } from "./Testbed.ts"
 
-export const brokers = ["rabbitmq", "embedded"] as const
+export const brokers = ["rabbitmq", "kafka", "embedded"] as const
 export type BrokerKind = (typeof brokers)[number]
 
 export const names = ["product", "bare"] as const
@@ -52,6 +52,7 @@ export const measure = Effect.fnUntraced(function* (testbed: Testbed, plan: Plan
 
 const references: Record<BrokerKind, string> = {
   rabbitmq: "passThroughRabbitMq.ts",
+  kafka: "passThroughKafka.ts",
   embedded: "passThroughEmbedded.ts"
 }
 
