@@ -2,11 +2,13 @@
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Effect } from "effect"
 import { Command } from "effect/cli"
+import { api } from "./api.ts"
+import { consumers } from "./consumers.ts"
 import { worker } from "./worker.ts"
 
 const bench = Command.make("bench").pipe(
   Command.withDescription("Measures the product beside its references, in turn, on servers of its own"),
-  Command.withSubcommands([worker])
+  Command.withSubcommands([worker, consumers, api])
 )
 
 NodeRuntime.runMain(Command.run(bench, { version: "0" }).pipe(Effect.provide(NodeServices.layer)))

@@ -8,7 +8,8 @@
 import { readFile } from "node:fs/promises"
 import { Duration, Effect, Fiber, Option } from "effect"
 import { attempt, BenchmarkError } from "../BenchmarkError.ts"
-import { type Contestant, ended, launch, titleOf } from "./Contestant.ts"
+import { ended, titleOf } from "../Contestant.ts"
+import { type Contestant, launch } from "./Contestant.ts"
 import * as Payments from "./Payments.ts"
 import type { Services } from "./Services.ts"
 

@@ -1,7 +1,8 @@
 /** The rounds: in each, every contestant in turn, so that what changes on the machine changes for all. */
 import { Console, Effect } from "effect"
+import { titleOf } from "../Contestant.ts"
 import { number } from "../table.ts"
-import { type Contestant, titleOf } from "./Contestant.ts"
+import type { Contestant } from "./Contestant.ts"
 import { type Drain, drain } from "./drain.ts"
 import { floors, latency } from "./latency.ts"
 import type { Services } from "./Services.ts"

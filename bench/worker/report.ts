@@ -1,7 +1,9 @@
 /** The figures as JSON, and as tables for people. */
-import { availableParallelism, cpus } from "node:os"
+
+import { titleOf } from "../Contestant.ts"
+import { machine } from "../machine.ts"
 import { median, quantile } from "../statistics.ts"
-import { type Name, titleOf } from "./Contestant.ts"
+import type { Name } from "./Contestant.ts"
 import type { Figures, Floors, Plan } from "./measure.ts"
 import type { Services } from "./Services.ts"
 
@@ -12,7 +14,7 @@ export const report = (
   measured: { figures: ReadonlyArray<Figures>; floors: Floors }
 ) => ({
   measuredAt: new Date().toISOString(),
-  machine: `${availableParallelism()} cores, ${cpus()[0]?.model ?? "of an unknown kind"}`,
+  machine,
   versions: services.versions,
   messages: plan.messages,
   rounds: plan.rounds,

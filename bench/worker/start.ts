@@ -1,7 +1,8 @@
 /** From the start of the process until the message that waited for it is stored, with the services up. */
 import { Effect } from "effect"
 import { attempt } from "../BenchmarkError.ts"
-import { type Contestant, ended, launch } from "./Contestant.ts"
+import { ended } from "../Contestant.ts"
+import { type Contestant, launch } from "./Contestant.ts"
 import * as Payments from "./Payments.ts"
 import type { Services } from "./Services.ts"
 import { untilStored } from "./untilStored.ts"

@@ -22,7 +22,7 @@ import { type DeadLetter, type Origin, readDeadLetter } from "../domain/ReadDead
 import { idsOf, originName, type Replay, replayed } from "../domain/Replay.ts"
 import { shownId } from "./MessageIds.ts"
 import type { Any } from "./Worker.ts"
-import { decodeInput, readOriginal } from "./WorkerMessages.ts"
+import { codecOf, readOriginal } from "./WorkerMessages.ts"
 
 /** What became of a dead letter: put back (or could be), or left where it is. */
 export type Fate =
@@ -117,6 +117,6 @@ const lookUp = Effect.fnUntraced(function* (origin: Origin) {
 
 /** Why an original would not even decode today, by the worker that it failed; `undefined` if it would. */
 export const wouldFail = (worker: Any, original: MessageContent): Effect.Effect<string | undefined> =>
-  decodeInput(worker, readOriginal({ ...original, attempt: 1, receipt: undefined })).pipe(
-    Effect.match({ onSuccess: () => undefined, onFailure: (problem) => problem })
-  )
+  codecOf(worker)
+    .decode(readOriginal({ ...original, attempt: 1, receipt: undefined }))
+    .pipe(Effect.match({ onSuccess: () => undefined, onFailure: (problem) => problem }))

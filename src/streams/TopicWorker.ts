@@ -10,24 +10,25 @@
  * ## Assumptions
  * - A message that waits for its retry may be overtaken by later ones of its key, unless the worker is `ordered`.
  */
-import { Cause, Clock, Context, type Duration, Effect, Exit, Random, Result, Schema, Stream } from "effect"
-import { Broker, BrokerError, type Delivery } from "../domain/ports/Broker.ts"
+import { Array as Arr, Cause, Clock, Context, Duration, Effect, Exit, Random, Result, Schema, Stream } from "effect"
+import { Broker, BrokerError, type Delivery, type Settlement, type TopicMessage } from "../domain/ports/Broker.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import type { WorkerDeadLetterReason } from "../domain/WorkerDeadLetter.ts"
 import { identityOf } from "../domain/WorkerIds.ts"
+import * as Batcher from "./Batcher.ts"
 import { deduplicating } from "./Deduplication.ts"
 import { sha256Hex, stem } from "./Digests.ts"
-import * as Lanes from "./Lanes.ts"
 import { type MessageSource, ofBroker } from "./MessageSource.ts"
 import * as OrderedLanes from "./OrderedLanes.ts"
 import { Shutdown, untilShutdown } from "./Shutdown.ts"
+import { mapSideBySide } from "./SideBySide.ts"
 import { Supervisor, supervised } from "./Supervisor.ts"
 import { Suspects } from "./Suspects.ts"
 import { CurrentMessage, type Handlers, Reject, Snooze, type Worker } from "./Worker.ts"
 import { check, groupOf, prefetchPerHandler, queueOf } from "./WorkerChecks.ts"
 import { type InHand, putOff, setAside } from "./WorkerLetters.ts"
-import { decodeInput, encodeOutput, keyOf, messageOf, outputIds, readOriginal, retriesOf } from "./WorkerMessages.ts"
-import { counted } from "./WorkerMetrics.ts"
+import { type Codec, codecOf, keyOf, messageOf, outputIds, readOriginal, retriesOf } from "./WorkerMessages.ts"
+import { counting } from "./WorkerMetrics.ts"
 
 /** How a delivery ended; `skipped`: the group had finished it before. */
 export type Ending = "done" | "retried" | "snoozed" | "dead_lettered" | "skipped" | "returned"
@@ -51,12 +52,21 @@ export class HandlersUnavailable extends Schema.TaggedError<HandlersUnavailable>
   }
 }
 
-interface Running<In, Out, R> {
+/** What holds for a worker as long as its process lives. */
+interface Prepared<In, Out, R> {
   readonly worker: Worker<In, Out, R>
+  readonly codec: Codec<In>
   readonly handlers: Handlers<In, Out, unknown, R>
-  readonly source: MessageSource
   /** Without `dedupe` there is none. */
   readonly dedupe: Deduplicating | undefined
+  readonly count: ReturnType<typeof counting<Ending>>
+}
+
+/** What is made anew when its stream starts again. */
+interface Running<In, Out, R> extends Prepared<In, Out, R> {
+  readonly source: MessageSource
+  /** Outputs of handlers that end at about the same time are confirmed together. */
+  readonly outputs: Batcher.Batcher<TopicMessage, BrokerError>
 }
 
 type Deduplicating = Effect.Success<ReturnType<typeof deduplicating>>
@@ -69,9 +79,8 @@ export const topicWorker = <In, Out, R>(worker: Worker<In, Out, R>) =>
       // Outside of what is restarted: a broker that was away costs nobody's shared state.
       const handlers = yield* handlersOf(worker)
       const dedupe = worker.dedupe ? yield* deduplicating(worker) : undefined
-      return Stream.unwrap(
-        Effect.map(sourceOf(worker), (source) => endings({ worker, handlers, source, dedupe }))
-      ).pipe(supervised(`worker ${worker.name}`))
+      const prepared = { worker, codec: codecOf(worker), handlers, dedupe, count: counting<Ending>(worker.name) }
+      return Stream.unwrap(endings(prepared)).pipe(supervised(`worker ${worker.name}`), Stream.flattenIterable)
     })
   )
 
@@ -102,39 +111,55 @@ const sourceOf = Effect.fnUntraced(function* <In, Out, R>(worker: Worker<In, Out
   return ofBroker(yield* Broker, subscription)
 })
 
-const endings = <In, Out, R>(running: Running<In, Out, R>) => {
-  const { concurrency } = running.worker
-  const lanes = Lanes.make(concurrency)
-  const prefetch = concurrency * prefetchPerHandler
-  return running.source.deliveries({ prefetch }).pipe(
-    untilShutdown,
-    Stream.mapEffect((delivery) => lanes.run(keyOf(delivery), work(running, delivery)), {
-      concurrency: prefetch,
-      unordered: true
+/** So many at a time when the load is high; fewer, and at once, when it is not. */
+const batches = { size: 500, window: Duration.zero, concurrency: 2 }
+
+const endings = Effect.fnUntraced(function* <In, Out, R>(prepared: Prepared<In, Out, R>) {
+  const { worker } = prepared
+  const broker = yield* Broker
+  const running: Running<In, Out, R> = {
+    ...prepared,
+    source: yield* sourceOf(worker),
+    outputs: yield* Batcher.make({
+      ...batches,
+      work: broker.publishToTopics,
+      blamesOne: ({ blamesMessage }) => blamesMessage
     })
+  }
+  const { concurrency } = worker
+  return running.source.deliveries({ prefetch: concurrency * prefetchPerHandler }).pipe(
+    untilShutdown,
+    mapSideBySide({ concurrency, keyOf }, (delivery) => work(running, delivery)),
+    Stream.mapArrayEffect((ended) => Effect.map(settle(running, ended), Arr.of))
   )
+})
+
+interface Ended extends Settlement {
+  readonly ending: Ending
 }
 
-/** Handles one delivery and settles it. */
+/** Handles one delivery. */
 const work = Effect.fnUntraced(function* <In, Out, R>(running: Running<In, Out, R>, delivery: Delivery) {
   // What is somebody else's by now would only be done twice.
-  if (delivery.isRevoked?.()) return yield* settle(running, delivery, "returned")
+  if (delivery.isRevoked?.()) return { delivery, outcome: "return", ending: "returned" } satisfies Ended
   const own = delivery.id === undefined ? undefined : yield* stem(delivery.id)
   const { source, worker } = running
   const inHand: InHand = { worker, source, delivery, original: readOriginal(delivery), stem: own }
   const handled = running.dedupe === undefined ? tried(running, inHand) : running.dedupe(inHand, tried(running, inHand))
-  return yield* settle(running, delivery, yield* handled)
+  const ending: Ending = yield* handled
+  return { delivery, outcome: ending === "returned" ? "return" : "done", ending } satisfies Ended
 })
 
+/** Settles what has ended at about the same time. */
 const settle = Effect.fnUntraced(function* <In, Out, R>(
-  { source, worker }: Running<In, Out, R>,
-  delivery: Delivery,
-  ending: Ending
+  { count, source }: Running<In, Out, R>,
+  ended: ReadonlyArray<Ended>
 ) {
-  // Whatever follows from the input is confirmed by now: a crash before this line repeats it, and loses nothing.
-  yield* source.settle([{ delivery, outcome: ending === "returned" ? "return" : "done" }])
-  yield* counted(worker.name, ending)
-  return ending
+  // Whatever follows from the inputs is confirmed by now: a crash before this line repeats them, and loses nothing.
+  yield* source.settle(ended)
+  const endings = ended.map(({ ending }) => ending)
+  yield* count(endings)
+  return endings
 })
 
 /** What comes again may be what killed a process: it is handled alone, and no more when it has done so too often. */
@@ -159,7 +184,7 @@ const tried = Effect.fnUntraced(function* <In, Out, R>(running: Running<In, Out,
 const handle = Effect.fnUntraced(function* <In, Out, R>(running: Running<In, Out, R>, inHand: InHand) {
   // What waited for its turn meanwhile is not begun any more.
   if (yield* (yield* Shutdown).isRequested) return "returned" as const
-  const input = yield* Effect.result(decodeInput(running.worker, inHand.original))
+  const input = yield* Effect.result(running.codec.decode(inHand.original))
   if (Result.isFailure(input)) return yield* deadLettered(inHand, "invalid_input", input.failure)
   return yield* handleInput(running, inHand, input.success)
 })
@@ -177,9 +202,10 @@ const handleInput = Effect.fnUntraced(function* <In, Out, R>(running: Running<In
     )
   )
   if (Exit.isFailure(exit)) return yield* handleFailure(running, inHand, input, nextId, exit.cause)
-  const output = yield* Effect.result(encodeOutput(running.worker, exit.value))
+  const output = yield* Effect.result(running.codec.encode(exit.value))
   if (Result.isFailure(output)) return yield* deadLettered(inHand, "invalid_output", output.failure)
-  const refusal = output.success === undefined ? undefined : yield* publishOutput(inHand, nextId, output.success)
+  const refusal =
+    output.success === undefined ? undefined : yield* publishOutput(running, inHand, nextId, output.success)
   if (refusal !== undefined) return yield* deadLettered(inHand, "invalid_output", refusal.message)
   const { onSuccess } = running.handlers
   if (onSuccess)
@@ -192,9 +218,13 @@ const handleInput = Effect.fnUntraced(function* <In, Out, R>(running: Running<In
 const encoder = new TextEncoder()
 
 /** Confirmed when this returns; an output that the broker takes from nobody is given back as the reason. */
-const publishOutput = Effect.fnUntraced(function* ({ delivery, worker }: InHand, nextId: NextId, text: string) {
+const publishOutput = Effect.fnUntraced(function* <In, Out, R>(
+  { outputs, worker }: Running<In, Out, R>,
+  { delivery }: InHand,
+  nextId: NextId,
+  text: string
+) {
   if (worker.outputTopic === undefined) return undefined
-  const broker = yield* Broker
   const key = keyOf(delivery)
   const output = {
     topic: worker.outputTopic,
@@ -204,7 +234,7 @@ const publishOutput = Effect.fnUntraced(function* ({ delivery, worker }: InHand,
     publishedAtMillis: yield* Clock.currentTimeMillis,
     headers: key === undefined ? {} : { key }
   }
-  return yield* Effect.as(broker.publishToTopics([output]), undefined).pipe(
+  return yield* Effect.as(outputs.add(output), undefined).pipe(
     Effect.catchIf(
       ({ blamesMessage }) => blamesMessage,
       (refusal) => Effect.succeed(refusal)

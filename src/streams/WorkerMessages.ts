@@ -1,5 +1,5 @@
 /** What a topic worker reads from a message, and what it makes of a value: JSON in, JSON out, checked by its schemas. */
-import { Effect, Option, Predicate, Schema } from "effect"
+import { Cause, Effect, Option, Predicate, Schema } from "effect"
 import type { Delivery } from "../domain/ports/Broker.ts"
 import { outputId } from "../domain/WorkerIds.ts"
 import type { Worker } from "./Worker.ts"
@@ -30,40 +30,42 @@ export const readOriginal = ({ body }: Delivery): Original => {
   return { text, isJson: Option.isSome(json), json: Option.getOrUndefined(json) }
 }
 
-/** The input as its worker takes it, or what is wrong with it. */
-export const decodeInput = <In, Out, R>(
-  worker: Worker<In, Out, R>,
-  { isJson, json, text }: Original
-): Effect.Effect<In, string> => {
-  if (text === undefined) return Effect.fail("the body is not UTF-8")
-  if (!isJson) return Effect.fail("the body is not JSON")
-  if (worker.input === undefined) return Effect.succeed(json as In)
-  return toProblem(Schema.decodeUnknownEffect(worker.input, { errors: "all" })(json))
+/** How a worker's messages become values, and its values messages. */
+export interface Codec<in out In> {
+  /** The input as its worker takes it, or what is wrong with it. */
+  readonly decode: (original: Original) => Effect.Effect<In, string>
+  /** The output as JSON text; `undefined` if there is nothing to publish. */
+  readonly encode: (value: unknown) => Effect.Effect<string | undefined, string>
 }
 
-/** The output as JSON text; `undefined` if there is nothing to publish. */
-export const encodeOutput = <In, Out, R>(
-  { output, outputTopic }: Worker<In, Out, R>,
-  value: unknown
-): Effect.Effect<string | undefined, string> => {
-  if (value === undefined || value === null) return Effect.undefined
-  const encoded =
-    output === undefined
-      ? Effect.succeed(value)
-      : toProblem(Schema.encodeUnknownEffect(output, { errors: "all" })(value))
-  return outputTopic === undefined ? Effect.as(encoded, undefined) : Effect.flatMap(encoded, toJson)
+/** Made once for a worker: to make a schema's parser costs more than to use it. */
+export const codecOf = <In, Out, R>({ input, output, outputTopic }: Worker<In, Out, R>): Codec<In> => {
+  const decode = input && Schema.decodeUnknownEffect(input, { errors: "all" })
+  const encode = output ? Schema.encodeUnknownEffect(output, { errors: "all" }) : Effect.succeed<unknown>
+  return {
+    decode: ({ isJson, json, text }) => {
+      if (text === undefined) return Effect.fail("the body is not UTF-8")
+      if (!isJson) return Effect.fail("the body is not JSON")
+      return decode === undefined ? Effect.succeed(json as In) : toProblem(() => decode(json))
+    },
+    encode: (value) => {
+      if (value === undefined || value === null) return Effect.undefined
+      const encoded = toProblem(() => encode(value))
+      return outputTopic === undefined ? Effect.as(encoded, undefined) : Effect.flatMap(encoded, toJson)
+    }
+  }
 }
 
-const toJson = (value: unknown): Effect.Effect<string, string> => {
-  const text = toProblem(Effect.sync((): string | undefined => JSON.stringify(value)))
-  return Effect.filterOrFail(text, Predicate.isNotUndefined, () => `no JSON value: ${typeof value}`)
-}
+const toJson = (value: unknown): Effect.Effect<string, string> =>
+  toProblem((): Effect.Effect<string, string> => {
+    const text: string | undefined = JSON.stringify(value)
+    return text === undefined ? Effect.fail(`no JSON value: ${typeof value}`) : Effect.succeed(text)
+  })
 
 // A schema's own code may throw: the message is at fault then, not the worker.
-const toProblem = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, string> =>
-  effect.pipe(
-    Effect.mapError(messageOf),
-    Effect.catchDefect((defect) => Effect.fail(messageOf(defect)))
+const toProblem = <A, E>(evaluate: () => Effect.Effect<A, E>): Effect.Effect<A, string> =>
+  Effect.catchCause(Effect.suspend(evaluate), (cause) =>
+    Cause.hasInterruptsOnly(cause) ? Effect.interrupt : Effect.fail(messageOf(Cause.squash(cause)))
   )
 
 /** Ids by position for what a worker publishes for an input; `stem` stands for the input's, without which there is none. */

@@ -1,11 +1,23 @@
 /** What topic workers measure. */
-import { Metric } from "effect"
+import { Effect, Metric } from "effect"
 
 const messages = Metric.counter("paystream_worker_messages_total", {
   description: "Messages that a topic worker has ended, by worker and ending",
   incremental: true
 })
 
-/** Counts one ending of a worker. */
-export const counted = (worker: string, ending: string) =>
-  Metric.update(Metric.withAttributes(messages, { worker, ending }), 1)
+/** Counts the endings of a worker, many at a time. */
+export const counting = <Ending extends string>(worker: string) => {
+  const counters = new Map<Ending, Metric.Counter<number>>()
+  const counterOf = (ending: Ending) => {
+    const counter = counters.get(ending) ?? Metric.withAttributes(messages, { worker, ending })
+    counters.set(ending, counter)
+    return counter
+  }
+  return (endings: ReadonlyArray<Ending>): Effect.Effect<void> =>
+    Effect.forEach(
+      Map.groupBy(endings, (ending) => ending),
+      ([ending, { length }]) => Metric.update(counterOf(ending), length),
+      { discard: true }
+    )
+}

@@ -1,6 +1,6 @@
 import { assert, describe } from "@effect/vitest"
 import { Array as Arr, Deferred, Effect, Fiber, Schema } from "effect"
-import { Broker, BrokerAway, BrokerError, type Settlement } from "../../src/domain/ports/Broker.ts"
+import { Broker, BrokerAway, BrokerError, MessageRefused, type Settlement } from "../../src/domain/ports/Broker.ts"
 import * as RetryPolicy from "../../src/domain/RetryPolicy.ts"
 import * as MemoryBroker from "../../src/layers/memory/MemoryBroker.ts"
 import * as Worker from "../../src/streams/Worker.ts"
@@ -76,6 +76,62 @@ describe("A topic worker", () => {
         settlements.map(({ outcome }) => outcome),
         ["done"]
       )
+    })
+  )
+
+  onStage("has the outputs of many confirmed together, and their inputs settled together", () =>
+    Effect.gen(function* () {
+      yield* watch("out")
+      const calls = { publish: 0, settle: 0 }
+      const counting = yield* broken((broker) => ({
+        publishToTopics: (messages) =>
+          Effect.andThen(
+            Effect.sync(() => calls.publish++),
+            broker.publishToTopics(messages)
+          ),
+        settle: (batch) =>
+          Effect.andThen(
+            Effect.sync(() => calls.settle++),
+            broker.settle(batch)
+          )
+      }))
+      const gate = yield* Deferred.make<void>()
+      const worker = Worker.make("w", { topic: "in", outputTopic: "out", concurrency: 40 }, (input) =>
+        Effect.as(Deferred.await(gate), input)
+      )
+      const { endings } = yield* Effect.provideService(start(worker), Broker, counting)
+      for (const body of Arr.makeBy(40, String)) yield* send("in", body)
+      yield* Deferred.succeed(gate, undefined)
+      yield* settled
+      assert.deepStrictEqual([endings.length, yield* depth("out.watch"), yield* depth("in.w")], [40, 40, 0])
+      assert.isBelow(calls.publish, 5)
+      assert.isBelow(calls.settle, 5)
+    })
+  )
+
+  onStage("sets aside the one output that the broker takes from nobody, and not its neighbours'", () =>
+    Effect.gen(function* () {
+      yield* watch("out")
+      const picky = yield* broken((broker) => ({
+        publishToTopics: (messages) =>
+          messages.some(({ body, topic }) => topic === "out" && new TextDecoder().decode(body) === "13")
+            ? Effect.fail(new BrokerError({ reason: new MessageRefused({ detail: "unlucky" }) }))
+            : broker.publishToTopics(messages)
+      }))
+      const gate = yield* Deferred.make<void>()
+      const worker = Worker.make("w", { topic: "in", outputTopic: "out", concurrency: 40 }, (input) =>
+        Effect.as(Deferred.await(gate), input)
+      )
+      yield* Effect.provideService(start(worker), Broker, picky)
+      for (const body of Arr.makeBy(40, String)) yield* send("in", body)
+      yield* Deferred.succeed(gate, undefined)
+      yield* settled
+      const letters = yield* deadLetters("in")
+      assert.deepStrictEqual(
+        letters.map((one) => (json(one) as { original: unknown }).original),
+        [13]
+      )
+      assert.deepStrictEqual([yield* depth("out.watch"), yield* depth("in.w")], [39, 0])
     })
   )
 

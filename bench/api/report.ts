@@ -1,0 +1,66 @@
+/** The figures as JSON, and as a table for people. */
+import { titleOf } from "../Contestant.ts"
+import { machine } from "../machine.ts"
+import { median, quantile } from "../statistics.ts"
+import { number, table } from "../table.ts"
+import type { Services } from "../worker/Services.ts"
+import type { Figures, Plan } from "./measure.ts"
+
+/** What was measured, on what, and the figures of each contestant. */
+export const report = (
+  { versions }: Services,
+  { connections, rounds, seconds }: Plan,
+  all: ReadonlyArray<Figures>
+) => ({
+  measuredAt: new Date().toISOString(),
+  machine,
+  versions,
+  connections,
+  rounds,
+  seconds,
+  contestants: all.map((own) => {
+    const latencies = own.turns.flatMap((turn) => turn.latencies)
+    return {
+      title: titleOf(own.contestant),
+      ...own.contestant,
+      requestsPerSecond: rateOf(own),
+      ratioToBare: rateOf(own) / rateOf(bareOf(own, all)),
+      p50Millis: quantile(latencies, 0.5),
+      p99Millis: quantile(latencies, 0.99),
+      rates: own.turns.map(({ requestsPerSecond }) => requestsPerSecond)
+    }
+  })
+})
+
+const rateOf = (figures: Figures | undefined) =>
+  median((figures?.turns ?? []).map(({ requestsPerSecond }) => requestsPerSecond))
+
+/** The reference on the same runtime. */
+const bareOf = ({ contestant }: Figures, all: ReadonlyArray<Figures>) =>
+  all.find((other) => other.contestant.name === "bare" && other.contestant.runtime === contestant.runtime)
+
+/** For people. */
+export const print = ({
+  connections,
+  contestants,
+  machine,
+  measuredAt,
+  rounds,
+  versions
+}: ReturnType<typeof report>) => {
+  const rows = contestants.map(({ p50Millis, p99Millis, ratioToBare, requestsPerSecond, title }) => [
+    title,
+    number(requestsPerSecond),
+    Number.isFinite(ratioToBare) ? number(ratioToBare, 2) : "-",
+    number(p50Millis, 1),
+    number(p99Millis, 1)
+  ])
+  const header = [
+    `accepted and confirmed, ${connections} connections (medians)`,
+    "requests/s",
+    "of bare",
+    "p50 ms",
+    "p99 ms"
+  ]
+  return `${measuredAt}, ${machine}, RabbitMQ ${versions.rabbitMq}, rounds: ${rounds}\n\n${table(header, rows)}`
+}

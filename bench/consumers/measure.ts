@@ -1,0 +1,128 @@
+/** The rounds: in each, every contestant in turn, so that what changes on the machine changes for all. */
+import { readFile } from "node:fs/promises"
+import { join } from "node:path"
+import { Console, Duration, Effect, Schedule } from "effect"
+import type { Child } from "../../test/support/servers/Child.ts"
+import * as Program from "../../test/support/servers/Program.ts"
+import { BenchmarkError, check } from "../BenchmarkError.ts"
+import { type Contestant, ended, titleOf } from "../Contestant.ts"
+import { number } from "../table.ts"
+import { problemOf } from "./orders.ts"
+import type { Testbed, Topics } from "./Testbed.ts"
+
+export const brokers = ["rabbitmq", "kafka", "embedded"] as const
+export type BrokerKind = (typeof brokers)[number]
+
+export const names = ["product", "bare"] as const
+export type Name = (typeof names)[number]
+
+export interface Plan {
+  readonly broker: BrokerKind
+  readonly contestants: ReadonlyArray<Contestant<Name>>
+  readonly rounds: number
+  readonly messages: number
+}
+
+/** What one turn of a contestant gave. */
+export interface Pass {
+  readonly messagesPerSecond: number
+  /** Of the contestant's own process, in microseconds; NaN where the system does not tell. */
+  readonly processorMicros: number
+}
+
+/** All turns of one contestant. */
+export interface Figures {
+  readonly contestant: Contestant<Name>
+  readonly passes: Array<Pass>
+}
+
+/** Every contestant, round by round. */
+export const measure = Effect.fnUntraced(function* (testbed: Testbed, plan: Plan) {
+  const all = plan.contestants.map((contestant): Figures => ({ contestant, passes: [] }))
+  for (let round = 1; round <= plan.rounds; round++) {
+    for (const { contestant, passes } of all) {
+      const pass = yield* passThrough(testbed, plan, contestant)
+      passes.push(pass)
+      const figures = `${number(pass.messagesPerSecond)} messages/s, ${number(pass.processorMicros)} µs each`
+      yield* Console.error(`bench: round ${round} of ${plan.rounds}, ${titleOf(contestant)}: ${figures}`)
+    }
+  }
+  return all
+})
+
+const references: Record<BrokerKind, string> = {
+  rabbitmq: "passThroughRabbitMq.ts",
+  kafka: "passThroughKafka.ts",
+  embedded: "passThroughEmbedded.ts"
+}
+
+const programOf = ({ name }: Contestant<Name>, broker: BrokerKind) =>
+  name === "product"
+    ? { args: ["--mode=consumers", `--workers=${join(import.meta.dirname, "passThrough.ts")}`] }
+    : { main: join(import.meta.dirname, "../reference", references[broker]), args: [] }
+
+/** Lets the contestant pass all inputs on, checks that it did so exactly, and says how fast. */
+const passThrough = Effect.fnUntraced(function* (testbed: Testbed, plan: Plan, contestant: Contestant<Name>) {
+  const topics = yield* testbed.fill(plan.messages)
+  const { runtime } = contestant
+  const env = { ...testbed.env, ...topics.env, HEALTH_PORT: "0" }
+  const child = yield* Program.start({ ...programOf(contestant, plan.broker), runtime, env })
+  const watched = watch({ topics, contestant, child, messages: plan.messages })
+  const pass = yield* Effect.raceFirst(watched, endedEarly(contestant, child))
+  yield* child.kill("SIGTERM")
+  yield* ended(contestant, child)
+  const unsettled = yield* topics.unsettled
+  yield* check(unsettled === 0, `${titleOf(contestant)} left ${unsettled} inputs unsettled`)
+  const problem = problemOf(yield* topics.takeOutputs, plan.messages)
+  yield* check(problem === undefined, `${titleOf(contestant)}: ${problem}`)
+  return pass
+}, Effect.scoped)
+
+const endedEarly = (contestant: Contestant, child: Child) =>
+  Effect.andThen(
+    ended(contestant, child),
+    new BenchmarkError({ message: `${titleOf(contestant)} ended before all was done` })
+  )
+
+interface Watched {
+  readonly topics: Topics
+  readonly contestant: Contestant
+  readonly child: Child
+  readonly messages: number
+}
+
+/** From the first look that finds outputs to the first that finds them all: starting and ending are outside of it. */
+const watch = ({ child, contestant, messages, topics }: Watched) =>
+  Effect.gen(function* () {
+    const look = Effect.map(topics.outputs, (count) => ({ count, millis: performance.now() }))
+    const until = (enough: number) =>
+      Effect.repeat(look, { until: ({ count }) => count >= enough, schedule: Schedule.spaced(topics.pauseMillis) })
+    const first = yield* until(1)
+    const processorBefore = yield* processorMicros(child.pid)
+    const last = yield* until(messages)
+    const processorAfter = yield* processorMicros(child.pid)
+    const count = last.count - first.count
+    const pass: Pass = {
+      messagesPerSecond: (count / (last.millis - first.millis)) * 1000,
+      processorMicros: (processorAfter - processorBefore) / count
+    }
+    return pass
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: deadline(messages),
+      orElse: () => Effect.fail(new BenchmarkError({ message: `${titleOf(contestant)} does not come to an end` }))
+    })
+  )
+
+/** Linux counts in hundredths of a second. */
+const microsPerTick = 10_000
+
+const processorMicros = (pid: number) =>
+  Effect.promise(async () => {
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "")
+    const [user, system] = stat.slice(stat.lastIndexOf(")")).split(" ").slice(12, 14)
+    return (Number(user) + Number(system)) * microsPerTick
+  })
+
+/** A minute, and as long as a rate of 500 messages per second would take. */
+const deadline = (messages: number) => Duration.seconds(60 + messages / 500)

@@ -1,0 +1,145 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Array as Arr, Deferred, Effect, Exit, Fiber, Queue, Schema, Stream } from "effect"
+import type { Done } from "effect/Cause"
+import { mapSideBySide } from "../../src/streams/SideBySide.ts"
+
+const keyOf = (name: string) => (name.startsWith("-") ? undefined : name[0])
+
+/** A stream of names that are added one by one, whose work says when it begins and ends when it is told to. */
+const onStage = Effect.fnUntraced(function* (concurrency: number) {
+  const source = yield* Queue.unbounded<string, Done>()
+  const begun: Array<string> = []
+  const gates = new Map<string, Deferred.Deferred<void, string>>()
+  const results: Array<string> = []
+  const work = (name: string) =>
+    Effect.suspend(() => {
+      const gate = Deferred.makeUnsafe<void, string>()
+      gates.set(name, gate)
+      begun.push(name)
+      return Effect.as(Deferred.await(gate), name)
+    })
+  const fiber = yield* Stream.fromQueue(source).pipe(
+    mapSideBySide({ concurrency, keyOf }, work),
+    Stream.runForEach((name) => Effect.sync(() => results.push(name))),
+    Effect.forkScoped
+  )
+  const gateOf = (name: string) => gates.get(name) as Deferred.Deferred<void, string>
+  return {
+    begun,
+    results,
+    fiber,
+    add: (...names: ReadonlyArray<string>) => Effect.andThen(Queue.offerAll(source, names), settled),
+    finish: (name: string) => Effect.andThen(Deferred.succeed(gateOf(name), undefined), settled),
+    fail: (name: string) => Effect.andThen(Deferred.fail(gateOf(name), "no"), settled),
+    end: Effect.andThen(Queue.end(source), settled)
+  }
+})
+
+/** Every fiber that can go on has gone on. */
+const settled = Effect.forEach(Arr.range(1, 30), () => Effect.yieldNow, { discard: true })
+
+describe("Work side by side", () => {
+  it.effect("keeps the order within a key", () =>
+    Effect.gen(function* () {
+      const { add, begun, finish } = yield* onStage(4)
+      yield* add("a1", "a2", "a3")
+      assert.deepStrictEqual(begun, ["a1"])
+      yield* finish("a1")
+      yield* add("a4")
+      assert.deepStrictEqual(begun, ["a1", "a2"])
+      yield* finish("a2")
+      yield* finish("a3")
+      assert.deepStrictEqual(begun, ["a1", "a2", "a3", "a4"])
+    })
+  )
+
+  it.effect("lets keys go on side by side, and what has no key", () =>
+    Effect.gen(function* () {
+      const { add, begun } = yield* onStage(4)
+      yield* add("a1", "b1", "-1", "-2", "-3")
+      assert.deepStrictEqual(begun, ["a1", "b1", "-1", "-2"])
+    })
+  )
+
+  it.effect("lets a slow key hold up nobody else", () =>
+    Effect.gen(function* () {
+      const { add, begun, finish } = yield* onStage(2)
+      yield* add("a1", "a2", "a3", "a4", "b1", "c1")
+      assert.deepStrictEqual(begun, ["a1", "b1"])
+      yield* finish("b1")
+      assert.deepStrictEqual(begun, ["a1", "b1", "c1"])
+    })
+  )
+
+  it.effect("ends when its source has ended and all that came from it is done", () =>
+    Effect.gen(function* () {
+      const { add, end, fiber, finish, results } = yield* onStage(1)
+      yield* add("a1", "a2")
+      yield* end
+      yield* finish("a1")
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* finish("a2")
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(results, ["a1", "a2"])
+    })
+  )
+
+  it.effect("fails as its work does, after the results that were there before, and interrupts the rest", () =>
+    Effect.gen(function* () {
+      const { add, fail, fiber, finish, results } = yield* onStage(3)
+      yield* add("a1", "b1", "c1")
+      yield* finish("a1")
+      yield* fail("b1")
+      assert.deepStrictEqual(yield* Fiber.await(fiber), Exit.fail("no"))
+      assert.deepStrictEqual(results, ["a1"])
+    })
+  )
+
+  it.effect("gives results that come together in one array", () =>
+    Effect.gen(function* () {
+      const sizes = yield* Stream.range(1, 100).pipe(
+        mapSideBySide({ concurrency: 100, keyOf: () => undefined }, Effect.succeed),
+        Stream.mapArray((results) => Arr.of(results.length)),
+        Stream.runCollect
+      )
+      assert.strictEqual(
+        Arr.reduce(sizes, 0, (sum, size) => sum + size),
+        100
+      )
+      assert.isBelow(sizes.length, 10)
+    })
+  )
+
+  const keys = Schema.Array(Schema.Literals(["a", "b", "c", "d", "-"]))
+  it.effect.prop(
+    "does all work once, each key's in its order, for any keys and pauses",
+    {
+      keys,
+      pauses: Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 }))),
+      concurrency: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 5 }))
+    },
+    ({ concurrency, keys, pauses }) =>
+      Effect.gen(function* () {
+        const counts = { atWork: 0, most: 0 }
+        const names = keys.map((key, index) => `${key}${index}`)
+        const work = (name: string) =>
+          Effect.gen(function* () {
+            counts.most = Math.max(counts.most, ++counts.atWork)
+            for (let pause = pauses[Number(name.slice(1))] ?? 0; pause > 0; pause--) yield* Effect.yieldNow
+            counts.atWork--
+            return name
+          })
+        const done = yield* Stream.fromIterable(names).pipe(
+          mapSideBySide({ concurrency, keyOf }, work),
+          Stream.runCollect
+        )
+        assert.isAtMost(counts.most, concurrency)
+        assert.sameMembers(done, names)
+        for (const key of ["a", "b", "c", "d"]) {
+          const ofKey = (all: ReadonlyArray<string>) => all.filter((name) => name.startsWith(key))
+          assert.deepStrictEqual(ofKey(done), ofKey(names))
+        }
+      }),
+    { arbitrary: { runs: 200, size: 30 } }
+  )
+})
