@@ -45,10 +45,12 @@ const events = (api: Api, { brokers, settings }: ApiServerOptions) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const surroundings = { keys: yield* IdempotencyKeys, scope: yield* Effect.scope }
+      const targets = yield* Effect.forEach(brokers, ([kind, broker]) =>
+        Effect.map(PublishEvent.targetOf(broker, PixApi.routes[kind].name), (target) => ({ kind, target }))
+      )
       return HttpApiBuilder.group(api, "events", (handlers) => {
-        for (const [kind, broker] of brokers) {
-          const { name, path } = PixApi.routes[kind]
-          const handler = PublishEvent.make({ broker, name }, path, settings, surroundings)
+        for (const { kind, target } of targets) {
+          const handler = PublishEvent.make(target, PixApi.routes[kind].path, settings, surroundings)
           for (const alias of PixApi.pathsOf(kind)) handlers.handleRaw(`publish ${alias}`, handler)
         }
         // Which routes there are is known only here: the compiler cannot tell that each has its handler.

@@ -9,8 +9,9 @@
 import { createHash } from "node:crypto"
 import { Clock, Context, Duration, Effect, Fiber, Option, type Scope, Tracer } from "effect"
 import { type HttpServerRequest, HttpServerResponse, HttpTraceContext } from "effect/http"
-import type { Broker } from "../../domain/ports/Broker.ts"
+import type { Broker, BrokerError, TopicMessage } from "../../domain/ports/Broker.ts"
 import { IdempotencyKeys } from "../../domain/ports/IdempotencyKeys.ts"
+import * as Batcher from "../../streams/Batcher.ts"
 import { leaseFor, type Outcome, once } from "../../streams/Once.ts"
 import { within } from "../../streams/Within.ts"
 import { Client } from "./Access.ts"
@@ -28,10 +29,21 @@ export interface PublishOptions extends RequestBody.BodyLimits {
 
 /** Where a route publishes to. */
 export interface Target {
-  readonly broker: Broker["Service"]
+  /** Confirmed when it returns. */
+  readonly publish: (message: TopicMessage) => Effect.Effect<void, BrokerError>
   /** How people call the broker. */
   readonly name: string
 }
+
+/** So many at a time when the load is high; fewer, and at once, when it is not. */
+const batches = { size: 200, window: Duration.zero, concurrency: 4 }
+
+/** A broker as a target: what requests bring at about the same time is confirmed together. */
+export const targetOf = (broker: Broker["Service"], name: string) =>
+  Effect.map(
+    Batcher.make({ ...batches, work: broker.publishToTopics, blamesOne: ({ blamesMessage }) => blamesMessage }),
+    ({ add }): Target => ({ publish: add, name })
+  )
 
 /** A broker that has just gone away is back in a few seconds, if it only restarts. */
 const retryAfterSeconds = "2"
@@ -58,7 +70,7 @@ const traceOf = (request: Request, context: Context.Context<never>): Readonly<Re
 }
 
 /** Publishes to one broker. */
-const publisher = ({ broker, name }: Target, timeout: Duration.Duration) => {
+const publisher = ({ name, publish }: Target, timeout: Duration.Duration) => {
   const late = Effect.suspend(() => unavailable(`${name} did not confirm within ${Duration.format(timeout)}`))
   return Effect.fnUntraced(function* (request: Request, event: EventBody.ReceivedEvent, fingerprint: string) {
     const message = {
@@ -69,7 +81,7 @@ const publisher = ({ broker, name }: Target, timeout: Duration.Duration) => {
       publishedAtMillis: yield* Clock.currentTimeMillis,
       headers: { key: event.transactionId, ...traceOf(request, yield* Effect.context()) }
     }
-    return yield* broker.publishToTopics([message]).pipe(
+    return yield* publish(message).pipe(
       Effect.as(HttpServerResponse.jsonUnsafe({ status: `Event sent to ${name}`, topic: event.topic })),
       Effect.catch((error) =>
         Effect.andThen(
