@@ -4,11 +4,12 @@ import { Effect } from "effect"
 import { Command } from "effect/cli"
 import { api } from "./api.ts"
 import { consumers } from "./consumers.ts"
+import { outbox } from "./outbox.ts"
 import { worker } from "./worker.ts"
 
 const bench = Command.make("bench").pipe(
   Command.withDescription("Measures the product beside its references, in turn, on servers of its own"),
-  Command.withSubcommands([worker, consumers, api])
+  Command.withSubcommands([worker, consumers, api, outbox])
 )
 
 NodeRuntime.runMain(Command.run(bench, { version: "0" }).pipe(Effect.provide(NodeServices.layer)))

@@ -42,6 +42,10 @@ const modes = {
         simulate({ ...given, count: Option.getOrElse(given.count, () => 100), timeoutSeconds: given.timeout })
       )
   },
+  outbox: {
+    does: "publish the committed events of the table outbox_events",
+    run: () => Effect.flatMap(load(import("./modes/Outbox.ts")), (mode) => mode.outbox)
+  },
   demo: {
     does: "all of it on an embedded broker and database: what `npm start` runs",
     run: (given: Flags) => Effect.flatMap(load(import("./modes/Demo.ts")), ({ demo }) => demo(given))

@@ -3,6 +3,7 @@ import { Effect, Option } from "effect"
 import { Argument, Command } from "effect/cli"
 import { deadLetters } from "./DeadLetterCommands.ts"
 import { type Flags, flags } from "./Flags.ts"
+import { outbox } from "./OutboxCommandLine.ts"
 
 /** Waits for a module that is loaded when it is asked for. */
 export const load = <A>(module: Promise<A>) => Effect.promise(() => module)
@@ -42,4 +43,4 @@ const runWorker = Command.make("runworker", { name: Argument.String("name"), wor
 ).pipe(Command.withDescription("Run one topic worker, or all: the same as --mode=consumers"))
 
 /** All of them. */
-export const subcommands = [publish, workers, runWorker, deadLetters] as const
+export const subcommands = [publish, workers, runWorker, deadLetters, outbox] as const

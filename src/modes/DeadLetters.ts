@@ -10,15 +10,9 @@ import { Shutdown, untilShutdown } from "../streams/Shutdown.ts"
 import { serviceSettings, services } from "./Services.ts"
 import { StoppedEarly } from "./StoppedEarly.ts"
 import { table } from "./Table.ts"
+import { WrongUsage } from "./WrongUsage.ts"
 
 const settings = Settings.all({ services: serviceSettings, log: Settings.logSettings })
-
-/** The command line does not say enough, or too much. */
-export class WrongUsage extends Schema.TaggedError<WrongUsage>()("WrongUsage", { detail: Schema.String }) {
-  override get message(): string {
-    return this.detail
-  }
-}
 
 /** Messages of which none, or not all, could be found or put back. */
 export class NotAll extends Schema.TaggedError<NotAll>()("NotAll", { detail: Schema.String }) {

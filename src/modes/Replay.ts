@@ -12,10 +12,10 @@ import {
   notFound,
   searchedByDefault,
   selecting,
-  WrongUsage,
   withBroker
 } from "./DeadLetters.ts"
 import { registered } from "./RegisteredWorkers.ts"
+import { WrongUsage } from "./WrongUsage.ts"
 
 export interface ReplayModeOptions extends LookOptions {
   readonly ids: ReadonlyArray<string>

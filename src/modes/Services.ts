@@ -8,6 +8,7 @@ import * as PostgresClient from "../layers/postgres/PostgresClient.ts"
 import * as PostgresCrashMarks from "../layers/postgres/PostgresCrashMarks.ts"
 import * as PostgresFinishedInputs from "../layers/postgres/PostgresFinishedInputs.ts"
 import * as PostgresIdempotencyKeys from "../layers/postgres/PostgresIdempotencyKeys.ts"
+import * as PostgresOutbox from "../layers/postgres/PostgresOutbox.ts"
 import * as PostgresPaymentStore from "../layers/postgres/PostgresPaymentStore.ts"
 import * as PostgresWaitingMessages from "../layers/postgres/PostgresWaitingMessages.ts"
 import * as RabbitMqBroker from "../layers/rabbitmq/RabbitMqBroker.ts"
@@ -141,6 +142,8 @@ export const services = (settings: ServiceSettings, options: ServiceOptions) => 
       client
     ),
     auditLog: Layer.provide(PostgresAuditLog.layer(store), client),
-    idempotencyKeys: Layer.provide(PostgresIdempotencyKeys.layer(store), client)
+    idempotencyKeys: Layer.provide(PostgresIdempotencyKeys.layer(store), client),
+    /** The outbox, on the same pool. */
+    outbox: Layer.provideMerge(PostgresOutbox.layer(store), client)
   }
 }

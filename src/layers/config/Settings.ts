@@ -5,6 +5,7 @@ import { consumerSettings, guaranteeSettings } from "./ConsumerSettings.ts"
 import { healthSettings } from "./HealthSettings.ts"
 import { kafkaSettings } from "./KafkaSettings.ts"
 import { logSettings } from "./LogSettings.ts"
+import { outboxSettings } from "./OutboxSettings.ts"
 import { pixSettings, simulatorKey } from "./PixSettings.ts"
 import { postgresSettings } from "./PostgresSettings.ts"
 import { processSettings } from "./ProcessSettings.ts"
@@ -18,6 +19,7 @@ export { type Environment, load as environment, override } from "./Environment.t
 export { type HealthSettings, healthSettings } from "./HealthSettings.ts"
 export { type KafkaSettings, kafkaSettings } from "./KafkaSettings.ts"
 export { type LogSettings, logSettings } from "./LogSettings.ts"
+export { type OutboxSettings, outboxRules, outboxSettings } from "./OutboxSettings.ts"
 export { pixSettings, simulatorKey } from "./PixSettings.ts"
 export { type PostgresSettings, postgresSettings } from "./PostgresSettings.ts"
 export { SettingsError } from "./Problem.ts"
@@ -42,6 +44,7 @@ export const sections: ReadonlyArray<{ readonly title: string; readonly group: G
   { title: "Topic workers", group: all({ consumers: consumerSettings, guarantees: guaranteeSettings }) },
   { title: "The HTTP API", group: all({ apiBrokers, apiSettings }) },
   { title: "The PIX system", group: all({ pixSettings, simulatorKey }) },
+  { title: "The outbox", group: outboxSettings },
   { title: "The log", group: logSettings },
   { title: "Health", group: healthSettings }
 ]

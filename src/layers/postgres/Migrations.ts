@@ -8,6 +8,7 @@ import * as AuditLogTable from "./AuditLogTable.ts"
 import * as CrashMarksTable from "./CrashMarksTable.ts"
 import * as FinishedInputsTable from "./FinishedInputsTable.ts"
 import * as IdempotencyKeysTable from "./IdempotencyKeysTable.ts"
+import * as OutboxTable from "./OutboxTable.ts"
 import * as PaymentsTable from "./PaymentsTable.ts"
 import * as ReplayMarksTable from "./ReplayMarksTable.ts"
 import * as WaitingMessagesTable from "./WaitingMessagesTable.ts"
@@ -21,7 +22,8 @@ const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClien
   "0004_waiting_messages": WaitingMessagesTable.create,
   "0005_idempotency_keys": IdempotencyKeysTable.create,
   "0006_pix_audit_log": AuditLogTable.create,
-  "0007_dead_letter_replays": ReplayMarksTable.create
+  "0007_dead_letter_replays": ReplayMarksTable.create,
+  "0010_outbox": OutboxTable.create
 }
 
 const loader = Migrator.fromRecord(migrations)

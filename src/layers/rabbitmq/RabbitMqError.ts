@@ -1,6 +1,6 @@
 /** What an error of the broker or of the socket means for us. */
 import { Predicate } from "effect"
-import { BrokerAway, BrokerError, BrokerRefused, MessageRefused } from "../../domain/ports/Broker.ts"
+import { BrokerAway, BrokerError, BrokerRefused, MessageRefused, Unroutable } from "../../domain/ports/Broker.ts"
 
 const noVirtualHost = "530: the virtual host is missing, closed to this user, or at its limit of connections"
 
@@ -21,6 +21,7 @@ export const brokerError =
   (address: string, doing: string) =>
   (cause: unknown): BrokerError => {
     const text = describe(cause)
+    if (/\bmessage nacked\b/.test(text)) return nacked(address, doing)
     if (!isRefusal(text)) return away(address, `${doing}: ${text}`)
     const mend = "check RABBITMQ_URL, or RABBITMQ_USER, RABBITMQ_PASS and the user's permissions on the virtual host"
     return new BrokerError({
@@ -40,4 +41,10 @@ export const messageRefused = (address: string, detail: string): BrokerError =>
 export const largestBodyIn = ({ message }: BrokerError): number | undefined => {
   const largest = message.match(/larger than configured max size (\d+)/)?.[1]
   return largest === undefined ? undefined : Number(largest)
+}
+
+// The connection is well, and so are other queues: a queue is full and says so (overflow), or has lost its majority.
+const nacked = (address: string, doing: string): BrokerError => {
+  const detail = `RabbitMQ at ${address}: ${doing}: a queue that the message is for does not take it now (nack)`
+  return new BrokerError({ reason: new Unroutable({ detail }) })
 }

@@ -1,0 +1,108 @@
+/**
+ * Publishes a batch of events in order per key, and tells what became of each.
+ *
+ * A key has one unconfirmed event at most: were two under way, the broker could refuse the first and take the second.
+ */
+import { Clock, Effect, Semaphore } from "effect"
+import { blamesEvent } from "../domain/OutboxAttempts.ts"
+import { isCommand, laneOf, type PendingEvent } from "../domain/OutboxEvent.ts"
+import { waves } from "../domain/OutboxOrder.ts"
+import { Broker, type BrokerError, type MessageContent } from "../domain/ports/Broker.ts"
+import * as OutboxMetrics from "./OutboxMetrics.ts"
+
+/** An event that the broker did not take, and why. */
+export interface Refusal {
+  readonly event: PendingEvent
+  readonly error: BrokerError
+}
+
+/** What became of a batch so far: what is in neither list was not tried, or is not known to be taken. */
+export interface Progress {
+  readonly published: Array<PendingEvent>
+  readonly refused: Array<Refusal>
+}
+
+const encoder = new TextEncoder()
+
+const messageOf = (event: PendingEvent): MessageContent => ({
+  id: event.id,
+  body: encoder.encode(event.payload),
+  headers: event.key === undefined ? event.headers : { ...event.headers, key: event.key },
+  contentType: "application/json",
+  publishedAtMillis: event.createdAtMillis
+})
+
+// A command is for the queue of its name, which has to be there; Kafka, which has none, keeps whatever comes.
+const send = (broker: Broker["Service"], events: ReadonlyArray<PendingEvent>) => {
+  const isForQueue = ({ topic }: PendingEvent) => broker.kind !== "kafka" && isCommand(topic)
+  const commands = events.filter(isForQueue).map((event) => ({ ...messageOf(event), queue: event.topic }))
+  const others = events
+    .filter((event) => !isForQueue(event))
+    .map((event) => ({ ...messageOf(event), topic: event.topic }))
+  if (commands.length === 0) return broker.publishToTopics(others)
+  return Effect.all([broker.publish(commands), others.length === 0 ? Effect.void : broker.publishToTopics(others)], {
+    concurrency: 2,
+    discard: true
+  })
+}
+
+/** Publishes for up to `concurrency` batches at a time. */
+export const make = Effect.fnUntraced(function* (concurrency: number) {
+  const broker = yield* Broker
+  const turns = yield* Semaphore.make(concurrency)
+
+  // Alone: what others publish meanwhile on the same channel would be to blame as well.
+  const isolate = (events: ReadonlyArray<PendingEvent>, progress: Progress): Effect.Effect<void, BrokerError> => {
+    const middle = events.length >> 1
+    const [event] = events
+    if (event === undefined) return Effect.void
+    return send(broker, events).pipe(
+      Effect.andThen(Effect.sync(() => void progress.published.push(...events))),
+      Effect.catch((error) =>
+        Effect.gen(function* () {
+          if (error.reason._tag === "BrokerAway") return yield* error
+          if (events.length > 1) {
+            yield* isolate(events.slice(0, middle), progress)
+            return yield* isolate(events.slice(middle), progress)
+          }
+          if (!blamesEvent(error, yield* broker.status)) return yield* error
+          progress.refused.push({ event, error })
+        })
+      )
+    )
+  }
+
+  const publishWave = (events: ReadonlyArray<PendingEvent>, progress: Progress) =>
+    Semaphore.withPermits(
+      turns,
+      1
+    )(send(broker, events)).pipe(
+      Effect.andThen(Effect.sync(() => void progress.published.push(...events))),
+      Effect.catchIf(
+        (error) => error.reason._tag !== "BrokerAway",
+        () => Semaphore.withPermits(turns, concurrency)(isolate(events, progress))
+      )
+    )
+
+  /**
+   * Publishes wave after wave, as long as `mayGoOn`. What the broker refuses stops its own key; fails when the broker is
+   * away, and `progress` holds what was taken by then.
+   */
+  return Effect.fnUntraced(function* (
+    events: ReadonlyArray<PendingEvent>,
+    progress: Progress,
+    mayGoOn: Effect.Effect<boolean>
+  ): Effect.fn.Return<void, BrokerError> {
+    const takenAtNanos = yield* Clock.currentTimeNanos
+    for (const wave of waves(events, laneOf)) {
+      const stopped = new Set(progress.refused.map(({ event }) => laneOf(event)))
+      const open = stopped.size === 0 ? wave : wave.filter((event) => !stopped.has(laneOf(event)))
+      // Looked at just before: what a frozen relay was about to publish when it froze is not ours any more.
+      if (open.length === 0 || !(yield* mayGoOn)) return
+      const before = progress.published.length
+      yield* publishWave(open, progress)
+      const sinceMillis = Number((yield* Clock.currentTimeNanos) - takenAtNanos) / 1_000_000
+      yield* OutboxMetrics.confirmed(progress.published.slice(before).map(({ ageMillis }) => ageMillis + sinceMillis))
+    }
+  })
+})
