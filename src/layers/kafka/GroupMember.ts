@@ -67,6 +67,7 @@ export const make = (client: KafkaClient, records: RecordsInHand, options: Membe
   let releasing: Promise<void> = Promise.resolve()
   let [isStarted, isRejoining, isStopping] = [false, false, false]
   let lastSign = options.now()
+  let end: { readonly cause: unknown } | undefined
 
   const eachBatch = async ({ batch, heartbeat, isRunning }: EachBatchPayload): Promise<void> => {
     await ownership.ready()
@@ -99,7 +100,9 @@ export const make = (client: KafkaClient, records: RecordsInHand, options: Membe
       lastSign = options.now()
     },
     ended: (cause) => {
-      if (!isStopping) options.onEnd(cause)
+      if (isStopping) return
+      end ??= { cause }
+      options.onEnd(cause)
     }
   })
 
@@ -108,6 +111,8 @@ export const make = (client: KafkaClient, records: RecordsInHand, options: Membe
       await consumer.connect()
       await consumer.subscribe({ topics: [...options.topics], fromBeginning: true })
       await consumer.run({ autoCommit: false, partitionsConsumedConcurrently: mostPartitionsAtATime, eachBatch })
+      // kafkajs calls it a start where the broker went away before the member was let in.
+      if (end !== undefined) throw end.cause
       isStarted = true
     },
     commit: async () => {

@@ -16,6 +16,7 @@ import * as KafkaConsumer from "./KafkaConsumer.ts"
 import { refused, unroutable } from "./KafkaError.ts"
 import { toRecord } from "./KafkaMessage.ts"
 import { consumerGroupOf, retryTopicOf, type TopicSubscription } from "./KafkaNames.ts"
+import * as KafkaProbe from "./KafkaProbe.ts"
 import * as KafkaProducer from "./KafkaProducer.ts"
 import * as KafkaSubscriptions from "./KafkaSubscriptions.ts"
 import * as KafkaTopics from "./KafkaTopics.ts"
@@ -34,6 +35,7 @@ const make = Effect.fnUntraced(function* (options: KafkaOptions) {
   const availability = Availability.make("Kafka", address)
   const client = yield* KafkaClient.make(options, availability)
   const publish = yield* KafkaProducer.make(client)
+  const probe = yield* KafkaProbe.make(client)
   const topics = KafkaTopics.make(client, options)
   const process = crypto.randomUUID()
   const browser = KafkaBrowser.make(client, topics, Option.getOrUndefined(yield* Effect.serviceOption(ReplayMarks)))
@@ -67,9 +69,11 @@ const make = Effect.fnUntraced(function* (options: KafkaOptions) {
     publish: (messages) => (messages.length === 0 ? Effect.void : noQueues(`publish to queue ${messages[0]?.queue}`)),
     subscribe: subscriptions.subscribe,
     publishToTopics: (messages: ReadonlyArray<TopicMessage>) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        publish(messages.map((message) => ({ topic: message.topic, record: toRecord(message, now) })))
-      ),
+      messages.length === 0
+        ? probe.ask
+        : Effect.flatMap(Clock.currentTimeMillis, (now) =>
+            publish(messages.map((message) => ({ topic: message.topic, record: toRecord(message, now) })))
+          ),
     deliverLater: (subscription, messages) =>
       Effect.flatMap(topicOf(subscription), (topic) => subscriptions.deliverLater(topic, messages)),
     lookUp: subscriptions.lookUp,
