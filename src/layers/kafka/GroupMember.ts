@@ -67,7 +67,7 @@ export const make = (client: KafkaClient, records: RecordsInHand, options: Membe
   let releasing: Promise<void> = Promise.resolve()
   let [isStarted, isRejoining, isStopping] = [false, false, false]
   let lastSign = options.now()
-  let end: { readonly cause: unknown } | undefined
+  const ending = endingOnce(options.onEnd)
 
   const eachBatch = async ({ batch, heartbeat, isRunning }: EachBatchPayload): Promise<void> => {
     await ownership.ready()
@@ -100,9 +100,7 @@ export const make = (client: KafkaClient, records: RecordsInHand, options: Membe
       lastSign = options.now()
     },
     ended: (cause) => {
-      if (isStopping) return
-      end ??= { cause }
-      options.onEnd(cause)
+      if (!isStopping) ending.end(cause)
     }
   })
 
@@ -111,8 +109,7 @@ export const make = (client: KafkaClient, records: RecordsInHand, options: Membe
       await consumer.connect()
       await consumer.subscribe({ topics: [...options.topics], fromBeginning: true })
       await consumer.run({ autoCommit: false, partitionsConsumedConcurrently: mostPartitionsAtATime, eachBatch })
-      // kafkajs calls it a start where the broker went away before the member was let in.
-      if (end !== undefined) throw end.cause
+      ending.throwIfOver()
       isStarted = true
     },
     commit: async () => {
@@ -128,6 +125,21 @@ export const make = (client: KafkaClient, records: RecordsInHand, options: Membe
       if (isStarted) await ownership.commit("released").catch(() => undefined)
       for (const partition of records.all()) records.revoke(partition)
       await consumer.disconnect()
+    }
+  }
+}
+
+/** kafkajs calls it a start, too, where the broker went away before the member was let in. */
+const endingOnce = (onEnd: MemberOptions["onEnd"]) => {
+  let over: { readonly cause: unknown } | undefined
+  return {
+    end: (cause: unknown): void => {
+      if (over !== undefined) return
+      over = { cause }
+      onEnd(cause)
+    },
+    throwIfOver: (): void => {
+      if (over !== undefined) throw over.cause
     }
   }
 }
