@@ -7,7 +7,7 @@ import { idsOf, ReplayHeader } from "../domain/Replay.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
 import { Shutdown, untilShutdown } from "../streams/Shutdown.ts"
-import { serviceSettings, services } from "./Services.ts"
+import { type ServiceSettings, serviceSettings, services } from "./Services.ts"
 import { StoppedEarly } from "./StoppedEarly.ts"
 import { table } from "./Table.ts"
 import { WrongUsage } from "./WrongUsage.ts"
@@ -21,12 +21,37 @@ export class NotAll extends Schema.TaggedError<NotAll>()("NotAll", { detail: Sch
   }
 }
 
+/** Whether what was put back cannot be marked, on a broker that removes no single message. */
+const lacksMarks = ({ process: { broker, database } }: ServiceSettings): boolean =>
+  broker === "kafka" && database === "none"
+
+const withMarks = Settings.refine(settings, (values) =>
+  lacksMarks(values.services)
+    ? Result.fail([
+        {
+          name: "DATABASE",
+          got: '"none"',
+          takes: "postgres or embedded for `dlq replay` with BROKER=kafka: what was put back is marked there"
+        }
+      ])
+    : Result.succeed(values)
+)
+
 /** Runs with the broker of the settings; the log goes to the standard error. */
-export const withBroker = <A, E, R>(program: Effect.Effect<A, E, R | Broker | Scope.Scope>) =>
+export const withBroker = <A, E, R>(
+  program: Effect.Effect<A, E, R | Broker | Scope.Scope>,
+  options: { readonly changes: boolean }
+) =>
   Effect.gen(function* () {
-    const { log, services: where } = yield* Settings.load(settings, yield* Settings.environment)
-    const { broker } = services(where, { maxConnections: 1, maxBytesInFlight: 0 })
-    return yield* Effect.provide(Effect.scoped(program), Layer.provideMerge(broker, Logs.besideAnswer(log)))
+    const { log, services: where } = yield* Settings.load(
+      options.changes ? withMarks : settings,
+      yield* Settings.environment
+    )
+    const { broker, replayMarks } = services(where, { maxConnections: 1, maxBytesInFlight: 0 })
+    if (lacksMarks(where)) yield* Console.error("DATABASE is none: what was put back already is not left out")
+    const isMarked = where.process.broker === "kafka" && !lacksMarks(where)
+    const looked = isMarked ? Layer.provide(broker, replayMarks) : broker
+    return yield* Effect.provide(Effect.scoped(program), Layer.provideMerge(looked, Logs.besideAnswer(log)))
   })
 
 /** As many as a person reads. */
@@ -143,7 +168,8 @@ export const list = ({ json, limit, name }: LookOptions) =>
       if (json) yield* Stream.runForEach(described, (one) => Console.log(printableJson(one)))
       else yield* Effect.flatMap(Stream.runCollect(described), printList)
       yield* concluding(looked, `after ${looked.seen.count} of ${looked.wanted}`)
-    })
+    }),
+    { changes: false }
   )
 
 // show
@@ -213,6 +239,7 @@ export const show = Effect.fnUntraced(function* (options: LookOptions & { readon
       )
       yield* concluding(looked, `after ${looked.seen.count} of ${looked.wanted}`)
       if (missing().length > 0) return yield* new NotAll({ detail: notFound(missing(), looked.seen.count) })
-    })
+    }),
+    { changes: false }
   )
 })

@@ -134,5 +134,5 @@ export const replay = Effect.fnUntraced(function* (options: ReplayModeOptions) {
   const problem = usageProblem(options)
   if (problem !== undefined) return yield* new WrongUsage({ detail: problem })
   const workers = Option.isSome(options.workers) ? (yield* registered(options.workers.value, [])).workers : []
-  yield* withBroker(run(options, workers))
+  yield* withBroker(run(options, workers), { changes: !options.dryRun })
 })

@@ -10,6 +10,7 @@ import * as PostgresFinishedInputs from "../layers/postgres/PostgresFinishedInpu
 import * as PostgresIdempotencyKeys from "../layers/postgres/PostgresIdempotencyKeys.ts"
 import * as PostgresOutbox from "../layers/postgres/PostgresOutbox.ts"
 import * as PostgresPaymentStore from "../layers/postgres/PostgresPaymentStore.ts"
+import * as PostgresReplayMarks from "../layers/postgres/PostgresReplayMarks.ts"
 import * as PostgresWaitingMessages from "../layers/postgres/PostgresWaitingMessages.ts"
 import * as RabbitMqBroker from "../layers/rabbitmq/RabbitMqBroker.ts"
 
@@ -141,6 +142,8 @@ export const services = (settings: ServiceSettings, options: ServiceOptions) => 
       ),
       client
     ),
+    /** What was put back of the dead letters of a broker that removes none. */
+    replayMarks: Layer.provide(PostgresReplayMarks.layer(store), client),
     auditLog: Layer.provide(PostgresAuditLog.layer(store), client),
     idempotencyKeys: Layer.provide(PostgresIdempotencyKeys.layer(store), client),
     /** The outbox, on the same pool. */

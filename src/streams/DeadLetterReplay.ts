@@ -2,7 +2,7 @@
  * Dead letters put back: read → whom it failed found → delivered to it alone → removed.
  *
  * ## Guarantees
- * - A dead letter is removed only after the broker has confirmed its original: a crash between the two delivers it
+ * - A dead letter is removed (or marked, where its broker removes no single one) only after the broker has confirmed its original: a crash between the two delivers it
  *   twice, and loses nothing.
  * - What cannot be put back (a stranger's message, a queue or a group that is gone) stays where it is; nothing is made.
  *
@@ -82,7 +82,7 @@ const putBack = (find: Finding, delivery: Delivery, letter: DeadLetter, options:
     const message = replayed(letter, { ...options, at })
     yield* broker.deliverLater(subscription, [{ ...message, delay: Duration.zero }])
     // Confirmed by now: a crash before this line leaves the dead letter, and its original is delivered once more.
-    yield* broker.settle([{ delivery, outcome: "done" }])
+    yield* broker.settle([{ delivery, outcome: "done", replay: { id: options.id, by: options.by } }])
     yield* logReplayed(letter, options)
     return true
   }).pipe(Effect.catchReason("BrokerError", "Unroutable", () => Effect.succeed(false)))

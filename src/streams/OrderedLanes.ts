@@ -83,11 +83,12 @@ interface Looking {
 const looking = ({ broker, group, lanes, next, turns, waiting }: Looking) => {
   const keep = Effect.fnUntraced(function* (keys: ReadonlyArray<string>) {
     const behind = keys.flatMap((key) => lanes.of(key).map((delivery) => ({ key, delivery })))
-    const messages = behind.map(({ delivery, key }) => ({ key, message: contentOf(delivery) }))
+    const ours = behind.filter(({ delivery }) => !isRevoked(delivery))
+    const messages = ours.map(({ delivery, key }) => ({ key, message: contentOf(delivery) }))
     const kept = yield* waiting.append(group, messages)
-    const settled = behind.filter((_, index) => kept[index])
+    const settled = ours.filter((_, index) => kept[index])
     yield* broker.settle(settled.map(({ delivery }) => ({ delivery, outcome: "done" })))
-    const ofKey = Map.groupBy(settled, ({ key }) => key)
+    const ofKey = Map.groupBy([...behind.filter(({ delivery }) => isRevoked(delivery)), ...settled], ({ key }) => key)
     // A key that waits no longer has its turn at the next look.
     for (const key of keys) lanes.advance(key, ofKey.get(key)?.length ?? 0)
   })
@@ -122,8 +123,8 @@ export const make = Effect.fnUntraced(function* ({ subscription, worker }: Order
     yield* broker.settle(settlements)
     for (const { delivery, outcome } of settlements) {
       const key = keyOf(delivery)
-      // What is returned keeps its key: those behind it are returned too.
-      if (key !== undefined && outcome !== "return") lanes.advance(key, 1)
+      // What is returned keeps its key: those behind it are returned too, unless they are somebody else's by now.
+      if (key !== undefined && (outcome !== "return" || isRevoked(delivery))) lanes.advance(key, 1)
     }
   })
 
@@ -151,9 +152,13 @@ export const make = Effect.fnUntraced(function* ({ subscription, worker }: Order
     deliverLater: (delivery: Delivery, message: DelayedMessage) => {
       const key = keyOf(delivery)
       if (schedule.isOwn(delivery)) return schedule.postpone(delivery, message)
+      // Whoever has its key now gets it too: parked here, it would come between what that one has in hand.
+      if (isRevoked(delivery)) return Effect.void
       return key === undefined ? broker.deliverLater(subscription, [message]) : schedule.park(key, message)
     }
   } satisfies MessageSource as MessageSource
 })
+
+const isRevoked = (delivery: Delivery): boolean => delivery.isRevoked?.() === true
 
 const contentOf = ({ attempt: _, receipt: __, properties: ___, ...content }: Delivery) => content

@@ -48,10 +48,16 @@ const isUnroutable = <A, R>(effect: Effect.Effect<A, BrokerError, R>) =>
 export interface BrowseProperties {
   /** Whether what was looked at goes back to its place, or behind what nobody looked at. */
   readonly keepsPlace: boolean
+  /** Whether a group's subscription is a queue, that can be looked at itself. */
+  readonly groupsHaveQueues?: boolean
 }
 
 /** Runs the whole contract. */
-export const suite = (name: string, layer: Layer.Layer<Broker, unknown>, { keepsPlace }: BrowseProperties): void =>
+export const suite = (
+  name: string,
+  layer: Layer.Layer<Broker, unknown>,
+  { groupsHaveQueues = true, keepsPlace }: BrowseProperties
+): void =>
   withLayer(layer, { excludeTestServices: true, timeout: "60 seconds" })(`Browsing (${name})`, (it) => {
     /** What waits after a look: those given back and those that nobody looked at. */
     const afterwards = (returned: ReadonlyArray<string>, others: ReadonlyArray<string>) =>
@@ -166,6 +172,8 @@ export const suite = (name: string, layer: Layer.Layer<Broker, unknown>, { keeps
         }
       })
     )
+
+    if (!groupsHaveQueues) return
 
     it.effect("finds a group's subscription once it is there, and the topic's own", () =>
       Effect.gen(function* () {

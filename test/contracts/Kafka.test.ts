@@ -1,7 +1,7 @@
 /** What Kafka has and the port does not name: consumer groups that rebalance, commits, retention, security. */
 import { readFile } from "node:fs/promises"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Array as Arr, Effect, Fiber, Layer, Scope, Stream } from "effect"
+import { Array as Arr, Clock, Effect, Fiber, Layer, Scope, Stream } from "effect"
 import { Broker, type Delivery, type Subscription } from "../../src/domain/ports/Broker.ts"
 import { KafkaTopics } from "../../src/layers/kafka/KafkaTopics.ts"
 import { admin, kafka, kafkaMakingTopics, lag } from "../support/KafkaServices.ts"
@@ -315,7 +315,6 @@ layer(Layer.merge(kafka(), Layer.succeed(TopicDepth, lag)), { excludeTestService
       for (const attempt of [
         broker.ensureQueue("payments"),
         broker.publish([message("payments")]),
-        broker.depth("payments"),
         Stream.runDrain(broker.deliveries(queue, { prefetch: 1 })),
         deliverLater(queue, content(), 0)
       ]) {
@@ -323,6 +322,41 @@ layer(Layer.merge(kafka(), Layer.succeed(TopicDepth, lag)), { excludeTestService
         assert.strictEqual(error.reason._tag, "BrokerRefused")
         assert.match(error.message, /payments.*no queues/)
       }
+      assert.strictEqual((yield* Effect.flip(broker.depth("payments"))).reason._tag, "Unroutable")
+    })
+  )
+
+  it.effect("are looked at by no group: page by page, oldest of all partitions first, and no further than now", () =>
+    Effect.gen(function* () {
+      const broker = yield* Broker
+      const topic = yield* newTopic
+      yield* KafkaTopics.use((topics) => topics.make([{ topic, keeps: "deadLetters" }]))
+      // Several pages in each partition, in turns, a millisecond apart.
+      const count = 60
+      const begun = yield* Clock.currentTimeMillis
+      const letters = Arr.makeBy(count, (n) => ({
+        ...content({ id: `${n}`, body: new Uint8Array(30_000), headers: { key: `${n}` } }),
+        publishedAtMillis: begun + n,
+        topic
+      }))
+      yield* broker.publishToTopics(letters)
+      const { messages, waiting } = yield* broker.browse(topic)
+      yield* publish(topic, ["later"])
+      const shown = yield* Stream.runCollect(messages)
+      assert.strictEqual(waiting, count)
+      assert.deepStrictEqual(
+        shown.map(({ id }) => id),
+        letters.map(({ id }) => id)
+      )
+      const { groups } = yield* admin((client) => client.listGroups())
+      assert.notInclude(
+        groups.map(({ groupId }) => groupId),
+        "nobody"
+      )
+      const [delivery] = shown
+      assert.isDefined(delivery)
+      const error = yield* Effect.flip(broker.settle([{ delivery, outcome: "done" }]))
+      assert.match(error.message, /mark what was put back: there is no database/)
     })
   )
 
@@ -372,7 +406,7 @@ layer(Layer.merge(kafka(), Layer.succeed(TopicDepth, lag)), { excludeTestService
   )
 })
 
-describe("A Kafka", () => {
+describe.concurrent("A Kafka", () => {
   it.live(
     "loses no message and no retry when it is killed and comes back, and ends its consumers with an error worth trying again",
     () =>
@@ -387,12 +421,18 @@ describe("A Kafka", () => {
           const consumer = yield* Effect.forkScoped(
             Effect.flip(Stream.runDrain(broker.deliveries(group, { prefetch: 5 })))
           )
+          // by itself: who publishes nothing wants to know as well
+          yield* broker.publishToTopics([])
           yield* server.kill
           const error = yield* Fiber.join(consumer)
           assert.strictEqual(error.reason._tag, "BrokerAway")
           assert.strictEqual(yield* broker.status, "away")
-          assert.strictEqual((yield* Effect.flip(publish(topic, ["lost"]))).reason._tag, "BrokerAway")
+          for (const attempt of [publish(topic, ["lost"]), broker.publishToTopics([])]) {
+            assert.strictEqual((yield* Effect.flip(attempt)).reason._tag, "BrokerAway")
+          }
           yield* server.start
+          yield* eventually(broker.publishToTopics([]), deadline)
+          assert.strictEqual(yield* broker.status, "connected")
           yield* eventually(publish(topic, ["after"]), deadline)
           const taken = yield* eventually(take(group, 3), deadline)
           assert.deepStrictEqual(taken.map(({ body }) => text(body)).sort(), ["after", "before", "later"])
@@ -431,7 +471,9 @@ describe("A Kafka", () => {
           assert.strictEqual((yield* take(group, 1)).length, 1)
         })
         const welcome = [login("plain"), login("scram-sha-256"), login("scram-sha-512"), withAuthority, withCertificate]
-        for (const env of welcome) yield* Effect.provide(passage, kafkaMakingTopics({ env }))
+        yield* Effect.forEach(welcome, (env) => Effect.provide(passage, kafkaMakingTopics({ env })), {
+          concurrency: "unbounded"
+        })
         const strangers = [
           login("plain", "wr0ng"),
           login("scram-sha-512", "wr0ng"),

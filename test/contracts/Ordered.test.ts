@@ -8,6 +8,7 @@ import * as EmbeddedBroker from "../../src/layers/embedded/EmbeddedBroker.ts"
 import * as MemoryBroker from "../../src/layers/memory/MemoryBroker.ts"
 import { withChannel } from "../support/Amqp.ts"
 import { newDatabase } from "../support/Databases.ts"
+import { kafkaMakingTopics } from "../support/KafkaServices.ts"
 import { bytes } from "../support/Messages.ts"
 import { rabbitMq } from "../support/Services.ts"
 import { eventually } from "../support/servers/eventually.ts"
@@ -29,6 +30,8 @@ suite("memory", MemoryBroker.layer)
 suite("RabbitMQ", rabbitMq())
 suite("RabbitMQ, quorum queues", rabbitMq({ queueType: "quorum" }))
 suite("embedded", embedded)
+// A member that goes while it joins is waited for as long as its session.
+suite("Kafka", kafkaMakingTopics({ env: { KAFKA_SESSION_TIMEOUT_SECONDS: "2" } }), { byNature: true })
 
 for (const queueType of ["classic", "quorum"] as const) {
   // Two messages are beyond the limit of a partition.

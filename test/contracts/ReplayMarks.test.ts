@@ -62,13 +62,16 @@ const suite = (name: string, layer: Layer.Layer<ReplayMarks, unknown>): void =>
       })
     )
 
-    it.effect("are forgotten below an offset of a partition, and counted", () =>
+    it.effect("are counted and forgotten below an offset of a partition", () =>
       Effect.gen(function* () {
         const topic = newTopic()
         const marks = Arr.makeBy(6, (n) => mark({ topic, partition: n % 2, offset: BigInt(n) }))
         yield* add(...marks)
         const forget = ReplayMarks.use((all) => all.forget({ topic, partition: 0 }, 4n))
+        const count = ReplayMarks.use((all) => all.count({ topic, partition: 0 }, 4n))
+        assert.strictEqual(yield* count, 2)
         assert.strictEqual(yield* forget, 2)
+        assert.strictEqual(yield* count, 0)
         assert.strictEqual(yield* forget, 0)
         assert.deepStrictEqual(yield* find(...marks), [false, true, false, true, true, true])
       })

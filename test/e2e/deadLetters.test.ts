@@ -7,10 +7,12 @@ import { inject } from "vitest"
 import { Broker } from "../../src/domain/ports/Broker.ts"
 import * as EmbeddedBroker from "../../src/layers/embedded/EmbeddedBroker.ts"
 import * as EmbeddedPostgres from "../../src/layers/embedded/EmbeddedPostgres.ts"
+import * as PostgresReplayMarks from "../../src/layers/postgres/PostgresReplayMarks.ts"
 import { newDatabase } from "../support/Databases.ts"
+import { kafkaWithDepth } from "../support/KafkaQueues.ts"
 import * as Lines from "../support/Lines.ts"
 import { bytes, message, takeAll } from "../support/Messages.ts"
-import { rabbitMq } from "../support/Services.ts"
+import { postgresClient, rabbitMq } from "../support/Services.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import * as Program from "../support/servers/Program.ts"
 import { temporaryFolder } from "../support/servers/temporaryFolder.ts"
@@ -21,6 +23,8 @@ type Environment = Readonly<Record<string, string>>
 interface World {
   readonly env: Environment
   readonly broker: Context.Context<Broker>
+  /** Whether topics and tables have to be made before. */
+  readonly needsMigrating?: boolean
 }
 
 const onRabbitMq = Effect.gen(function* () {
@@ -36,7 +40,20 @@ const onEmbedded = Effect.gen(function* () {
   return { env, broker: yield* Layer.build(layer) } satisfies World
 })
 
-const worlds = { RabbitMQ: onRabbitMq, embedded: onEmbedded } as const
+const onKafka = Effect.gen(function* () {
+  const database = yield* newDatabase
+  const env = {
+    BROKER: "kafka",
+    KAFKA_BROKERS: inject("kafkaBrokers"),
+    KAFKA_PARTITIONS: "2",
+    DATABASE_URL: Redacted.value(database),
+    HEALTH_PORT: "0"
+  }
+  const marks = Layer.provide(PostgresReplayMarks.layer({ address: "test" }), postgresClient(database))
+  return { env, broker: yield* Layer.build(kafkaWithDepth(marks)), needsMigrating: true } satisfies World
+})
+
+const worlds = { RabbitMQ: onRabbitMq, embedded: onEmbedded, Kafka: onKafka } as const
 
 /** What a scenario does with the product. */
 const playing = (world: World, runtime: Program.Runtime) => {
@@ -49,7 +66,11 @@ const playing = (world: World, runtime: Program.Runtime) => {
       return { code, stdout: program.stdout.join("\n"), stderr: program.stderr.join("\n") }
     }).pipe(Effect.scoped)
   const dlq = (...args: ReadonlyArray<string>) => run(["dlq", ...args])
-  return { start, run, dlq }
+  const migrate = (workers: string) =>
+    world.needsMigrating
+      ? Effect.map(run(["--mode=migrate", workers]), ({ code, stderr }) => assert.strictEqual(code, 0, stderr))
+      : Effect.void
+  return { start, run, dlq, migrate }
 }
 
 type Play = ReturnType<typeof playing>
@@ -145,12 +166,15 @@ describe.concurrent("dlq", () => {
     "puts a topic worker's dead letters back to the group that failed alone",
     [
       ["RabbitMQ", "node"],
-      ["embedded", "bun"]
+      ["embedded", "bun"],
+      ["Kafka", "node"],
+      ["Kafka", "bun"]
     ],
-    ({ dlq, run, start }) =>
+    ({ dlq, migrate, run, start }) =>
       Effect.gen(function* () {
         const topic = `topic-${randomUUID()}`
         const workers = `--workers=${yield* twoGroups(topic)}`
+        yield* migrate(workers)
         const broker = yield* Broker
         for (const group of ["calm", "failing"]) yield* broker.subscribe(topic, group)
         const three = Arr.makeBy(3, (n) => ({ ...message("", { id: `o-${n}`, body: bytes(`{"n":${n}}`) }), topic }))
@@ -169,10 +193,15 @@ describe.concurrent("dlq", () => {
         assert.match(asNow.stdout, /^o-1 would go to group failing of topic topic-\S+; it would decode$/m)
 
         const mended = yield* start(["--mode=consumers", workers])
+        const shown = yield* dlq("show", `${topic}.dlq`, "--id=o-2")
+        assert.include(shown.stdout, '"original":{"n":2}')
         const one = yield* dlq("replay", `${topic}.dlq`, "--id=o-1")
         assert.strictEqual(one.code, 0, one.stderr)
         yield* Lines.waitFor(mended, "failing has 1", 1)
         yield* depthIs(`${topic}.dlq`, 2)
+        const listed = yield* dlq("list", `${topic}.dlq`)
+        assert.match(listed.stdout, /\n2 dead letters: 2 invalid_input$/)
+        assert.notMatch(listed.stdout, /^o-1 /m)
         yield* dlq("replay", `${topic}.dlq`, "--all", "--rate=100")
         yield* Lines.waitFor(mended, "failing has", 3)
         yield* depthIs(`${topic}.dlq`, 0)
@@ -238,6 +267,31 @@ describe.concurrent("dlq", () => {
         for (const { stdout } of [listed, shown, replayed]) assert.notMatch(stdout, /(?!\n)[\p{Cc}\p{Cf}]/u)
         yield* depthIs(deadLetters, 1)
       }).pipe(Effect.provide(world.broker))
+    })
+  )
+
+  it.live("needs a database to put back what Kafka keeps, and none to look at it", () =>
+    Effect.gen(function* () {
+      const world = yield* onKafka
+      const { dlq } = playing({ ...world, env: { ...world.env, DATABASE: "none" } }, "node")
+      const topic = `topic-${randomUUID()}`
+      yield* playing(world, "node").migrate(`--workers=${yield* twoGroups(topic)}`)
+      const headers = { "x-paystream-reason": "rejected", "x-paystream-source": "queue" }
+      const letter = { ...message("", { id: "o-1", headers }), topic: `${topic}.dlq` }
+      yield* Effect.provide(
+        Broker.use((broker) => broker.publishToTopics([letter])),
+        world.broker
+      )
+      const listed = yield* dlq("list", letter.topic)
+      assert.match(listed.stdout, /\n1 dead letter: 1 rejected$/)
+      assert.include(listed.stderr, "DATABASE is none: what was put back already is not left out")
+      const refused = yield* dlq("replay", letter.topic, "--all")
+      assert.strictEqual(refused.code, 2)
+      assert.match(refused.stderr, /DATABASE: got "none"; takes postgres or embedded .*BROKER=kafka/)
+      // a queue's worker has no place here
+      const stranger = yield* playing(world, "node").dlq("replay", letter.topic, "--all")
+      assert.strictEqual(stranger.code, 1)
+      assert.match(stranger.stdout, /^o-1 stays: there is no queue queue any more/m)
     })
   )
 

@@ -12,6 +12,7 @@ import * as EmbeddedPostgres from "../../src/layers/embedded/EmbeddedPostgres.ts
 import { publishKeyed, subscribeOrdered } from "../contracts/OrderedContract.ts"
 import { newTopic } from "../contracts/TopicContract.ts"
 import { newDatabase } from "../support/Databases.ts"
+import { kafkaMakingTopics } from "../support/KafkaServices.ts"
 import { rabbitMq } from "../support/Services.ts"
 import type { Child } from "../support/servers/Child.ts"
 import { eventually } from "../support/servers/eventually.ts"
@@ -68,6 +69,8 @@ const overlaps = (entries: ReadonlyArray<Entry>): ReadonlyArray<string> => {
 interface Ground {
   readonly env: Readonly<Record<string, string>>
   readonly broker: Layer.Layer<Broker, unknown>
+  /** Whether topics have to be made before. */
+  readonly needsMigrating?: boolean
 }
 
 const brokers: Record<string, Effect.Effect<Ground, unknown, Scope.Scope>> = {
@@ -78,6 +81,16 @@ const brokers: Record<string, Effect.Effect<Ground, unknown, Scope.Scope>> = {
   "the embedded broker": Effect.map(temporaryFolder("data"), (dataDirectory) => ({
     env: { BROKER: "embedded", DATABASE: "embedded", PAYSTREAM_DATA: dataDirectory },
     broker: Layer.provide(EmbeddedBroker.layer, EmbeddedPostgres.layer({ dataDirectory }))
+  })),
+  Kafka: Effect.map(newDatabase, (url) => ({
+    env: {
+      BROKER: "kafka",
+      KAFKA_BROKERS: inject("kafkaBrokers"),
+      KAFKA_SESSION_TIMEOUT_SECONDS: "2",
+      DATABASE_URL: Redacted.value(url)
+    },
+    broker: kafkaMakingTopics(),
+    needsMigrating: true
   }))
 }
 
@@ -85,22 +98,25 @@ describe.concurrent("An ordered worker", () => {
   for (const [name, ground] of Object.entries(brokers)) {
     it.live(`keeps each key's order on ${name} while its processes come, go and are killed at work`, () =>
       Effect.gen(function* () {
-        const { broker, env } = yield* ground
+        const { broker, env, needsMigrating } = yield* ground
         const services = yield* Layer.build(broker)
         const topic = yield* newTopic
         const journal = join(yield* temporaryFolder("journal"), "journal")
         writeFileSync(journal, "")
-        const start = Program.start({
-          runtime: "node",
-          args: ["--mode=consumers", `--workers=${module}`],
-          env: { ...env, TOPIC: topic, JOURNAL: journal, HEALTH_PORT: "0" }
-        })
+        const run = (mode: string) =>
+          Program.start({
+            runtime: "node",
+            args: [`--mode=${mode}`, `--workers=${module}`],
+            env: { ...env, TOPIC: topic, JOURNAL: journal, HEALTH_PORT: "0" }
+          })
+        const start = run("consumers")
         const grown = (from: number, by: number) =>
           eventually(
             Effect.map(read(journal), (entries) => assert.isAtLeast(doneOf(entries).length, from + by)),
             { deadline: "30 seconds", every: "5 millis" }
           )
 
+        if (needsMigrating) assert.strictEqual(yield* (yield* run("migrate")).exit, 0)
         yield* Effect.provide(subscribeOrdered(topic, "journal", 4), services)
         const processes: Array<Child> = [yield* start, yield* start, yield* start]
         for (const round of Arr.range(0, rounds - 1)) {

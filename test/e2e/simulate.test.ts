@@ -7,6 +7,7 @@ import * as Stage from "../support/Stage.ts"
 import type { Child } from "../support/servers/Child.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import { freePort } from "../support/servers/freePort.ts"
+import * as Kafka from "../support/servers/Kafka.ts"
 import type { Runtime } from "../support/servers/Program.ts"
 import * as Program from "../support/servers/Program.ts"
 import * as RabbitMq from "../support/servers/RabbitMq.ts"
@@ -26,6 +27,24 @@ const onRabbitMq = Effect.gen(function* () {
   const env: Environment = { RABBITMQ_URL: url, DATABASE_URL: Redacted.value(database) }
   return { env, database }
 })
+
+/** A Kafka of its own, with the topics made as an operator makes them. */
+const onKafka = Effect.gen(function* () {
+  const { address } = yield* Kafka.startOwn
+  const database = yield* newDatabase
+  const env: Environment = {
+    BROKER: "kafka",
+    KAFKA_BROKERS: address,
+    KAFKA_PARTITIONS: "2",
+    KAFKA_SESSION_TIMEOUT_SECONDS: "2",
+    DATABASE_URL: Redacted.value(database)
+  }
+  const migrated = yield* Program.start({ runtime: "node", args: ["--mode=migrate"], env })
+  assert.strictEqual(yield* migrated.exit, 0, migrated.stderr.join("\n"))
+  return { env, database }
+})
+
+const brokers = { RabbitMQ: onRabbitMq, Kafka: onKafka } as const
 
 const startConsumers = (runtime: Runtime, env: Environment) =>
   Effect.tap(
@@ -83,32 +102,34 @@ describe.concurrent("a simulation", () => {
     )
   }
 
-  it.live("loses and doubles nothing when consumers are killed in the midst (RabbitMQ)", () =>
-    Effect.gen(function* () {
-      const { database, env } = yield* onRabbitMq
-      const target = yield* startApi("node", env)
-      const recorded = Effect.map(
-        query<{ count: string }>(database, "SELECT count(*) AS count FROM pix_audit_log"),
-        ([row]) => Number(row?.count)
-      )
-      let consumers = yield* startConsumers("bun", env)
-      const child = yield* startSimulator("node", target, "--count=200", "--rate=200")
-      for (const [runtime, atLeast] of [
-        ["node", 50],
-        ["bun", 250]
-      ] as const) {
-        yield* eventually(
-          Effect.map(recorded, (count) => assert.isAtLeast(count, atLeast)),
-          { deadline: "60 seconds", every: "10 millis" }
+  it.live.each(["RabbitMQ", "Kafka"] as const)(
+    "loses and doubles nothing when consumers are killed in the midst (%s)",
+    (name) =>
+      Effect.gen(function* () {
+        const { database, env } = yield* brokers[name]
+        const target = yield* startApi("node", { ...env, API_BROKERS: name.toLowerCase() })
+        const recorded = Effect.map(
+          query<{ count: string }>(database, "SELECT count(*) AS count FROM pix_audit_log"),
+          ([row]) => Number(row?.count)
         )
-        yield* consumers.child.kill("SIGKILL")
-        // it counts only where work was under way
-        assert.isBelow(yield* recorded, 800)
-        consumers = yield* startConsumers(runtime, env)
-      }
-      assert.deepInclude(yield* totalsOf(child), { ...whole, sent: 200, accepted: 200, settled: 200 })
-      assert.strictEqual(yield* recorded, 800)
-    })
+        let consumers = yield* startConsumers("bun", env)
+        const child = yield* startSimulator("node", target, "--count=200", "--rate=200")
+        for (const [runtime, atLeast] of [
+          ["node", 50],
+          ["bun", 250]
+        ] as const) {
+          yield* eventually(
+            Effect.map(recorded, (count) => assert.isAtLeast(count, atLeast)),
+            { deadline: "60 seconds", every: "10 millis" }
+          )
+          yield* consumers.child.kill("SIGKILL")
+          // it counts only where work was under way
+          assert.isBelow(yield* recorded, 800)
+          consumers = yield* startConsumers(runtime, env)
+        }
+        assert.deepInclude(yield* totalsOf(child), { ...whole, sent: 200, accepted: 200, settled: 200 })
+        assert.strictEqual(yield* recorded, 800)
+      })
   )
 
   it.live("tells what is missing with 1, and stops at Ctrl-C with 4", () =>

@@ -1,7 +1,7 @@
 /** Ordered workers in memory: a key waits with its message, and only that key. */
 import { assert, describe, it } from "@effect/vitest"
-import { Array as Arr, Effect, Exit, Layer, Logger, Schema, Scope, Stream } from "effect"
-import { Broker } from "../../src/domain/ports/Broker.ts"
+import { Array as Arr, Effect, Exit, Layer, Logger, Queue, Schema, Scope, Stream } from "effect"
+import { Broker, type Delivery } from "../../src/domain/ports/Broker.ts"
 import { leaseSeconds, WaitingMessages } from "../../src/domain/ports/WaitingMessages.ts"
 import * as RetryPolicy from "../../src/domain/RetryPolicy.ts"
 import * as MemoryBroker from "../../src/layers/memory/MemoryBroker.ts"
@@ -10,7 +10,8 @@ import { Shutdown } from "../../src/streams/Shutdown.ts"
 import { Supervisor } from "../../src/streams/Supervisor.ts"
 import { topicWorker } from "../../src/streams/TopicWorker.ts"
 import * as Worker from "../../src/streams/Worker.ts"
-import { deadLetters, depth, elapse, onStage, send, settled, start, stop } from "../support/TopicStage.ts"
+import { bytes, message } from "../support/Messages.ts"
+import { broken, deadLetters, depth, elapse, onStage, send, settled, start, stop } from "../support/TopicStage.ts"
 
 const group = "memory in.w"
 
@@ -104,6 +105,44 @@ describe("An ordered worker", () => {
       for (const _ of Arr.range(1, 400)) yield* elapse("500 millis")
       assert.deepStrictEqual(runs, ["a1", "a1", "a1", "a1", "a2"])
       assert.deepStrictEqual(endings, ["snoozed", "snoozed", "snoozed", "done", "done"])
+    })
+  )
+
+  onStage("leaves a key whose messages became somebody else's, and takes it up when it gets them again", () =>
+    Effect.gen(function* () {
+      let assignment = 1
+      const { done, worker } = noting((input, runs) => {
+        const isFirst = input === "a1" && runs === 1
+        if (isFirst) assignment++
+        return isFirst
+      })
+      const arriving = yield* Queue.unbounded<Delivery>()
+      const taken = yield* broken(() => ({
+        deliveries: () => Stream.fromQueue(arriving),
+        settle: () => Effect.void
+      }))
+      const give = (...inputs: ReadonlyArray<string>) => {
+        const own = assignment
+        return Queue.offerAll(
+          arriving,
+          inputs.map((input) => ({
+            ...message("", { id: input, body: bytes(JSON.stringify(input)), headers: { key: "a" } }),
+            attempt: 1,
+            receipt: undefined,
+            isRevoked: () => assignment !== own
+          }))
+        )
+      }
+      yield* Effect.gen(function* () {
+        yield* start(worker)
+        yield* give("a1", "a2", "a3")
+        yield* settled
+        assert.deepStrictEqual([...done], [])
+        assert.strictEqual(yield* waiting(), 0)
+        yield* give("a1", "a2", "a3")
+        yield* settled
+        assert.deepStrictEqual(done, ["a1", "a2", "a3"])
+      }).pipe(Effect.provideService(Broker, taken))
     })
   )
 

@@ -36,7 +36,7 @@ export interface ApiOptions {
   readonly isAway?: boolean
 }
 
-/** Starts the API on a stage, and waits until it is ready. */
+/** Starts the API on a stage, for its RabbitMQ alone, and waits until it is ready. */
 export const start = (stage: Stage.Stage, { env, isAway, runtime }: ApiOptions) =>
   Effect.gen(function* () {
     const port = yield* freePort
@@ -44,7 +44,7 @@ export const start = (stage: Stage.Stage, { env, isAway, runtime }: ApiOptions) 
     const child = yield* Stage.start(stage, {
       runtime,
       args: ["--mode=api"],
-      env: { PORT: `${port}`, API_HOST: "127.0.0.1", ...env }
+      env: { PORT: `${port}`, API_HOST: "127.0.0.1", API_BROKERS: "rabbitmq", ...env }
     })
     yield* waitFor(`${url}/${isAway ? "healthz" : "readyz"}`)
     return { url, child }

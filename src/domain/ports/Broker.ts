@@ -91,15 +91,18 @@ export type Outcome = "done" | "reject" | "return"
 export interface Settlement {
   readonly delivery: Delivery
   readonly outcome: Outcome
+  /** Which replay it was put back by, and who asked: noted where a broker cannot remove a single message. */
+  readonly replay?: { readonly id: string; readonly by: string }
 }
 
-/** A look at what waits in a queue, as it was when the look began. */
+/** A look at what waits in a queue, or in a topic where there are no queues, as it was when the look began. */
 export interface Browsing {
   /** How many waited. */
   readonly waiting: number
   /**
-   * So many, oldest first, one at a time: what comes later makes it no longer. Settled as `done`, one is removed; all
-   * others are back in the queue when the scope closes, unharmed, and in order as far as the broker can.
+   * So many, oldest first, one at a time: what comes later makes it no longer. Settled as `done`, one is removed, or
+   * marked so that no later look shows it; all others are back in the queue when the scope closes, unharmed, and in
+   * order as far as the broker can.
    */
   readonly messages: Stream.Stream<Delivery, BrokerError>
 }
@@ -189,7 +192,7 @@ export class Broker extends Context.Service<
     /** A group's subscription to a topic, if it is there (`Unroutable` if not): makes nothing. See `subscribe`. */
     readonly lookUp: (topic: string, group: string | undefined) => Effect.Effect<Subscription, BrokerError>
     /**
-     * Looks at what waits in a queue (`Unroutable` if there is none). Bodies are in memory only while the reader has
+     * Looks at what waits in a queue, or in a topic where there are no queues (`Unroutable` if there is none). Bodies are in memory only while the reader has
      * them. Others may be kept from a message while somebody looks at it; where they are not, both may handle it.
      */
     readonly browse: (queue: string) => Effect.Effect<Browsing, BrokerError, Scope.Scope>

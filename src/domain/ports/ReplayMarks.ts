@@ -33,6 +33,11 @@ export class ReplayMarks extends Context.Service<
     readonly mark: (marks: ReadonlyArray<ReplayMark>) => Effect.Effect<void, StoreError>
     /** For each place, in their order, whether it is marked. */
     readonly find: (places: ReadonlyArray<RecordPlace>) => Effect.Effect<ReadonlyArray<boolean>, StoreError>
+    /** How many records of a partition are marked below an offset. */
+    readonly count: (
+      partition: Pick<RecordPlace, "topic" | "partition">,
+      below: bigint
+    ) => Effect.Effect<number, StoreError>
     /** Removes the marks of a partition below an offset, whose records are gone; the number of those removed. */
     readonly forget: (
       partition: Pick<RecordPlace, "topic" | "partition">,

@@ -26,7 +26,7 @@ const askedBrokers = optional(
   Parser.listOf(Parser.oneOf({ kafka: "kafka", rabbitmq: "rabbitmq", embedded: "embedded" })),
   {
     name: "API_BROKERS",
-    default: "the one of BROKER",
+    default: "kafka, rabbitmq; where BROKER is set, that one",
     reason: "The brokers that the API publishes to, each at a route of its own, separated by commas."
   }
 )

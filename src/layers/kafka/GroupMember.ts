@@ -67,6 +67,7 @@ export const make = (client: KafkaClient, records: RecordsInHand, options: Membe
   let releasing: Promise<void> = Promise.resolve()
   let [isStarted, isRejoining, isStopping] = [false, false, false]
   let lastSign = options.now()
+  const ending = endingOnce(options.onEnd)
 
   const eachBatch = async ({ batch, heartbeat, isRunning }: EachBatchPayload): Promise<void> => {
     await ownership.ready()
@@ -99,7 +100,7 @@ export const make = (client: KafkaClient, records: RecordsInHand, options: Membe
       lastSign = options.now()
     },
     ended: (cause) => {
-      if (!isStopping) options.onEnd(cause)
+      if (!isStopping) ending.end(cause)
     }
   })
 
@@ -108,6 +109,7 @@ export const make = (client: KafkaClient, records: RecordsInHand, options: Membe
       await consumer.connect()
       await consumer.subscribe({ topics: [...options.topics], fromBeginning: true })
       await consumer.run({ autoCommit: false, partitionsConsumedConcurrently: mostPartitionsAtATime, eachBatch })
+      ending.throwIfOver()
       isStarted = true
     },
     commit: async () => {
@@ -123,6 +125,21 @@ export const make = (client: KafkaClient, records: RecordsInHand, options: Membe
       if (isStarted) await ownership.commit("released").catch(() => undefined)
       for (const partition of records.all()) records.revoke(partition)
       await consumer.disconnect()
+    }
+  }
+}
+
+/** kafkajs calls it a start, too, where the broker went away before the member was let in. */
+const endingOnce = (onEnd: MemberOptions["onEnd"]) => {
+  let over: { readonly cause: unknown } | undefined
+  return {
+    end: (cause: unknown): void => {
+      if (over !== undefined) return
+      over = { cause }
+      onEnd(cause)
+    },
+    throwIfOver: (): void => {
+      if (over !== undefined) throw over.cause
     }
   }
 }

@@ -1,18 +1,22 @@
 /** The broker port on Kafka, by kafkajs: topics and groups. It has no queues, and says so. */
-import { Clock, Context, type Duration, Effect, Layer, Stream } from "effect"
+import { Clock, Context, type Duration, Effect, Layer, Option, Stream } from "effect"
 import {
   Broker,
   type BrokerError,
   type Delivery,
+  type Settlement,
   type Subscription,
   type TopicMessage
 } from "../../domain/ports/Broker.ts"
+import { ReplayMarks } from "../../domain/ports/ReplayMarks.ts"
 import * as Availability from "../../streams/Availability.ts"
+import * as KafkaBrowser from "./KafkaBrowser.ts"
 import * as KafkaClient from "./KafkaClient.ts"
 import * as KafkaConsumer from "./KafkaConsumer.ts"
-import { refused } from "./KafkaError.ts"
+import { refused, unroutable } from "./KafkaError.ts"
 import { toRecord } from "./KafkaMessage.ts"
 import { consumerGroupOf, retryTopicOf, type TopicSubscription } from "./KafkaNames.ts"
+import * as KafkaProbe from "./KafkaProbe.ts"
 import * as KafkaProducer from "./KafkaProducer.ts"
 import * as KafkaSubscriptions from "./KafkaSubscriptions.ts"
 import * as KafkaTopics from "./KafkaTopics.ts"
@@ -31,8 +35,10 @@ const make = Effect.fnUntraced(function* (options: KafkaOptions) {
   const availability = Availability.make("Kafka", address)
   const client = yield* KafkaClient.make(options, availability)
   const publish = yield* KafkaProducer.make(client)
+  const probe = yield* KafkaProbe.make(client)
   const topics = KafkaTopics.make(client, options)
   const process = crypto.randomUUID()
+  const browser = KafkaBrowser.make(client, topics, Option.getOrUndefined(yield* Effect.serviceOption(ReplayMarks)))
 
   const noQueues = (doing: string) => Effect.fail(refused(address, `${doing}: Kafka has topics, and no queues`))
   const topicOf = (subscription: Subscription) =>
@@ -55,28 +61,39 @@ const make = Effect.fnUntraced(function* (options: KafkaOptions) {
     ensureQueue: (name) => noQueues(`make queue ${name}`),
     deliveries: (subscription, { prefetch }) =>
       Stream.unwrap(Effect.map(topicOf(subscription), (topic) => consume(topic, prefetch))),
-    settle: (settlements) =>
-      Effect.sync(() => {
-        const byConsumer = Map.groupBy(settlements, ({ delivery }) => (delivery.receipt as Receipt).records)
-        for (const [records, own] of byConsumer) records.settle(own)
-      }),
+    settle: (settlements) => {
+      if (!settlements.some(KafkaBrowser.isBrowsed)) return Effect.sync(() => settleConsumed(settlements))
+      settleConsumed(settlements.filter((one) => !KafkaBrowser.isBrowsed(one)))
+      return browser.settle(settlements.filter(KafkaBrowser.isBrowsed))
+    },
     publish: (messages) => (messages.length === 0 ? Effect.void : noQueues(`publish to queue ${messages[0]?.queue}`)),
     subscribe: subscriptions.subscribe,
     publishToTopics: (messages: ReadonlyArray<TopicMessage>) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        publish(messages.map((message) => ({ topic: message.topic, record: toRecord(message, now) })))
-      ),
+      messages.length === 0
+        ? probe.ask
+        : Effect.flatMap(Clock.currentTimeMillis, (now) =>
+            publish(messages.map((message) => ({ topic: message.topic, record: toRecord(message, now) })))
+          ),
     deliverLater: (subscription, messages) =>
       Effect.flatMap(topicOf(subscription), (topic) => subscriptions.deliverLater(topic, messages)),
     lookUp: subscriptions.lookUp,
-    browse: (name) => noQueues(`look into ${name} message by message`),
-    depth: (name) => noQueues(`look at queue ${name}`),
+    browse: browser.browse,
+    // None is there to be looked at: to whoever asks for its depth it is gone.
+    depth: (name) => Effect.fail(unroutable(address, `there is no queue ${name}: Kafka has topics, and no queues`)),
     status: Effect.map(availability.current, (state) => (state === "connected" ? "connected" : "away"))
   })
   return { broker, topics }
 })
 
-/** Connects when first used; a broker that is away at start is no error here. */
+const settleConsumed = (settlements: ReadonlyArray<Settlement>): void => {
+  const byConsumer = Map.groupBy(settlements, ({ delivery }) => (delivery.receipt as Receipt).records)
+  for (const [records, own] of byConsumer) records.settle(own)
+}
+
+/**
+ * Connects when first used; a broker that is away at start is no error here. Marks what was browsed and is done where it
+ * finds `ReplayMarks` around it, and refuses to settle it elsewhere.
+ */
 export const layer = (options: KafkaOptions): Layer.Layer<Broker | KafkaTopics.KafkaTopics> =>
   Layer.effectContext(
     Effect.map(make(options), ({ broker, topics }) =>

@@ -51,8 +51,13 @@ export const consume = Effect.fnUntraced(function* (
       now,
       onEnd: (cause) => {
         const error = brokerError(client.address, doing)(cause)
-        if (error.isRetryable) run(client.availability.away(error.message))
-        fail(error)
+        const noted = error.isRetryable ? client.availability.away(error.message) : Effect.void
+        run(
+          Effect.andThen(
+            noted,
+            Effect.sync(() => fail(error))
+          )
+        )
       },
       onAssigned: (assignment) => run(tellAssigned(options.groupId, assignment))
     })

@@ -2,6 +2,7 @@
 
 import { Predicate } from "effect"
 import { BrokerAway, BrokerError, BrokerRefused, MessageRefused, Unroutable } from "../../domain/ports/Broker.ts"
+import type { StoreError } from "../../domain/StoreError.ts"
 
 /** kafkajs wraps what it gave up, and what failed for several topics at once. */
 const rootOf = (cause: unknown): unknown => {
@@ -84,6 +85,12 @@ export const brokerError =
 /** The broker is away, and why. */
 export const away = (address: string, detail: string): BrokerError =>
   new BrokerError({ reason: new BrokerAway({ detail: `Kafka at ${address}: ${detail}` }) })
+
+/** What keeps the marks of Kafka's dead letters is in trouble: the database, which the detail names. */
+export const fromStore = (error: StoreError): BrokerError =>
+  new BrokerError({
+    reason: error.isRetryable ? new BrokerAway({ detail: error.message }) : new BrokerRefused({ detail: error.message })
+  })
 
 /** Nobody is there to take it, yet. */
 export const unroutable = (address: string, detail: string): BrokerError =>

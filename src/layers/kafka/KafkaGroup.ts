@@ -53,14 +53,14 @@ export const committedOf = async (
 }
 
 /** The first offset of a topic's partitions, or the one that the next message will get. */
-const boundaries = async (
+export const boundaries = async (
   cluster: Cluster,
   topic: string,
   partitions: ReadonlyArray<number>,
-  fromBeginning: boolean
+  boundary: "first" | "end"
 ) => {
   const asked = partitions.map((partition) => ({ partition }))
-  const [found] = await cluster.fetchTopicsOffset([{ topic, partitions: asked, fromBeginning }])
+  const [found] = await cluster.fetchTopicsOffset([{ topic, partitions: asked, fromBeginning: boundary === "first" }])
   return found?.partitions ?? []
 }
 
@@ -82,7 +82,7 @@ const beginAt = async (cluster: Cluster, { from, groupId, topic }: Beginning): P
   await cluster.addMultipleTargetTopics([topic])
   const partitions = partitionsOf(cluster, topic)
   // Looked up before the commits: what is published after somebody else's commit is not passed over then.
-  const offsets = await boundaries(cluster, topic, partitions, from === "first")
+  const offsets = await boundaries(cluster, topic, partitions, from === "first" ? "first" : "end")
   const committed = await committedOf(cluster, groupId, topic, partitions)
   if (committed.some(({ offset }) => offset !== undefined)) return
   const coordinator = await cluster.findGroupCoordinator({ groupId })

@@ -8,18 +8,21 @@ const keyOf = ({ offset, partition, topic, writtenAtMillis }: RecordPlace): stri
 /** None at first; of its own for each use of the layer. */
 export const layer: Layer.Layer<ReplayMarks> = Layer.sync(ReplayMarks, () => {
   const marked = new Map<string, RecordPlace>()
+  const keysBelow = ({ partition, topic }: Pick<RecordPlace, "topic" | "partition">, below: bigint) =>
+    [...marked]
+      .filter(([, mark]) => mark.topic === topic && mark.partition === partition && mark.offset < below)
+      .map(([key]) => key)
   return {
     mark: (marks) =>
       Effect.sync(() => {
         for (const mark of marks) if (!marked.has(keyOf(mark))) marked.set(keyOf(mark), mark)
       }),
     find: (places) => Effect.sync(() => places.map((place) => marked.has(keyOf(place)))),
-    forget: ({ partition, topic }, below) =>
+    count: (partition, below) => Effect.sync(() => keysBelow(partition, below).length),
+    forget: (partition, below) =>
       Effect.sync(() => {
-        const gone = [...marked].filter(
-          ([, mark]) => mark.topic === topic && mark.partition === partition && mark.offset < below
-        )
-        for (const [key] of gone) marked.delete(key)
+        const gone = keysBelow(partition, below)
+        for (const key of gone) marked.delete(key)
         return gone.length
       })
   }

@@ -68,6 +68,10 @@ const make = Effect.fnUntraced(function* ({ address }: { readonly address: strin
       })
     )
   }
+  const count = ({ partition, topic }: Pick<RecordPlace, "topic" | "partition">, below: bigint) =>
+    sql<{ marked: number }>`
+      SELECT count(*)::integer AS marked FROM dead_letter_replays
+      WHERE topic = ${topic} AND partition = ${partition} AND record_offset < ${String(below)}::bigint`
   const forget = ({ partition, topic }: Pick<RecordPlace, "topic" | "partition">, below: bigint) =>
     sql<{ removed: number }>`
       WITH removed AS (
@@ -80,6 +84,7 @@ const make = Effect.fnUntraced(function* ({ address }: { readonly address: strin
   return ReplayMarks.of({
     mark: (marks) => (marks.length === 0 ? Effect.void : Effect.asVoid(run(mark(marks)))),
     find: (places) => (places.length === 0 ? Effect.succeed([]) : run(find(places))),
+    count: (partition, below) => Effect.map(run(count(partition, below)), ([row]) => row?.marked ?? 0),
     forget: (partition, below) => Effect.map(run(forget(partition, below)), ([row]) => row?.removed ?? 0)
   })
 })

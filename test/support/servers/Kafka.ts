@@ -184,6 +184,9 @@ const propertiesOf = ({ controller, folder, port, security }: Configuration): st
     "transaction.state.log.min.isr=1",
     "transaction.state.log.num.partitions=2",
     "group.initial.rebalance.delay.ms=0",
+    // One that was killed may register again only when its earlier life has ended.
+    "broker.session.timeout.ms=3000",
+    "broker.heartbeat.interval.ms=500",
     "group.min.session.timeout.ms=500",
     "log.cleaner.enable=false",
     "controlled.shutdown.enable=false",
