@@ -86,7 +86,8 @@ const brokers: Record<string, Effect.Effect<Ground, unknown, Scope.Scope>> = {
     env: {
       BROKER: "kafka",
       KAFKA_BROKERS: inject("kafkaBrokers"),
-      KAFKA_SESSION_TIMEOUT_SECONDS: "2",
+      // Shorter, a process that a busy machine leaves without a turn would be taken for dead while it works.
+      KAFKA_SESSION_TIMEOUT_SECONDS: "6",
       DATABASE_URL: Redacted.value(url)
     },
     broker: kafkaMakingTopics(),
