@@ -129,7 +129,7 @@ const endings = Effect.fnUntraced(function* <In, Out, R>(prepared: Prepared<In, 
   const { concurrency } = worker
   return running.source.deliveries({ prefetch: concurrency * prefetchPerHandler }).pipe(
     untilShutdown,
-    mapSideBySide({ concurrency, keyOf }, (delivery) => work(running, delivery)),
+    mapSideBySide({ concurrency, keyOf }, (delivery, giveUpPlace) => work(running, delivery, giveUpPlace)),
     Stream.mapArrayEffect((ended) => Effect.map(settle(running, ended), Arr.of))
   )
 })
@@ -139,12 +139,16 @@ interface Ended extends Settlement {
 }
 
 /** Handles one delivery. */
-const work = Effect.fnUntraced(function* <In, Out, R>(running: Running<In, Out, R>, delivery: Delivery) {
+const work = Effect.fnUntraced(function* <In, Out, R>(
+  running: Running<In, Out, R>,
+  delivery: Delivery,
+  giveUpPlace: () => void
+) {
   // What is somebody else's by now would only be done twice.
   if (delivery.isRevoked?.()) return { delivery, outcome: "return", ending: "returned" } satisfies Ended
   const own = delivery.id === undefined ? undefined : yield* stem(delivery.id)
   const { source, worker } = running
-  const inHand: InHand = { worker, source, delivery, original: readOriginal(delivery), stem: own }
+  const inHand: InHand = { worker, source, delivery, original: readOriginal(delivery), stem: own, giveUpPlace }
   const handled = running.dedupe === undefined ? tried(running, inHand) : running.dedupe(inHand, tried(running, inHand))
   const ending: Ending = yield* handled
   return { delivery, outcome: ending === "returned" ? "return" : "done", ending } satisfies Ended
@@ -194,6 +198,13 @@ const deadLettered = (inHand: InHand, reason: WorkerDeadLetterReason, error: str
 
 type NextId = () => string | undefined
 
+/**
+ * Whether others may be handled while the output of one is confirmed: requests to the broker are then as large as the
+ * prefetch allows, not as the concurrency does (measured: EEE). One at a time stays one after the other.
+ */
+const mayPublishBeside = <In, Out, R>({ handlers, worker }: Running<In, Out, R>): boolean =>
+  worker.concurrency > 1 && handlers.onSuccess === undefined
+
 const handleInput = Effect.fnUntraced(function* <In, Out, R>(running: Running<In, Out, R>, inHand: InHand, input: In) {
   const nextId = outputIds(running.worker.name, inHand.stem)
   const exit = yield* Effect.exit(
@@ -202,6 +213,7 @@ const handleInput = Effect.fnUntraced(function* <In, Out, R>(running: Running<In
     )
   )
   if (Exit.isFailure(exit)) return yield* handleFailure(running, inHand, input, nextId, exit.cause)
+  if (mayPublishBeside(running)) inHand.giveUpPlace()
   const output = yield* Effect.result(running.codec.encode(exit.value))
   if (Result.isFailure(output)) return yield* deadLettered(inHand, "invalid_output", output.failure)
   const refusal =
