@@ -35,18 +35,14 @@ export const mapSideBySide =
             lanes.giveUp(place)
             beginAll()
           }
-          return Effect.suspend(() => work(place.element, giveUpPlace)).pipe(
-            Effect.onExit((exit) =>
-              Effect.sync(() => {
-                if (Exit.isSuccess(exit)) Queue.offerUnsafe(results, exit.value)
-                else Queue.failCauseUnsafe(results, exit.cause)
-                lanes.leave(place)
-                beginAll()
-                endWhenDone()
-              })
-            ),
-            run
-          )
+          // Observed from outside: a step within the fiber would cost each element more.
+          run(Effect.suspend(() => work(place.element, giveUpPlace))).addObserver((exit) => {
+            if (Exit.isSuccess(exit)) Queue.offerUnsafe(results, exit.value)
+            else Queue.failCauseUnsafe(results, exit.cause)
+            lanes.leave(place)
+            beginAll()
+            endWhenDone()
+          })
         }
         // What waits does so without a fiber: thousands of them would cost more than the work.
         const beginAll = () => {

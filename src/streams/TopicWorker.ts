@@ -23,7 +23,7 @@ import * as OrderedLanes from "./OrderedLanes.ts"
 import { Shutdown, untilShutdown } from "./Shutdown.ts"
 import { mapSideBySide } from "./SideBySide.ts"
 import { Supervisor, supervised } from "./Supervisor.ts"
-import { Suspects } from "./Suspects.ts"
+import { Suspects, type SuspectsShape } from "./Suspects.ts"
 import { CurrentMessage, type Handlers, Reject, Snooze, type Worker } from "./Worker.ts"
 import { check, groupOf, prefetchPerHandler, queueOf } from "./WorkerChecks.ts"
 import { type InHand, putOff, setAside } from "./WorkerLetters.ts"
@@ -65,6 +65,9 @@ interface Prepared<In, Out, R> {
 /** What is made anew when its stream starts again. */
 interface Running<In, Out, R> extends Prepared<In, Out, R> {
   readonly source: MessageSource
+  readonly suspects: SuspectsShape
+  readonly shutdown: Shutdown["Service"]
+  readonly clock: Clock.Clock
   /** Outputs of handlers that end at about the same time are confirmed together. */
   readonly outputs: Batcher.Batcher<TopicMessage, BrokerError>
 }
@@ -120,6 +123,9 @@ const endings = Effect.fnUntraced(function* <In, Out, R>(prepared: Prepared<In, 
   const running: Running<In, Out, R> = {
     ...prepared,
     source: yield* sourceOf(worker),
+    suspects: yield* Suspects,
+    shutdown: yield* Shutdown,
+    clock: yield* Clock.Clock,
     outputs: yield* Batcher.make({
       ...batches,
       work: broker.publishToTopics,
@@ -138,21 +144,26 @@ interface Ended extends Settlement {
   readonly ending: Ending
 }
 
+// What every message passes is made of few steps, without a generator where one step follows another: beside bare
+// drivers, steps are most of what a worker costs.
+
 /** Handles one delivery. */
-const work = Effect.fnUntraced(function* <In, Out, R>(
-  running: Running<In, Out, R>,
-  delivery: Delivery,
-  giveUpPlace: () => void
-) {
+const work = <In, Out, R>(running: Running<In, Out, R>, delivery: Delivery, giveUpPlace: () => void) => {
+  const { dedupe, source, worker } = running
+  const ended = (ending: Ending): Ended => ({
+    delivery,
+    outcome: ending === "returned" ? "return" : "done",
+    ending
+  })
   // What is somebody else's by now would only be done twice.
-  if (delivery.isRevoked?.()) return { delivery, outcome: "return", ending: "returned" } satisfies Ended
-  const own = delivery.id === undefined ? undefined : yield* stem(delivery.id)
-  const { source, worker } = running
-  const inHand: InHand = { worker, source, delivery, original: readOriginal(delivery), stem: own, giveUpPlace }
-  const handled = running.dedupe === undefined ? tried(running, inHand) : running.dedupe(inHand, tried(running, inHand))
-  const ending: Ending = yield* handled
-  return { delivery, outcome: ending === "returned" ? "return" : "done", ending } satisfies Ended
-})
+  if (delivery.isRevoked?.()) return Effect.succeed(ended("returned"))
+  const handled = (stem: string | undefined) => {
+    const inHand: InHand = { worker, source, delivery, original: readOriginal(delivery), stem, giveUpPlace }
+    return dedupe === undefined ? tried(running, inHand) : dedupe(inHand, tried(running, inHand))
+  }
+  const own = delivery.id === undefined ? Effect.undefined : stem(delivery.id)
+  return Effect.map(Effect.flatMap(own, handled), ended)
+}
 
 /** Settles what has ended at about the same time. */
 const settle = Effect.fnUntraced(function* <In, Out, R>(
@@ -167,27 +178,26 @@ const settle = Effect.fnUntraced(function* <In, Out, R>(
 })
 
 /** What comes again may be what killed a process: it is handled alone, and no more when it has done so too often. */
-const tried = Effect.fnUntraced(function* <In, Out, R>(running: Running<In, Out, R>, inHand: InHand) {
-  const suspects = yield* Suspects
+const tried = <In, Out, R>(running: Running<In, Out, R>, inHand: InHand) => {
   const { delivery, worker } = inHand
   const handled = handle(running, inHand)
-  if (delivery.attempt <= 1) return yield* suspects.beside(handled)
+  if (delivery.attempt <= 1) return running.suspects.beside(handled)
   const identity =
     inHand.stem === undefined
       ? Effect.map(sha256Hex(delivery.body), (sha256) => JSON.stringify({ sha256 }))
       : Effect.succeed(identityOf(inHand.stem, delivery).parking)
-  return yield* suspects.alone({
+  return running.suspects.alone({
     suspect: Effect.map(identity, (identity) => ({ consumer: queueOf(worker), identity })),
     handle: handled,
     // Its author's hook is not called: what kills the process in one handler may do so in the other.
     setAside: (crashes) =>
       deadLettered(inHand, "crashed", `the process died ${crashes} times while it handled this message alone`)
   })
-})
+}
 
 const handle = Effect.fnUntraced(function* <In, Out, R>(running: Running<In, Out, R>, inHand: InHand) {
   // What waited for its turn meanwhile is not begun any more.
-  if (yield* (yield* Shutdown).isRequested) return "returned" as const
+  if (yield* running.shutdown.isRequested) return "returned" as const
   const input = yield* Effect.result(running.codec.decode(inHand.original))
   if (Result.isFailure(input)) return yield* deadLettered(inHand, "invalid_input", input.failure)
   return yield* handleInput(running, inHand, input.success)
@@ -230,29 +240,27 @@ const handleInput = Effect.fnUntraced(function* <In, Out, R>(running: Running<In
 const encoder = new TextEncoder()
 
 /** Confirmed when this returns; an output that the broker takes from nobody is given back as the reason. */
-const publishOutput = Effect.fnUntraced(function* <In, Out, R>(
-  { outputs, worker }: Running<In, Out, R>,
+const publishOutput = <In, Out, R>(
+  { clock, outputs, worker }: Running<In, Out, R>,
   { delivery }: InHand,
   nextId: NextId,
   text: string
-) {
-  if (worker.outputTopic === undefined) return undefined
+): Effect.Effect<BrokerError | undefined, BrokerError> => {
+  if (worker.outputTopic === undefined) return Effect.undefined
   const key = keyOf(delivery)
   const output = {
     topic: worker.outputTopic,
     id: nextId(),
     body: encoder.encode(text),
     contentType: "application/json",
-    publishedAtMillis: yield* Clock.currentTimeMillis,
+    publishedAtMillis: clock.currentTimeMillisUnsafe(),
     headers: key === undefined ? {} : { key }
   }
-  return yield* Effect.as(outputs.add(output), undefined).pipe(
-    Effect.catchIf(
-      ({ blamesMessage }) => blamesMessage,
-      (refusal) => Effect.succeed(refusal)
-    )
-  )
-})
+  return Effect.matchEffect(outputs.add(output), {
+    onFailure: (error) => (error.blamesMessage ? Effect.succeed(error) : Effect.fail(error)),
+    onSuccess: () => Effect.undefined
+  })
+}
 
 // Failure
 
