@@ -10,7 +10,7 @@
  * ## Assumptions
  * - A message that waits for its retry may be overtaken by later ones of its key, unless the worker is `ordered`.
  */
-import { Array as Arr, Cause, Clock, Context, Duration, Effect, Exit, Random, Result, Schema, Stream } from "effect"
+import { Array as Arr, Cause, Clock, Context, Duration, Effect, Exit, Random, Result, Stream } from "effect"
 import { Broker, BrokerError, type Delivery, type Settlement, type TopicMessage } from "../domain/ports/Broker.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import type { WorkerDeadLetterReason } from "../domain/WorkerDeadLetter.ts"
@@ -22,10 +22,11 @@ import { type MessageSource, ofBroker } from "./MessageSource.ts"
 import * as OrderedLanes from "./OrderedLanes.ts"
 import { Shutdown, untilShutdown } from "./Shutdown.ts"
 import { mapSideBySide } from "./SideBySide.ts"
-import { Supervisor, supervised } from "./Supervisor.ts"
+import { supervised } from "./Supervisor.ts"
 import { Suspects, type SuspectsShape } from "./Suspects.ts"
 import { CurrentMessage, type Handlers, Reject, Snooze, type Worker } from "./Worker.ts"
 import { check, groupOf, prefetchPerHandler, queueOf } from "./WorkerChecks.ts"
+import { handlersOf } from "./WorkerHandlers.ts"
 import { type InHand, putOff, setAside } from "./WorkerLetters.ts"
 import { type Codec, codecOf, keyOf, messageOf, outputIds, readOriginal, retriesOf } from "./WorkerMessages.ts"
 import { counting } from "./WorkerMetrics.ts"
@@ -40,17 +41,6 @@ export const DeadLetterTopics = Context.Reference<ReadonlySet<string>>(
     defaultValue: () => new Set()
   }
 )
-
-/** A worker's handlers could not be made: the services or the state that they share cannot be had. */
-export class HandlersUnavailable extends Schema.TaggedError<HandlersUnavailable>()("HandlersUnavailable", {
-  worker: Schema.String,
-  detail: Schema.String
-}) {
-  readonly isRetryable = false
-  override get message(): string {
-    return `worker ${this.worker} cannot start, its handlers could not be made: ${this.detail}`
-  }
-}
 
 /** What holds for a worker as long as its process lives. */
 interface Prepared<In, Out, R> {
@@ -86,17 +76,6 @@ export const topicWorker = <In, Out, R>(worker: Worker<In, Out, R>) =>
       return Stream.unwrap(endings(prepared)).pipe(supervised(`worker ${worker.name}`), Stream.flattenIterable)
     })
   )
-
-const handlersOf = <In, Out, R>(worker: Worker<In, Out, R>) =>
-  Effect.catchCause(worker.handlers, (cause) => {
-    // Interrupted from outside: nothing of the worker's own.
-    if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
-    const failure = new HandlersUnavailable({ worker: worker.name, detail: messageOf(Cause.squash(cause)) })
-    return Effect.logError(failure.message, cause).pipe(
-      Effect.andThen(Supervisor.use(({ report }) => report(`worker ${worker.name}`, "failed"))),
-      Effect.andThen(failure)
-    )
-  })
 
 /** Makes the subscriptions of a worker, durable, unless they exist. */
 export const subscribe = Effect.fnUntraced(function* <In, Out, R>(worker: Worker<In, Out, R>) {
