@@ -2,7 +2,7 @@
  * Topic to topic on Kafka as an expert writes it by hand: kafkajs, no framework. Parsed and checked on both sides, the
  * outputs of a fetched batch sent with one call to all replicas, its offset committed once they are confirmed.
  */
-import { Kafka, type KafkaMessage, logLevel } from "kafkajs"
+import { type EachBatchPayload, Kafka, type KafkaMessage, logLevel } from "kafkajs"
 import { checked } from "./orderCheck.ts"
 
 const { KAFKA_BROKERS = "", GROUP_ID = "", INPUT_TOPIC = "", OUTPUT_TOPIC = "" } = process.env
@@ -22,9 +22,20 @@ const fail = (error: unknown): void => {
   process.exit(1)
 }
 
+const passBatchOn = async ({ batch, heartbeat, resolveOffset }: EachBatchPayload): Promise<void> => {
+  await producer.send({ topic: OUTPUT_TOPIC, acks: -1, messages: batch.messages.map(passOn) })
+  resolveOffset(batch.lastOffset())
+  const offset = String(BigInt(batch.lastOffset()) + 1n)
+  await consumer.commitOffsets([{ topic: batch.topic, partition: batch.partition, offset }])
+  await heartbeat()
+}
+
+/** A consumer that disconnects meanwhile commits no more. */
+const atWork = new Set<Promise<void>>()
+
 process.on("SIGTERM", () => {
-  consumer
-    .disconnect()
+  Promise.all(atWork)
+    .then(() => consumer.disconnect())
     .then(() => producer.disconnect())
     .then(() => process.exit(0), fail)
 })
@@ -36,11 +47,9 @@ await consumer.run({
   autoCommit: false,
   partitionsConsumedConcurrently: 4,
   eachBatchAutoResolve: false,
-  eachBatch: async ({ batch, heartbeat, resolveOffset }) => {
-    await producer.send({ topic: OUTPUT_TOPIC, acks: -1, messages: batch.messages.map(passOn) })
-    resolveOffset(batch.lastOffset())
-    const offset = String(BigInt(batch.lastOffset()) + 1n)
-    await consumer.commitOffsets([{ topic: batch.topic, partition: batch.partition, offset }])
-    await heartbeat()
+  eachBatch: async (payload) => {
+    const passed = passBatchOn(payload)
+    atWork.add(passed)
+    await passed.finally(() => atWork.delete(passed))
   }
 })

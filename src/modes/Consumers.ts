@@ -1,9 +1,11 @@
 /** `--mode=consumers`: topic workers, until they are stopped. */
+import "effect/schema/SchemaJITCompiler/enable"
 import { Effect, Layer, Schema, Stream } from "effect"
 import { AuditLog } from "../domain/ports/AuditLog.ts"
 import { BrokerError } from "../domain/ports/Broker.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import type * as HealthServer from "../layers/http/HealthServer.ts"
+import { letYoungGenerationGrow } from "../layers/process/Memory.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
 import * as OpenTelemetry from "../layers/telemetry/OpenTelemetry.ts"
 import { pixAudit } from "../streams/PixWorkers.ts"
@@ -63,6 +65,7 @@ const maxConnections = 5
 
 /** Runs workers side by side until somebody asks to stop. */
 export const consumers = Effect.fnUntraced(function* (options: ConsumersOptions) {
+  yield* Effect.sync(letYoungGenerationGrow)
   const environment = yield* Settings.environment
   const { guarantees, health, log, services: where } = yield* Settings.load(settings, environment)
   const { all, layer, onStart, workers } = yield* registered(yield* modulePath(options.module), options.names)

@@ -15,7 +15,7 @@ export interface BatcherOptions<in A, in out E, out R> extends BatchOptions {
 
 interface Waiting<A, E> {
   readonly element: A
-  readonly resume: (exit: Exit.Exit<unknown, E>) => void
+  readonly resume: (exit: Exit.Exit<void, E>) => void
 }
 
 /**
@@ -29,7 +29,7 @@ export const make = Effect.fnUntraced(function* <A, E, R>(
   const waiting = new Set<Waiting<A, E>>()
   let isClosed = false
 
-  const end = (batch: Iterable<Waiting<A, E>>, exit: Exit.Exit<unknown, E>) =>
+  const end = (batch: Iterable<Waiting<A, E>>, exit: Exit.Exit<void, E>) =>
     Effect.sync(() => {
       for (const one of batch) if (waiting.delete(one)) one.resume(exit)
     })
@@ -41,7 +41,7 @@ export const make = Effect.fnUntraced(function* <A, E, R>(
       Effect.flatMap((exit) =>
         batch.length > 1 && blamesOne(exit)
           ? Effect.forEach(batch, (one) => workOn([one]), { discard: true })
-          : end(batch, exit)
+          : end(batch, Exit.asVoid(exit))
       )
     )
   }
@@ -61,7 +61,7 @@ export const make = Effect.fnUntraced(function* <A, E, R>(
     add: (element) =>
       Effect.callback((resume) => {
         if (isClosed) return resume(Effect.interrupt)
-        const one: Waiting<A, E> = { element, resume: (exit) => resume(Exit.asVoid(exit)) }
+        const one: Waiting<A, E> = { element, resume }
         waiting.add(one)
         Queue.offerUnsafe(added, one)
         return Effect.sync(() => void waiting.delete(one))

@@ -32,7 +32,7 @@ export interface Trial<A, E, R> {
   readonly setAside: (crashes: number) => Effect.Effect<A, E, R>
 }
 
-interface SuspectsShape {
+export interface SuspectsShape {
   /** Work on what comes for the first time. */
   readonly beside: <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Work on what came again. */

@@ -10,7 +10,7 @@
  * ## Assumptions
  * - A message that waits for its retry may be overtaken by later ones of its key, unless the worker is `ordered`.
  */
-import { Array as Arr, Cause, Clock, Context, Duration, Effect, Exit, Random, Result, Schema, Stream } from "effect"
+import { Array as Arr, Cause, Clock, Context, Duration, Effect, Exit, Random, Result, Stream } from "effect"
 import { Broker, BrokerError, type Delivery, type Settlement, type TopicMessage } from "../domain/ports/Broker.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import type { WorkerDeadLetterReason } from "../domain/WorkerDeadLetter.ts"
@@ -22,10 +22,11 @@ import { type MessageSource, ofBroker } from "./MessageSource.ts"
 import * as OrderedLanes from "./OrderedLanes.ts"
 import { Shutdown, untilShutdown } from "./Shutdown.ts"
 import { mapSideBySide } from "./SideBySide.ts"
-import { Supervisor, supervised } from "./Supervisor.ts"
-import { Suspects } from "./Suspects.ts"
+import { supervised } from "./Supervisor.ts"
+import { Suspects, type SuspectsShape } from "./Suspects.ts"
 import { CurrentMessage, type Handlers, Reject, Snooze, type Worker } from "./Worker.ts"
 import { check, groupOf, prefetchPerHandler, queueOf } from "./WorkerChecks.ts"
+import { handlersOf } from "./WorkerHandlers.ts"
 import { type InHand, putOff, setAside } from "./WorkerLetters.ts"
 import { type Codec, codecOf, keyOf, messageOf, outputIds, readOriginal, retriesOf } from "./WorkerMessages.ts"
 import { counting } from "./WorkerMetrics.ts"
@@ -41,17 +42,6 @@ export const DeadLetterTopics = Context.Reference<ReadonlySet<string>>(
   }
 )
 
-/** A worker's handlers could not be made: the services or the state that they share cannot be had. */
-export class HandlersUnavailable extends Schema.TaggedError<HandlersUnavailable>()("HandlersUnavailable", {
-  worker: Schema.String,
-  detail: Schema.String
-}) {
-  readonly isRetryable = false
-  override get message(): string {
-    return `worker ${this.worker} cannot start, its handlers could not be made: ${this.detail}`
-  }
-}
-
 /** What holds for a worker as long as its process lives. */
 interface Prepared<In, Out, R> {
   readonly worker: Worker<In, Out, R>
@@ -65,6 +55,9 @@ interface Prepared<In, Out, R> {
 /** What is made anew when its stream starts again. */
 interface Running<In, Out, R> extends Prepared<In, Out, R> {
   readonly source: MessageSource
+  readonly suspects: SuspectsShape
+  readonly shutdown: Shutdown["Service"]
+  readonly clock: Clock.Clock
   /** Outputs of handlers that end at about the same time are confirmed together. */
   readonly outputs: Batcher.Batcher<TopicMessage, BrokerError>
 }
@@ -83,17 +76,6 @@ export const topicWorker = <In, Out, R>(worker: Worker<In, Out, R>) =>
       return Stream.unwrap(endings(prepared)).pipe(supervised(`worker ${worker.name}`), Stream.flattenIterable)
     })
   )
-
-const handlersOf = <In, Out, R>(worker: Worker<In, Out, R>) =>
-  Effect.catchCause(worker.handlers, (cause) => {
-    // Interrupted from outside: nothing of the worker's own.
-    if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
-    const failure = new HandlersUnavailable({ worker: worker.name, detail: messageOf(Cause.squash(cause)) })
-    return Effect.logError(failure.message, cause).pipe(
-      Effect.andThen(Supervisor.use(({ report }) => report(`worker ${worker.name}`, "failed"))),
-      Effect.andThen(failure)
-    )
-  })
 
 /** Makes the subscriptions of a worker, durable, unless they exist. */
 export const subscribe = Effect.fnUntraced(function* <In, Out, R>(worker: Worker<In, Out, R>) {
@@ -120,6 +102,9 @@ const endings = Effect.fnUntraced(function* <In, Out, R>(prepared: Prepared<In, 
   const running: Running<In, Out, R> = {
     ...prepared,
     source: yield* sourceOf(worker),
+    suspects: yield* Suspects,
+    shutdown: yield* Shutdown,
+    clock: yield* Clock.Clock,
     outputs: yield* Batcher.make({
       ...batches,
       work: broker.publishToTopics,
@@ -129,7 +114,7 @@ const endings = Effect.fnUntraced(function* <In, Out, R>(prepared: Prepared<In, 
   const { concurrency } = worker
   return running.source.deliveries({ prefetch: concurrency * prefetchPerHandler }).pipe(
     untilShutdown,
-    mapSideBySide({ concurrency, keyOf }, (delivery) => work(running, delivery)),
+    mapSideBySide({ concurrency, keyOf }, (delivery, giveUpPlace) => work(running, delivery, giveUpPlace)),
     Stream.mapArrayEffect((ended) => Effect.map(settle(running, ended), Arr.of))
   )
 })
@@ -138,17 +123,26 @@ interface Ended extends Settlement {
   readonly ending: Ending
 }
 
+// What every message passes is made of few steps, without a generator where one step follows another: beside bare
+// drivers, steps are most of what a worker costs.
+
 /** Handles one delivery. */
-const work = Effect.fnUntraced(function* <In, Out, R>(running: Running<In, Out, R>, delivery: Delivery) {
+const work = <In, Out, R>(running: Running<In, Out, R>, delivery: Delivery, giveUpPlace: () => void) => {
+  const { dedupe, source, worker } = running
+  const ended = (ending: Ending): Ended => ({
+    delivery,
+    outcome: ending === "returned" ? "return" : "done",
+    ending
+  })
   // What is somebody else's by now would only be done twice.
-  if (delivery.isRevoked?.()) return { delivery, outcome: "return", ending: "returned" } satisfies Ended
-  const own = delivery.id === undefined ? undefined : yield* stem(delivery.id)
-  const { source, worker } = running
-  const inHand: InHand = { worker, source, delivery, original: readOriginal(delivery), stem: own }
-  const handled = running.dedupe === undefined ? tried(running, inHand) : running.dedupe(inHand, tried(running, inHand))
-  const ending: Ending = yield* handled
-  return { delivery, outcome: ending === "returned" ? "return" : "done", ending } satisfies Ended
-})
+  if (delivery.isRevoked?.()) return Effect.succeed(ended("returned"))
+  const handled = (stem: string | undefined) => {
+    const inHand: InHand = { worker, source, delivery, original: readOriginal(delivery), stem, giveUpPlace }
+    return dedupe === undefined ? tried(running, inHand) : dedupe(inHand, tried(running, inHand))
+  }
+  const own = delivery.id === undefined ? Effect.undefined : stem(delivery.id)
+  return Effect.map(Effect.flatMap(own, handled), ended)
+}
 
 /** Settles what has ended at about the same time. */
 const settle = Effect.fnUntraced(function* <In, Out, R>(
@@ -163,27 +157,26 @@ const settle = Effect.fnUntraced(function* <In, Out, R>(
 })
 
 /** What comes again may be what killed a process: it is handled alone, and no more when it has done so too often. */
-const tried = Effect.fnUntraced(function* <In, Out, R>(running: Running<In, Out, R>, inHand: InHand) {
-  const suspects = yield* Suspects
+const tried = <In, Out, R>(running: Running<In, Out, R>, inHand: InHand) => {
   const { delivery, worker } = inHand
   const handled = handle(running, inHand)
-  if (delivery.attempt <= 1) return yield* suspects.beside(handled)
+  if (delivery.attempt <= 1) return running.suspects.beside(handled)
   const identity =
     inHand.stem === undefined
       ? Effect.map(sha256Hex(delivery.body), (sha256) => JSON.stringify({ sha256 }))
       : Effect.succeed(identityOf(inHand.stem, delivery).parking)
-  return yield* suspects.alone({
+  return running.suspects.alone({
     suspect: Effect.map(identity, (identity) => ({ consumer: queueOf(worker), identity })),
     handle: handled,
     // Its author's hook is not called: what kills the process in one handler may do so in the other.
     setAside: (crashes) =>
       deadLettered(inHand, "crashed", `the process died ${crashes} times while it handled this message alone`)
   })
-})
+}
 
 const handle = Effect.fnUntraced(function* <In, Out, R>(running: Running<In, Out, R>, inHand: InHand) {
   // What waited for its turn meanwhile is not begun any more.
-  if (yield* (yield* Shutdown).isRequested) return "returned" as const
+  if (yield* running.shutdown.isRequested) return "returned" as const
   const input = yield* Effect.result(running.codec.decode(inHand.original))
   if (Result.isFailure(input)) return yield* deadLettered(inHand, "invalid_input", input.failure)
   return yield* handleInput(running, inHand, input.success)
@@ -194,6 +187,13 @@ const deadLettered = (inHand: InHand, reason: WorkerDeadLetterReason, error: str
 
 type NextId = () => string | undefined
 
+/**
+ * Whether others may be handled while the output of one is confirmed: requests to the broker are then as large as the
+ * prefetch allows, not as the concurrency does (three times the rate on Kafka). One at a time stays one after the other.
+ */
+const mayPublishBeside = <In, Out, R>({ handlers, worker }: Running<In, Out, R>): boolean =>
+  worker.concurrency > 1 && handlers.onSuccess === undefined
+
 const handleInput = Effect.fnUntraced(function* <In, Out, R>(running: Running<In, Out, R>, inHand: InHand, input: In) {
   const nextId = outputIds(running.worker.name, inHand.stem)
   const exit = yield* Effect.exit(
@@ -202,6 +202,7 @@ const handleInput = Effect.fnUntraced(function* <In, Out, R>(running: Running<In
     )
   )
   if (Exit.isFailure(exit)) return yield* handleFailure(running, inHand, input, nextId, exit.cause)
+  if (mayPublishBeside(running)) inHand.giveUpPlace()
   const output = yield* Effect.result(running.codec.encode(exit.value))
   if (Result.isFailure(output)) return yield* deadLettered(inHand, "invalid_output", output.failure)
   const refusal =
@@ -218,29 +219,27 @@ const handleInput = Effect.fnUntraced(function* <In, Out, R>(running: Running<In
 const encoder = new TextEncoder()
 
 /** Confirmed when this returns; an output that the broker takes from nobody is given back as the reason. */
-const publishOutput = Effect.fnUntraced(function* <In, Out, R>(
-  { outputs, worker }: Running<In, Out, R>,
+const publishOutput = <In, Out, R>(
+  { clock, outputs, worker }: Running<In, Out, R>,
   { delivery }: InHand,
   nextId: NextId,
   text: string
-) {
-  if (worker.outputTopic === undefined) return undefined
+): Effect.Effect<BrokerError | undefined, BrokerError> => {
+  if (worker.outputTopic === undefined) return Effect.undefined
   const key = keyOf(delivery)
   const output = {
     topic: worker.outputTopic,
     id: nextId(),
     body: encoder.encode(text),
     contentType: "application/json",
-    publishedAtMillis: yield* Clock.currentTimeMillis,
+    publishedAtMillis: clock.currentTimeMillisUnsafe(),
     headers: key === undefined ? {} : { key }
   }
-  return yield* Effect.as(outputs.add(output), undefined).pipe(
-    Effect.catchIf(
-      ({ blamesMessage }) => blamesMessage,
-      (refusal) => Effect.succeed(refusal)
-    )
-  )
-})
+  return Effect.matchEffect(outputs.add(output), {
+    onFailure: (error) => (error.blamesMessage ? Effect.succeed(error) : Effect.fail(error)),
+    onSuccess: () => Effect.undefined
+  })
+}
 
 // Failure
 

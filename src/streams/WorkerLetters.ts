@@ -17,6 +17,8 @@ export interface InHand {
   readonly original: Original
   /** Stands for the input's id in those that are made of it. */
   readonly stem: string | undefined
+  /** Others may be handled from now on, though this one is not finished. */
+  readonly giveUpPlace: () => void
 }
 
 /** Durable before the delivery is settled: a crash between the two handles it twice, the other order not at all. */

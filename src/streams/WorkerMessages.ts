@@ -50,17 +50,18 @@ export const codecOf = <In, Out, R>({ input, output, outputTopic }: Worker<In, O
     },
     encode: (value) => {
       if (value === undefined || value === null) return Effect.undefined
-      const encoded = toProblem(() => encode(value))
-      return outputTopic === undefined ? Effect.as(encoded, undefined) : Effect.flatMap(encoded, toJson)
+      return toProblem(
+        (): Effect.Effect<string | undefined, unknown> =>
+          outputTopic === undefined ? Effect.as(encode(value), undefined) : Effect.flatMap(encode(value), toJson)
+      )
     }
   }
 }
 
-const toJson = (value: unknown): Effect.Effect<string, string> =>
-  toProblem((): Effect.Effect<string, string> => {
-    const text: string | undefined = JSON.stringify(value)
-    return text === undefined ? Effect.fail(`no JSON value: ${typeof value}`) : Effect.succeed(text)
-  })
+const toJson = (value: unknown): Effect.Effect<string, string> => {
+  const text: string | undefined = JSON.stringify(value)
+  return text === undefined ? Effect.fail(`no JSON value: ${typeof value}`) : Effect.succeed(text)
+}
 
 // A schema's own code may throw: the message is at fault then, not the worker.
 const toProblem = <A, E>(evaluate: () => Effect.Effect<A, E>): Effect.Effect<A, string> =>

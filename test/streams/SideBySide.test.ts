@@ -110,6 +110,56 @@ describe("Work side by side", () => {
     })
   )
 
+  it.effect("lets others begin when work gives its place up, but not those of its key", () =>
+    Effect.gen(function* () {
+      const begun: Array<string> = []
+      const work = (name: string, giveUpPlace: () => void) =>
+        Effect.suspend(() => {
+          begun.push(name)
+          if (name === "a1") giveUpPlace()
+          return Effect.never
+        })
+      yield* Stream.make("a1", "a2", "b1", "c1").pipe(
+        mapSideBySide({ concurrency: 1, keyOf }, work),
+        Stream.runDrain,
+        Effect.forkScoped
+      )
+      yield* settled
+      assert.deepStrictEqual(begun, ["a1", "b1"])
+    })
+  )
+
+  it.effect("has room for one more only, when work that gave its place up ends", () =>
+    Effect.gen(function* () {
+      const begun: Array<string> = []
+      const work = (name: string, giveUpPlace: () => void) =>
+        Effect.suspend(() => {
+          begun.push(name)
+          if (name !== "a1") return Effect.never
+          giveUpPlace()
+          return Effect.yieldNow
+        })
+      yield* Stream.make("a1", "b1", "c1").pipe(
+        mapSideBySide({ concurrency: 1, keyOf }, work),
+        Stream.runDrain,
+        Effect.forkScoped
+      )
+      yield* settled
+      assert.deepStrictEqual(begun, ["a1", "b1"])
+    })
+  )
+
+  it.effect("does work that ends at once without end, one place for all", () =>
+    Effect.gen(function* () {
+      const done = yield* Stream.range(1, 20_000).pipe(
+        Stream.rechunk(20_000),
+        mapSideBySide({ concurrency: 1, keyOf: () => undefined }, Effect.succeed),
+        Stream.runCollect
+      )
+      assert.strictEqual(done.length, 20_000)
+    })
+  )
+
   const keys = Schema.Array(Schema.Literals(["a", "b", "c", "d", "-"]))
   it.effect.prop(
     "does all work once, each key's in its order, for any keys and pauses",

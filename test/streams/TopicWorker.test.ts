@@ -54,6 +54,30 @@ describe("A topic worker", () => {
     })
   )
 
+  onStage("handles others while outputs are confirmed, unless it takes one at a time or has a hook for success", () =>
+    Effect.gen(function* () {
+      const stuck = yield* broken(() => ({ publishToTopics: () => Effect.never }))
+      const handledOf = Effect.fnUntraced(function* (concurrency: number, onSuccess?: () => Effect.Effect<void>) {
+        let handled = 0
+        const process = () =>
+          Effect.sync(() => {
+            handled++
+            return 1
+          })
+        const topic = `in${concurrency}${onSuccess ? "hook" : ""}`
+        const options = { topic, outputTopic: "out", concurrency }
+        const worker = Worker.make(topic, options, Effect.succeed({ process, onSuccess }))
+        yield* Effect.provideService(start(worker), Broker, stuck)
+        yield* Effect.forEach(Arr.range(1, 5), (n) => send(topic, String(n)), { discard: true })
+        yield* settled
+        return handled
+      })
+      assert.strictEqual(yield* handledOf(2), 5)
+      assert.strictEqual(yield* handledOf(1), 1)
+      assert.strictEqual(yield* handledOf(2, () => Effect.void), 2)
+    })
+  )
+
   onStage("settles an input only when its output is confirmed", () =>
     Effect.gen(function* () {
       const confirm = yield* Deferred.make<void>()

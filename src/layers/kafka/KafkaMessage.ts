@@ -80,9 +80,9 @@ export const toRecord = (message: MessageContent, nowMillis: number, due?: numbe
 const decodeHeader = (value: IHeaders[string], type: unknown): HeaderValue => {
   if (value === undefined || value === null) return null
   if (Array.isArray(value)) return value.map((one) => decodeHeader(one, undefined))
-  const bytes = Buffer.from(value)
-  const text = type === "bytes" ? undefined : textOf(bytes)
-  if (text === undefined) return bytes
+  const text = type === "bytes" ? undefined : typeof value === "string" ? value : textOf(value)
+  // Copied: it would keep all that was fetched with it.
+  if (text === undefined) return Buffer.from(value)
   return type === "json" ? jsonOr(text, text) : text
 }
 

@@ -6,3 +6,11 @@ import { setFlagsFromString } from "node:v8"
 
 // Only V8 knows the flag, and it can be set while running.
 if (process.versions.bun === undefined) setFlagsFromString("--semi-space-growth-factor=1")
+
+/**
+ * Lets it grow again, for a process that has many messages in hand at a time: they outlive many collections of a young
+ * generation that is small, each of which copies them (measured on topic workers: 30 % of the processor's time).
+ */
+export const letYoungGenerationGrow = (): void => {
+  if (process.versions.bun === undefined) setFlagsFromString("--semi-space-growth-factor=2")
+}
