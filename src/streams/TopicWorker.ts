@@ -20,7 +20,7 @@ import { deduplicating } from "./Deduplication.ts"
 import { sha256Hex, stem } from "./Digests.ts"
 import { type MessageSource, ofBroker } from "./MessageSource.ts"
 import * as OrderedLanes from "./OrderedLanes.ts"
-import { Shutdown, untilShutdown } from "./Shutdown.ts"
+import { Shutdown, unlessStopped, untilShutdown } from "./Shutdown.ts"
 import { mapSideBySide } from "./SideBySide.ts"
 import { Supervisor, supervised } from "./Supervisor.ts"
 import { Suspects } from "./Suspects.ts"
@@ -76,8 +76,11 @@ export const topicWorker = <In, Out, R>(worker: Worker<In, Out, R>) =>
   Stream.unwrap(
     Effect.gen(function* () {
       yield* check([worker])
+      yield* Supervisor.use(({ report }) => report(`worker ${worker.name}`, "starting"))
       // Outside of what is restarted: a broker that was away costs nobody's shared state.
-      const handlers = yield* handlersOf(worker)
+      const handlers = yield* unlessStopped(handlersOf(worker))
+      // Asked to stop meanwhile: there is nothing in hand.
+      if (handlers === undefined) return Stream.empty
       const dedupe = worker.dedupe ? yield* deduplicating(worker) : undefined
       const prepared = { worker, codec: codecOf(worker), handlers, dedupe, count: counting<Ending>(worker.name) }
       return Stream.unwrap(endings(prepared)).pipe(supervised(`worker ${worker.name}`), Stream.flattenIterable)
