@@ -10,7 +10,7 @@
  * ## Assumptions
  * - A message that waits for its retry may be overtaken by later ones of its key, unless the worker is `ordered`.
  */
-import { Array as Arr, Cause, Clock, Context, Duration, Effect, Exit, Random, Result, Schema, Stream } from "effect"
+import { Array as Arr, Cause, Clock, Context, Duration, Effect, Exit, Random, Result, Stream } from "effect"
 import { Broker, BrokerError, type Delivery, type Settlement, type TopicMessage } from "../domain/ports/Broker.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import type { WorkerDeadLetterReason } from "../domain/WorkerDeadLetter.ts"
@@ -20,12 +20,13 @@ import { deduplicating } from "./Deduplication.ts"
 import { sha256Hex, stem } from "./Digests.ts"
 import { type MessageSource, ofBroker } from "./MessageSource.ts"
 import * as OrderedLanes from "./OrderedLanes.ts"
-import { Shutdown, unlessStopped, untilShutdown } from "./Shutdown.ts"
+import { Shutdown, untilShutdown } from "./Shutdown.ts"
 import { mapSideBySide } from "./SideBySide.ts"
-import { Supervisor, supervised } from "./Supervisor.ts"
+import { supervised } from "./Supervisor.ts"
 import { Suspects } from "./Suspects.ts"
 import { CurrentMessage, type Handlers, Reject, Snooze, type Worker } from "./Worker.ts"
 import { check, groupOf, prefetchPerHandler, queueOf } from "./WorkerChecks.ts"
+import * as WorkerHandlers from "./WorkerHandlers.ts"
 import { type InHand, putOff, setAside } from "./WorkerLetters.ts"
 import { type Codec, codecOf, keyOf, messageOf, outputIds, readOriginal, retriesOf } from "./WorkerMessages.ts"
 import { counting } from "./WorkerMetrics.ts"
@@ -41,17 +42,6 @@ export const DeadLetterTopics = Context.Reference<ReadonlySet<string>>(
   }
 )
 
-/** A worker's handlers could not be made: the services or the state that they share cannot be had. */
-export class HandlersUnavailable extends Schema.TaggedError<HandlersUnavailable>()("HandlersUnavailable", {
-  worker: Schema.String,
-  detail: Schema.String
-}) {
-  readonly isRetryable = false
-  override get message(): string {
-    return `worker ${this.worker} cannot start, its handlers could not be made: ${this.detail}`
-  }
-}
-
 /** What holds for a worker as long as its process lives. */
 interface Prepared<In, Out, R> {
   readonly worker: Worker<In, Out, R>
@@ -59,6 +49,8 @@ interface Prepared<In, Out, R> {
   readonly handlers: Handlers<In, Out, unknown, R>
   /** Without `dedupe` there is none. */
   readonly dedupe: Deduplicating | undefined
+  /** None for what consumes dead letters. */
+  readonly group: string | undefined
   readonly count: ReturnType<typeof counting<Ending>>
 }
 
@@ -76,27 +68,16 @@ export const topicWorker = <In, Out, R>(worker: Worker<In, Out, R>) =>
   Stream.unwrap(
     Effect.gen(function* () {
       yield* check([worker])
-      yield* Supervisor.use(({ report }) => report(`worker ${worker.name}`, "starting"))
       // Outside of what is restarted: a broker that was away costs nobody's shared state.
-      const handlers = yield* unlessStopped(handlersOf(worker))
+      const handlers = yield* WorkerHandlers.make(worker)
       // Asked to stop meanwhile: there is nothing in hand.
       if (handlers === undefined) return Stream.empty
       const dedupe = worker.dedupe ? yield* deduplicating(worker) : undefined
-      const prepared = { worker, codec: codecOf(worker), handlers, dedupe, count: counting<Ending>(worker.name) }
+      const group = groupOf(worker, yield* DeadLetterTopics)
+      const prepared = { worker, codec: codecOf(worker), handlers, dedupe, group, count: counting<Ending>(worker.name) }
       return Stream.unwrap(endings(prepared)).pipe(supervised(`worker ${worker.name}`), Stream.flattenIterable)
     })
   )
-
-const handlersOf = <In, Out, R>(worker: Worker<In, Out, R>) =>
-  Effect.catchCause(worker.handlers, (cause) => {
-    // Interrupted from outside: nothing of the worker's own.
-    if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
-    const failure = new HandlersUnavailable({ worker: worker.name, detail: messageOf(Cause.squash(cause)) })
-    return Effect.logError(failure.message, cause).pipe(
-      Effect.andThen(Supervisor.use(({ report }) => report(`worker ${worker.name}`, "failed"))),
-      Effect.andThen(failure)
-    )
-  })
 
 /** Makes the subscriptions of a worker, durable, unless they exist. */
 export const subscribe = Effect.fnUntraced(function* <In, Out, R>(worker: Worker<In, Out, R>) {
@@ -146,8 +127,8 @@ const work = Effect.fnUntraced(function* <In, Out, R>(running: Running<In, Out, 
   // What is somebody else's by now would only be done twice.
   if (delivery.isRevoked?.()) return { delivery, outcome: "return", ending: "returned" } satisfies Ended
   const own = delivery.id === undefined ? undefined : yield* stem(delivery.id)
-  const { source, worker } = running
-  const inHand: InHand = { worker, source, delivery, original: readOriginal(delivery), stem: own }
+  const { group, source, worker } = running
+  const inHand: InHand = { worker, group, source, delivery, original: readOriginal(delivery), stem: own }
   const handled = running.dedupe === undefined ? tried(running, inHand) : running.dedupe(inHand, tried(running, inHand))
   const ending: Ending = yield* handled
   return { delivery, outcome: ending === "returned" ? "return" : "done", ending } satisfies Ended
