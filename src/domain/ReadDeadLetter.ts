@@ -92,8 +92,9 @@ const ofGroup = (
   said: Said & { readonly group: string }
 ): Result.Result<DeadLetter, string> => {
   const { source, group } = said
-  // As a worker subscribes: one on a topic of dead letters consumes the topic's own queue.
-  const origin = { _tag: "Group", topic: source, group: source.endsWith(".dlq") ? undefined : group } as const
+  // As a worker subscribes: one on a topic of dead letters, whatever its name, consumes the topic's own queue.
+  const isOwnQueue = letter.headers[WorkerDeadLetterHeader.ownQueue] === "true" || source.endsWith(".dlq")
+  const origin = { _tag: "Group", topic: source, group: isOwnQueue ? undefined : group } as const
   const id = textOf(letter.headers, WorkerDeadLetterHeader.messageId)
   if (letter.headers[WorkerDeadLetterHeader.unwrapped] === "true") {
     const original = contentOf(letter, { ...letter, id })

@@ -12,6 +12,8 @@ export type WorkerDeadLetterReason = "invalid_input" | "invalid_output" | "retri
 /** The headers that a topic worker's dead letter carries beside those of any other. */
 export const WorkerDeadLetterHeader = {
   group: "x-paystream-group",
+  /** The worker consumed the topic's own queue, that of dead letters, in which there are no groups. */
+  ownQueue: "x-paystream-own-queue",
   /** The original's id, if it had one: that of the letter may say more. */
   messageId: "x-paystream-message-id",
   /** The body is the original itself: with something around it, it would be larger than the broker takes. */
@@ -34,6 +36,8 @@ export interface WorkerFailure {
   readonly original: { readonly text: string | undefined; readonly isJson: boolean }
   readonly worker: string
   readonly group: string
+  /** It came from the topic's own queue, and not from the group's. */
+  readonly isFromOwnQueue: boolean
   readonly source: string
   readonly deadLetterTopic: string
   readonly reason: WorkerDeadLetterReason
@@ -83,6 +87,7 @@ export const workerDeadLetter = (failure: WorkerFailure): TopicMessage => {
       [DeadLetterHeader.time]: failure.time,
       [DeadLetterHeader.attempt]: failure.delivery.attempt,
       [WorkerDeadLetterHeader.group]: failure.group,
+      ...(failure.isFromOwnQueue ? { [WorkerDeadLetterHeader.ownQueue]: "true" } : {}),
       ...formOf(failure),
       ...(fitsHeader ? { [WorkerDeadLetterHeader.original]: binary } : {})
     })

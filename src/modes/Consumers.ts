@@ -9,6 +9,7 @@ import { letYoungGenerationGrow } from "../layers/process/Memory.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
 import * as OpenTelemetry from "../layers/telemetry/OpenTelemetry.ts"
 import { pixAudit } from "../streams/PixWorkers.ts"
+import { unlessStopped } from "../streams/Shutdown.ts"
 import { supervised } from "../streams/Supervisor.ts"
 import { DeadLetterTopics, subscribe, topicWorker } from "../streams/TopicWorker.ts"
 import type { Any } from "../streams/Worker.ts"
@@ -68,7 +69,10 @@ export const consumers = Effect.fnUntraced(function* (options: ConsumersOptions)
   yield* Effect.sync(letYoungGenerationGrow)
   const environment = yield* Settings.environment
   const { guarantees, health, log, services: where } = yield* Settings.load(settings, environment)
-  const { all, layer, onStart, workers } = yield* registered(yield* modulePath(options.module), options.names)
+  // A module may wait for something as it is loaded, and so may its layer: neither holds up who asks to stop.
+  const found = yield* unlessStopped(registered(yield* modulePath(options.module), options.names))
+  if (found === undefined) return
+  const { all, layer, onStart, workers } = found
   const { auditLog, broker, workerStores } = services(where, { maxConnections, maxBytesInFlight })
   const hasDatabase = where.process.database !== "none"
   yield* refuseWithoutDatabase(hasDatabase ? [] : workers)
@@ -108,5 +112,11 @@ export const consumers = Effect.fnUntraced(function* (options: ConsumersOptions)
     Layer.provideMerge(OpenTelemetry.layer(where.process, environment, "consumers")),
     Layer.provideMerge(Logs.layer(log))
   )
-  yield* run.pipe(Effect.provideService(DeadLetterTopics, deadLetterTopicsOf(all)), Effect.provide(world))
+  yield* Effect.scoped(
+    Effect.gen(function* () {
+      const built = yield* unlessStopped(Layer.build(world))
+      if (built === undefined) return
+      yield* run.pipe(Effect.provideService(DeadLetterTopics, deadLetterTopicsOf(all)), Effect.provide(built))
+    })
+  )
 })

@@ -13,6 +13,9 @@ export interface BatcherOptions<in A, in out E, out R> extends BatchOptions {
   readonly blamesOne: (error: E) => boolean
 }
 
+/** Where somebody waits; nothing is known of it but which one it is. */
+type Place = object
+
 interface Waiting<A, E> {
   readonly element: A
   readonly resume: (exit: Exit.Exit<void, E>) => void
@@ -25,22 +28,33 @@ interface Waiting<A, E> {
 export const make = Effect.fnUntraced(function* <A, E, R>(
   options: BatcherOptions<A, E, R>
 ): Effect.fn.Return<Batcher<A, E>, never, R | Scope.Scope> {
-  const added = yield* Queue.unbounded<Waiting<A, E>>()
-  const waiting = new Set<Waiting<A, E>>()
+  // Places alone are queued: of what is taken back nothing else stays, however long the work before it takes.
+  const added = yield* Queue.unbounded<Place>()
+  const waiting = new Map<Place, Waiting<A, E>>()
   let isClosed = false
 
-  const end = (batch: Iterable<Waiting<A, E>>, exit: Exit.Exit<void, E>) =>
+  const end = (batch: Iterable<Place>, exit: Exit.Exit<void, E>) =>
     Effect.sync(() => {
-      for (const one of batch) if (waiting.delete(one)) one.resume(exit)
+      for (const place of batch) {
+        const one = waiting.get(place)
+        if (waiting.delete(place)) one?.resume(exit)
+      }
     })
-  const workOn = (all: ReadonlyArray<Waiting<A, E>>): Effect.Effect<void, never, R> => {
-    const batch = all.filter((one) => waiting.has(one))
+  const workOn = (all: ReadonlyArray<Place>): Effect.Effect<void, never, R> => {
+    const batch: Array<Place> = []
+    const elements: Array<A> = []
+    for (const place of all) {
+      const one = waiting.get(place)
+      if (one === undefined) continue
+      batch.push(place)
+      elements.push(one.element)
+    }
     if (batch.length === 0) return Effect.void
-    return Effect.suspend(() => options.work(batch.map(({ element }) => element))).pipe(
+    return Effect.suspend(() => options.work(elements)).pipe(
       Effect.exit,
       Effect.flatMap((exit) =>
         batch.length > 1 && blamesOne(exit)
-          ? Effect.forEach(batch, (one) => workOn([one]), { discard: true })
+          ? Effect.forEach(batch, (place) => workOn([place]), { discard: true })
           : end(batch, Exit.asVoid(exit))
       )
     )
@@ -52,7 +66,7 @@ export const make = Effect.fnUntraced(function* <A, E, R>(
   yield* Effect.addFinalizer(() =>
     Effect.suspend(() => {
       isClosed = true
-      return end(waiting, Exit.interrupt())
+      return end(waiting.keys(), Exit.interrupt())
     })
   )
   yield* Stream.fromQueue(added).pipe(mapInBatches(options, workOn), Stream.runDrain, Effect.forkScoped)
@@ -61,10 +75,10 @@ export const make = Effect.fnUntraced(function* <A, E, R>(
     add: (element) =>
       Effect.callback((resume) => {
         if (isClosed) return resume(Effect.interrupt)
-        const one: Waiting<A, E> = { element, resume }
-        waiting.add(one)
-        Queue.offerUnsafe(added, one)
-        return Effect.sync(() => void waiting.delete(one))
+        const place: Place = {}
+        waiting.set(place, { element, resume })
+        Queue.offerUnsafe(added, place)
+        return Effect.sync(() => void waiting.delete(place))
       })
   }
 })

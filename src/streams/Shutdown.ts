@@ -31,3 +31,9 @@ export const untilShutdown = <A, E, R>(self: Stream.Stream<A, E, R>): Stream.Str
       return Stream.transformPull(self, (pull) => Effect.succeed(Effect.raceFirst(stopped, pull)))
     })
   )
+
+/** Gives up what is still being made ready when stopping is asked for: `undefined` then. */
+export const unlessStopped = <A, E, R>(
+  starting: Effect.Effect<A, E, R>
+): Effect.Effect<A | undefined, E, R | Shutdown> =>
+  Effect.flatMap(Shutdown, ({ requested }) => Effect.raceFirst(starting, Effect.as(requested, undefined)))

@@ -6,8 +6,8 @@ import { Cause, Clock, Context, Effect, Exit, Layer, Metric, Random, Schedule, S
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import { Shutdown } from "./Shutdown.ts"
 
-/** `failing`: started again and again for the same reason; the process is not ready meanwhile. */
-export type StreamState = "running" | "restarting" | "failing" | "done" | "failed"
+/** The process is not ready while one is `starting` (what it needs is being made) or `failing` (started again and again). */
+export type StreamState = "starting" | "running" | "restarting" | "failing" | "done" | "failed"
 
 /** What every supervised stream is doing, by name: the process is healthy unless one of them has failed. */
 export class Supervisor extends Context.Service<

@@ -26,7 +26,7 @@ import { supervised } from "./Supervisor.ts"
 import { Suspects, type SuspectsShape } from "./Suspects.ts"
 import { CurrentMessage, type Handlers, Reject, Snooze, type Worker } from "./Worker.ts"
 import { check, groupOf, prefetchPerHandler, queueOf } from "./WorkerChecks.ts"
-import { handlersOf } from "./WorkerHandlers.ts"
+import * as WorkerHandlers from "./WorkerHandlers.ts"
 import { type InHand, putOff, setAside } from "./WorkerLetters.ts"
 import { type Codec, codecOf, keyOf, messageOf, outputIds, readOriginal, retriesOf } from "./WorkerMessages.ts"
 import { counting } from "./WorkerMetrics.ts"
@@ -49,6 +49,8 @@ interface Prepared<In, Out, R> {
   readonly handlers: Handlers<In, Out, unknown, R>
   /** Without `dedupe` there is none. */
   readonly dedupe: Deduplicating | undefined
+  /** None for what consumes dead letters. */
+  readonly group: string | undefined
   readonly count: ReturnType<typeof counting<Ending>>
 }
 
@@ -70,9 +72,12 @@ export const topicWorker = <In, Out, R>(worker: Worker<In, Out, R>) =>
     Effect.gen(function* () {
       yield* check([worker])
       // Outside of what is restarted: a broker that was away costs nobody's shared state.
-      const handlers = yield* handlersOf(worker)
+      const handlers = yield* WorkerHandlers.make(worker)
+      // Asked to stop meanwhile: there is nothing in hand.
+      if (handlers === undefined) return Stream.empty
       const dedupe = worker.dedupe ? yield* deduplicating(worker) : undefined
-      const prepared = { worker, codec: codecOf(worker), handlers, dedupe, count: counting<Ending>(worker.name) }
+      const group = groupOf(worker, yield* DeadLetterTopics)
+      const prepared = { worker, codec: codecOf(worker), handlers, dedupe, group, count: counting<Ending>(worker.name) }
       return Stream.unwrap(endings(prepared)).pipe(supervised(`worker ${worker.name}`), Stream.flattenIterable)
     })
   )
@@ -128,7 +133,7 @@ interface Ended extends Settlement {
 
 /** Handles one delivery. */
 const work = <In, Out, R>(running: Running<In, Out, R>, delivery: Delivery, giveUpPlace: () => void) => {
-  const { dedupe, source, worker } = running
+  const { dedupe, group, source, worker } = running
   const ended = (ending: Ending): Ended => ({
     delivery,
     outcome: ending === "returned" ? "return" : "done",
@@ -137,7 +142,7 @@ const work = <In, Out, R>(running: Running<In, Out, R>, delivery: Delivery, give
   // What is somebody else's by now would only be done twice.
   if (delivery.isRevoked?.()) return Effect.succeed(ended("returned"))
   const handled = (stem: string | undefined) => {
-    const inHand: InHand = { worker, source, delivery, original: readOriginal(delivery), stem, giveUpPlace }
+    const inHand: InHand = { worker, group, source, delivery, original: readOriginal(delivery), stem, giveUpPlace }
     return dedupe === undefined ? tried(running, inHand) : dedupe(inHand, tried(running, inHand))
   }
   const own = delivery.id === undefined ? Effect.undefined : stem(delivery.id)

@@ -2,7 +2,12 @@
 import { Clock, DateTime, type Duration, Effect } from "effect"
 import { fitting } from "../domain/Headers.ts"
 import { Broker, BrokerAway, BrokerError, type Delivery } from "../domain/ports/Broker.ts"
-import { unwrapped, type WorkerDeadLetterReason, workerDeadLetter } from "../domain/WorkerDeadLetter.ts"
+import {
+  unwrapped,
+  WorkerDeadLetterHeader,
+  type WorkerDeadLetterReason,
+  workerDeadLetter
+} from "../domain/WorkerDeadLetter.ts"
 import { letterId, parkedHeader, parkingsOf } from "../domain/WorkerIds.ts"
 import { shownId } from "./MessageIds.ts"
 import type { MessageSource, SourceError } from "./MessageSource.ts"
@@ -12,6 +17,8 @@ import { type Original, retriesHeader, retriesOf } from "./WorkerMessages.ts"
 /** A message in hand. */
 export interface InHand {
   readonly worker: Any
+  /** That the worker consumes with; none where it consumes dead letters. */
+  readonly group: string | undefined
   readonly source: MessageSource
   readonly delivery: Delivery
   readonly original: Original
@@ -39,23 +46,26 @@ export const putOff = Effect.fnUntraced(function* (
 // Order depends on it: it is not to be left out with other headers that are too large.
 const keyIn = ({ headers }: Delivery) => (headers.key === undefined ? {} : { key: headers.key })
 
+const { ownQueue } = WorkerDeadLetterHeader
+
 /** Confirmed when this returns. */
 export const setAside = Effect.fnUntraced(function* (
-  { delivery, original, stem, worker }: InHand,
+  { delivery, group, original, stem, worker }: InHand,
   reason: WorkerDeadLetterReason,
   error: string
 ): Effect.fn.Return<void, BrokerError, Broker> {
   const broker = yield* Broker
   const time = DateTime.formatIso(DateTime.makeUnsafe(yield* Clock.currentTimeMillis))
   const retries = retriesOf(delivery)
-  // Whoever handles the dead letter starts to count anew.
-  const { [retriesHeader]: _, [parkedHeader]: __, ...headers } = delivery.headers
+  // Whoever handles the dead letter starts to count anew; where the input came from itself is said below.
+  const { [retriesHeader]: _, [parkedHeader]: __, [ownQueue]: ___, ...headers } = delivery.headers
   const letter = workerDeadLetter({
     delivery: { ...delivery, headers },
     id: stem === undefined ? undefined : letterId(stem, worker.groupId, delivery),
     original,
     worker: worker.name,
     group: worker.groupId,
+    isFromOwnQueue: group === undefined,
     source: worker.topic,
     deadLetterTopic: worker.dlqTopic,
     reason,

@@ -258,6 +258,18 @@ export const suite = (name: string, layer: Layer.Layer<Broker, unknown>, propert
       })
     )
 
+    it.effect("keep what has no end to its delay, and deliver what comes after it", () =>
+      Effect.gen(function* () {
+        const group = yield* subscribe(yield* newTopic, "g")
+        for (const delay of [Duration.infinity, Duration.seconds(1e300)]) yield* deliverLater(group, rich, delay)
+        yield* deliverLater(group, content({ id: "next" }), 0)
+        assert.deepStrictEqual(
+          (yield* take(group, 1)).map(({ id }) => id),
+          ["next"]
+        )
+      })
+    )
+
     it.effect("deliver later again and again without a trace of the times before", () =>
       Effect.gen(function* () {
         const group = yield* subscribe(yield* newTopic, "g")

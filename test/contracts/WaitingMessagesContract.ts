@@ -126,6 +126,19 @@ export const suite = <R>(
       })
     )
 
+    it.effect("keep for ever what has no end to its delay, and what is behind it", () =>
+      Effect.gen(function* () {
+        const group = yield* newGroup
+        yield* park(group, "endless", "1", Duration.infinity)
+        yield* append(group, ["endless", "2"])
+        yield* park(group, "postponed", "3")
+        const [head] = yield* claimSome(group, "me")
+        if (head !== undefined) yield* use((store) => store.postpone("me", head, head.message, Duration.infinity))
+        assert.deepStrictEqual(yield* claim(group, "me"), [])
+        assert.strictEqual(yield* count(group), 3)
+      })
+    )
+
     it.effect("give a claim to one owner, whoever asks at the same time", () =>
       Effect.gen(function* () {
         const group = yield* newGroup

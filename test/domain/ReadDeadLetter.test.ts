@@ -18,6 +18,7 @@ const workerLetter = (original: Delivery, source = "orders.created", error = "no
     original: readOriginal(original),
     worker: "Orders",
     group: "order-processor",
+    isFromOwnQueue: false,
     source,
     deadLetterTopic: "orders.dlq",
     reason: "retries_exhausted" satisfies WorkerDeadLetterReason,

@@ -9,6 +9,7 @@ const failure = (fields: Partial<WorkerFailure> = {}): WorkerFailure => ({
   original: { text: "{}", isJson: true },
   worker: "Orders",
   group: "order-processor",
+  isFromOwnQueue: false,
   source: "orders.created",
   deadLetterTopic: "orders.dlq",
   reason: "retries_exhausted",

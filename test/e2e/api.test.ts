@@ -80,7 +80,10 @@ for (const runtime of Stage.runtimes) {
           [400, "invalid-idempotency-key", Api.post(url, Api.request(), { "idempotency-key": "a b" })],
           [404, "not-found", Api.ask(`${base}/nothing`)],
           [404, "not-found", Api.post(`${base}/kafka`, Api.request())],
+          [404, "not-found", Api.ask(`${base}/pix/%ff`)],
           [404, "unknown-transaction", Api.ask(`${base}/pix/unknown`)],
+          [404, "unknown-transaction", Api.ask(`${base}/pix/%00`)],
+          [404, "unknown-transaction", Api.ask(`${base}/pix/${"a".repeat(5000)}`)],
           [405, "method-not-allowed", Api.ask(url)],
           [405, "method-not-allowed", Api.ask(`${base}/pix/unknown`, { method: "DELETE" })],
           [413, "body-too-large", Api.post(url, `"${"a".repeat(10_000)}"`)]

@@ -1,12 +1,17 @@
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Random } from "effect"
 import { inject } from "vitest"
 import * as ConsumerStage from "../support/ConsumerStage.ts"
+import * as HealthPages from "../support/HealthPages.ts"
 import * as Queues from "../support/Queues.ts"
 import * as Stage from "../support/Stage.ts"
 import { eventually, realSleep } from "../support/servers/eventually.ts"
+import { freePort } from "../support/servers/freePort.ts"
 import * as Program from "../support/servers/Program.ts"
 import * as RabbitMq from "../support/servers/RabbitMq.ts"
+import { temporaryFolder } from "../support/servers/temporaryFolder.ts"
 
 const rounds = Number(process.env.CHAOS_ROUNDS ?? 5)
 const seed = process.env.CHAOS_SEED ?? String(Math.trunc(Math.random() * 1e9))
@@ -169,6 +174,45 @@ const run = (runtime: Program.Runtime, module: string, flags: ReadonlyArray<stri
     return { code: yield* program.exit, stderr: program.stderr.join("\n") }
   }).pipe(Effect.scoped)
 
+describe.concurrent("--mode=consumers that is not ready", () => {
+  const start = (runtime: Program.Runtime, part: string, env: Record<string, string> = {}) =>
+    Program.start({
+      runtime,
+      args: ["--mode=consumers", `--workers=${ConsumerStage.moduleOf("unready")}`],
+      env: { RABBITMQ_URL: inject("rabbitmqUrl"), DATABASE: "none", HEALTH_PORT: "0", UNREADY: part, ...env }
+    })
+
+  for (const [index, part] of ["import", "layer"].entries()) {
+    it.live(`for its module's ${part} ends all the same when it is asked to stop`, () =>
+      Effect.gen(function* () {
+        const program = yield* start(Stage.runtimes[index % 2] ?? "bun", part)
+        yield* program.waitForLine(/waiting in/, { deadline: "60 seconds" })
+        yield* program.kill("SIGTERM")
+        assert.strictEqual(yield* program.exit, 0)
+      })
+    )
+  }
+
+  it.live("for its handlers says so, and ends when it is asked to stop", () =>
+    Effect.gen(function* () {
+      const port = yield* freePort
+      const program = yield* start("bun", "handlers", { HEALTH_PORT: `${port}` })
+      yield* eventually(
+        Effect.map(HealthPages.page(port, "/readyz"), ({ text }) =>
+          assert.deepStrictEqual(JSON.parse(text), {
+            status: "unavailable",
+            broker: "connected",
+            "worker orders": "starting"
+          })
+        ),
+        deadline
+      )
+      yield* program.kill("SIGTERM")
+      assert.strictEqual(yield* program.exit, 0)
+    })
+  )
+})
+
 describe.concurrent("--mode=consumers refuses to start", () => {
   const cases: ReadonlyArray<
     readonly [name: string, module: string, flags: ReadonlyArray<string>, env: Record<string, string>, said: RegExp]
@@ -193,6 +237,19 @@ describe.concurrent("--mode=consumers refuses to start", () => {
       })
     )
   })
+
+  it.live("for a module that cannot be read, and says what of it", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder("workers"), "workers.ts")
+      writeFileSync(path, "export const = 1")
+      for (const runtime of Stage.runtimes) {
+        const args = ["--mode=consumers", `--workers=${path}`]
+        const program = yield* Program.start({ runtime, args, env: { BROKER: "embedded", HEALTH_PORT: "0" } })
+        assert.strictEqual(yield* program.exit, 2)
+        assert.match(program.stderr.join("\n"), /workers\.ts cannot be loaded: .*expected/i)
+      }
+    })
+  )
 
   it.live("and ends for handlers that cannot be made, with the worker's name", () =>
     Effect.gen(function* () {

@@ -4,6 +4,7 @@ import { TestClock } from "effect/testing"
 import { Broker, BrokerAway, BrokerError, type Delivery } from "../../src/domain/ports/Broker.ts"
 import * as RetryPolicy from "../../src/domain/RetryPolicy.ts"
 import { type Fate, type ReplayOptions, replayAll, wouldFail } from "../../src/streams/DeadLetterReplay.ts"
+import { DeadLetterTopics } from "../../src/streams/TopicWorker.ts"
 import * as Worker from "../../src/streams/Worker.ts"
 import { bytes, message, takeAll, text } from "../support/Messages.ts"
 import { broken, depth, onStage, send, settled, start } from "../support/TopicStage.ts"
@@ -72,6 +73,27 @@ describe("A replay", () => {
       yield* settled
       assert.deepStrictEqual(handled, ["failing 1", "failing 0", "failing 2"])
       assert.strictEqual(yield* depth("orders.dlq"), 0)
+    })
+  )
+
+  onStage("goes to the queue of a topic of dead letters, whatever that is named", () =>
+    Effect.gen(function* () {
+      let fails = true
+      const undertaker = Worker.make("undertaker", { topic: "graveyard", retry: RetryPolicy.none }, () =>
+        fails ? Effect.fail("not today") : Effect.void
+      )
+      const { endings } = yield* Effect.provideService(
+        start(undertaker),
+        DeadLetterTopics,
+        new Set(["graveyard", "graveyard.dlq"])
+      )
+      yield* send("graveyard", "1", { id: "id", headers: { "x-paystream-own-queue": "false" } })
+      assert.strictEqual(yield* depth("graveyard.dlq"), 1)
+      fails = false
+      assert.deepStrictEqual(outcomes(yield* replay("graveyard.dlq")), ["topic graveyard"])
+      yield* settled
+      assert.deepStrictEqual(endings, ["dead_lettered", "done"])
+      assert.strictEqual(yield* depth("graveyard.dlq"), 0)
     })
   )
 

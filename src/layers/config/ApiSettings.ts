@@ -2,7 +2,7 @@
 import { type Duration, Redacted, Result } from "effect"
 import * as Parser from "./Parser.ts"
 import { type BrokerKind, broker } from "./ProcessSettings.ts"
-import { all, type Group, isSet, optional, refine, setting } from "./Setting.ts"
+import { all, type Group, optional, refine, setting } from "./Setting.ts"
 
 export interface ApiSettings {
   readonly port: number
@@ -19,9 +19,6 @@ export interface ApiSettings {
   readonly databaseConnections: number
 }
 
-/** Brokers that a process without a choice publishes to. */
-const servedByDefault: ReadonlyArray<BrokerKind> = ["kafka", "rabbitmq"]
-
 const askedBrokers = optional(
   Parser.listOf(Parser.oneOf({ kafka: "kafka", rabbitmq: "rabbitmq", embedded: "embedded" })),
   {
@@ -32,12 +29,9 @@ const askedBrokers = optional(
 )
 
 /** Which routes a process serves. One that was not asked for would only make it not ready, where its broker is away. */
-export const apiBrokers: Group<ReadonlyArray<BrokerKind>> = refine(askedBrokers, (asked, environment) => {
-  if (asked !== undefined) return Result.succeed([...new Set(asked)])
-  return isSet(broker, environment)
-    ? Result.map(broker.read(environment), (kind) => [kind])
-    : Result.succeed(servedByDefault)
-})
+export const apiBrokers: Group<ReadonlyArray<BrokerKind>> = refine(askedBrokers, (asked, environment) =>
+  asked === undefined ? Result.map(broker.read(environment), (kind) => [kind]) : Result.succeed([...new Set(asked)])
+)
 
 const keys = optional(Parser.secret, {
   name: "API_KEYS",

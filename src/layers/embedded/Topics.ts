@@ -67,6 +67,11 @@ export const publish = Effect.fnUntraced(function* (
   return queues.flatMap(({ rows }) => rows.map(({ name }) => String(name)))
 })
 
+/** A century: PostgreSQL has no time for a delay without end, and would refuse it for ever. */
+const longestSeconds = 100 * 365 * 86_400
+
+const secondsOf = (delay: Duration.Duration): string => Math.min(Duration.toSeconds(delay), longestSeconds).toFixed(3)
+
 /** Adds messages to one queue, each to be fetched after its delay. */
 export const deliverLater = (jobs: JobQueue, queue: string, messages: ReadonlyArray<DelayedMessage>) =>
   Effect.forEach(
@@ -74,7 +79,7 @@ export const deliverLater = (jobs: JobQueue, queue: string, messages: ReadonlyAr
     (batch) => {
       const rows = batch.map((message) => ({
         message,
-        startAfter: Duration.toSeconds(message.delay).toFixed(3)
+        startAfter: secondsOf(message.delay)
       }))
       return insert(jobs, queue, rows)
     },

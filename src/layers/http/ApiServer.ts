@@ -2,9 +2,17 @@
 import { createServer } from "node:http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Cause, Context, DateTime, Duration, Effect, Layer, Schema } from "effect"
-import { HttpMiddleware, HttpRouter, HttpServer, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import {
+  HttpMiddleware,
+  HttpRouter,
+  HttpServer,
+  HttpServerError,
+  type HttpServerRequest,
+  HttpServerResponse
+} from "effect/http"
 import { HttpApiBuilder, HttpApiScalar } from "effect/http-api"
 import { PrometheusMetrics } from "effect/observability"
+import { TransactionId } from "../../domain/PixEvent.ts"
 import { AuditLog } from "../../domain/ports/AuditLog.ts"
 import type { Broker } from "../../domain/ports/Broker.ts"
 import { IdempotencyKeys } from "../../domain/ports/IdempotencyKeys.ts"
@@ -59,6 +67,8 @@ const events = (api: Api, { brokers, settings }: ApiServerOptions) =>
     })
   )
 
+const isTransactionId = Schema.is(TransactionId)
+
 const unreadable = () => new Problems.Unavailable({ detail: "the audit log cannot be read now" })
 
 const payments = (api: Api, { settings }: ApiServerOptions) =>
@@ -66,6 +76,8 @@ const payments = (api: Api, { settings }: ApiServerOptions) =>
     handlers.handle(
       "history",
       Effect.fnUntraced(function* ({ params: { transactionId } }) {
+        // A database refuses some texts: of what no payment has for its id, it is not asked.
+        if (!isTransactionId(transactionId)) return yield* new Problems.UnknownTransaction()
         const log = yield* AuditLog
         const found = yield* log.history(transactionId).pipe(
           Effect.mapError(() => unreadable()),
@@ -135,17 +147,23 @@ const headersFor = ({ headers, status }: HttpServerResponse.HttpServerResponse, 
   ...(status === 413 || status === 408 || isStopping ? { connection: "close" } : {})
 })
 
+/** The router gives up on a path that is not percent-encoded text, before it looks for who answers everything else. */
+const isNoPath = (cause: Cause.Cause<unknown>): boolean => {
+  const error = Cause.squash(cause)
+  return HttpServerError.isHttpServerError(error) && error.reason._tag === "RouteNotFound"
+}
+
+const failed = (cause: Cause.Cause<unknown>) =>
+  isNoPath(cause)
+    ? Problems.toResponse(new Problems.NotFound({ detail: "the path is not percent-encoded UTF-8" }))
+    : Effect.andThen(Effect.logError("a request failed", cause), Problems.toResponse(new Problems.Unexpected()))
+
 /** Bugs are told in the log, and to the client only that there was one. */
 const withProblems = HttpRouter.middleware(
   Effect.map(
     Shutdown,
     (shutdown) => (app) =>
-      Effect.catchCauseIf(
-        app,
-        (cause) => !Cause.hasInterruptsOnly(cause),
-        (cause) =>
-          Effect.andThen(Effect.logError("a request failed", cause), Problems.toResponse(new Problems.Unexpected()))
-      ).pipe(
+      Effect.catchCauseIf(app, (cause) => !Cause.hasInterruptsOnly(cause), failed).pipe(
         Effect.zipWith(shutdown.isRequested, (response, isStopping) =>
           response.status === 200 && !isStopping
             ? response
@@ -178,6 +196,9 @@ const node = ({ drainTimeout, settings }: ApiServerOptions) => {
   })
 }
 
+/** A part of a path is as long as the runtime lets it be: the router would take a longer one for another path. */
+const routerConfig = Layer.succeed(HttpRouter.RouterConfig, { maxParamLength: Number.MAX_SAFE_INTEGER })
+
 /** Serves until its scope closes, which waits for what is in flight. */
 export const layer = (options: ApiServerOptions) => {
   const api = PixApi.make([...options.brokers.keys()])
@@ -196,7 +217,10 @@ export const layer = (options: ApiServerOptions) => {
   const serve = Effect.gen(function* () {
     // All pages are there before the port is: a request that came between would get no answer.
     const built = yield* Layer.build(
-      pages.pipe(Layer.provideMerge(HttpRouter.layer), Layer.provide(NodeHttpServer.layerHttpServices))
+      pages.pipe(
+        Layer.provideMerge(HttpRouter.layer.pipe(Layer.provide(routerConfig))),
+        Layer.provide(NodeHttpServer.layerHttpServices)
+      )
     )
     const isTracing = yield* TracingEnabled
     const app = Context.get(built, HttpRouter.HttpRouter).asHttpEffect()

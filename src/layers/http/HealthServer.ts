@@ -63,10 +63,10 @@ export const readinessPage = (dependencies: ReadonlyArray<Dependency>) =>
       { concurrency: "unbounded" }
     )
     const states = yield* (yield* Supervisor).states
-    const failing = [...states].filter(([, state]) => state === "failing")
+    const unready = [...states].filter(([, state]) => state === "failing" || state === "starting")
     return json(
-      failing.length === 0 && answers.every(([, state]) => state === "connected"),
-      Object.fromEntries([...answers, ...failing])
+      unready.length === 0 && answers.every(([, state]) => state === "connected"),
+      Object.fromEntries([...answers, ...unready])
     )
   })
 

@@ -41,7 +41,7 @@ const fetchWaitMillis = 250
 const mostBytesPerPartition = 1024 * 1024
 /** Batches that wait for room, one for each partition. */
 const mostPartitionsAtATime = 512
-/** Retries that are read and wait for their time, of one partition. */
+/** Retries that are read and wait for their time, of one partition; of all of them, `maxBytes`. */
 const mostHeld = 10_000
 
 const delay = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis))
@@ -63,6 +63,7 @@ const configOf = ({ groupId, maxBytes, sessionTimeoutMillis }: MemberOptions) =>
 export const make = (client: KafkaClient, records: RecordsInHand, options: MemberOptions): GroupMember => {
   const { consumer, cluster } = consumerWithCluster(client.kafka, configOf(options))
   const ownership = Ownership.make(consumer, cluster, records, options)
+  const holds = holdingAtLeast(records, options)
   const releaseMillis = Math.min(longestReleaseMillis, options.sessionTimeoutMillis / 2)
   let releasing: Promise<void> = Promise.resolve()
   let [isStarted, isRejoining, isStopping] = [false, false, false]
@@ -75,7 +76,7 @@ export const make = (client: KafkaClient, records: RecordsInHand, options: Membe
     if (partition === undefined) return
     records.read(partition, batch.messages, Number(batch.lastOffset()) + 1)
     records.pump()
-    if (partition.unfinished() >= mostHeld) consumer.pause(placeOf(partition))
+    if (holds(1, partition)) consumer.pause(placeOf(partition))
     while (records.isFull() && isRunning() && !isStopping) {
       await settledOr(records, 500)
       await heartbeat()
@@ -115,7 +116,7 @@ export const make = (client: KafkaClient, records: RecordsInHand, options: Membe
     commit: async () => {
       if (!isStarted || isStopping || isRejoining) return
       await ownership.ready()
-      for (const partition of records.all()) resumeWhenRoom(consumer, partition)
+      for (const partition of records.all()) if (!holds(0.5, partition)) resume(consumer, partition)
       await ownership.commit("held")
     },
     lastSignMillis: () => lastSign,
@@ -186,11 +187,17 @@ const listen = (consumer: Consumer, on: Listeners): void => {
 
 // A partition of retries that has enough in hand is not read on: what waits there waits in memory.
 
+const holdingAtLeast =
+  (records: RecordsInHand, { maxBytes, topics }: MemberOptions) =>
+  (share: number, partition: AssignedPartition): boolean =>
+    partition.unfinished() >= share * mostHeld ||
+    (partition.topic !== topics[0] && records.dueBytes() >= share * maxBytes)
+
 const placeOf = ({ partition, topic }: AssignedPartition) => [{ topic, partitions: [partition] }]
 
-const resumeWhenRoom = (consumer: Consumer, partition: AssignedPartition): void => {
+const resume = (consumer: Consumer, partition: AssignedPartition): void => {
   const isPaused = consumer
     .paused()
     .some(({ partitions, topic }) => topic === partition.topic && partitions.includes(partition.partition))
-  if (isPaused && partition.unfinished() < mostHeld / 2) consumer.resume(placeOf(partition))
+  if (isPaused) consumer.resume(placeOf(partition))
 }

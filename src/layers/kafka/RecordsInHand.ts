@@ -45,6 +45,8 @@ export interface RecordsInHand {
   readonly oldestMillis: () => number | undefined
   /** Enough is read: more would only fill the memory. */
   readonly isFull: () => boolean
+  /** Of what waits for its time, in bytes: it takes memory for as long as that. */
+  readonly dueBytes: () => number
   /** Called once, when something was settled. */
   readonly onSettled: (listener: () => void) => void
 }
@@ -159,6 +161,7 @@ export const make = (options: InHandOptions): RecordsInHand => {
       const { bytes, count } = waiting.size()
       return count >= Math.max(prefetch, leastReadAhead) || bytes >= maxBytes
     },
+    dueBytes: waiting.dueBytes,
     onSettled: settled.add
   }
   return self

@@ -11,6 +11,8 @@ export interface WaitingRecords {
   readonly drop: (partition: AssignedPartition) => void
   /** Those that wait for no time. */
   readonly size: () => { readonly count: number; readonly bytes: number }
+  /** Of those that wait for a time. */
+  readonly dueBytes: () => number
 }
 
 /** The size of the body, in bytes. */
@@ -21,7 +23,7 @@ export const make = (): WaitingRecords => {
   const due = DueQueue.make<ReadRecord>()
   // Whose turn it is stands first: one with much to do does not keep the others waiting.
   const queues = new Map<AssignedPartition, Array<ReadRecord>>()
-  let [count, bytes] = [0, 0]
+  let [count, bytes, dueBytes] = [0, 0, 0]
 
   const weigh = (record: ReadRecord, sign: 1 | -1): void => {
     count += sign
@@ -35,11 +37,17 @@ export const make = (): WaitingRecords => {
   const put = (record: ReadRecord, placeIn: (queue: ReadonlyArray<ReadRecord>) => number): void => {
     if (record.dueMillis !== undefined) {
       due.add(record.dueMillis, record)
+      dueBytes += bytesOf(record)
       return
     }
     const queue = queueOf(record.partition)
     queue.splice(placeIn(queue), 0, record)
     weigh(record, 1)
+  }
+  const nextDue = (nowMillis: number): ReadRecord | undefined => {
+    const record = due.take(nowMillis)
+    if (record !== undefined) dueBytes -= bytesOf(record)
+    return record
   }
   const nextInTurn = (): ReadRecord | undefined => {
     for (const [partition, queue] of queues) {
@@ -60,12 +68,17 @@ export const make = (): WaitingRecords => {
         const place = queue.findIndex(({ offset }) => offset > record.offset)
         return place === -1 ? queue.length : place
       }),
-    next: (nowMillis) => due.take(nowMillis) ?? nextInTurn(),
+    next: (nowMillis) => nextDue(nowMillis) ?? nextInTurn(),
     drop: (partition) => {
       for (const record of queues.get(partition) ?? []) weigh(record, -1)
       queues.delete(partition)
-      due.remove((record) => record.partition === partition)
+      due.remove((record) => {
+        const isGone = record.partition === partition
+        if (isGone) dueBytes -= bytesOf(record)
+        return isGone
+      })
     },
-    size: () => ({ count, bytes })
+    size: () => ({ count, bytes }),
+    dueBytes: () => dueBytes
   }
 }

@@ -71,12 +71,18 @@ const installOnce = Effect.sync(() => {
   isInstalled = true
 })
 
+const messageOf = (cause: unknown): string => {
+  // Bun gathers what it cannot read in a file, and says in the whole only how much of it there is.
+  if (cause instanceof AggregateError && cause.errors.length > 0) return cause.errors.map(messageOf).join("; ")
+  return cause instanceof Error ? cause.message : String(cause)
+}
+
 /** What a module exports, by name. */
 export const load = (path: string): Effect.Effect<Readonly<Record<string, unknown>>, ModuleError> =>
   Effect.andThen(
     installOnce,
     Effect.tryPromise({
       try: () => import(pathToFileURL(resolve(path)).href),
-      catch: (cause) => new ModuleError({ path, detail: cause instanceof Error ? cause.message : String(cause) })
+      catch: (cause) => new ModuleError({ path, detail: messageOf(cause) })
     })
   )

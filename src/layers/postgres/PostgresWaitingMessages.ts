@@ -45,7 +45,10 @@ const toHead = ({ claims, id, message }: Row): WaitingHead => {
   return { id, key, attempt: claims, message: MessageJson.decode(properties, Buffer.from(body, "base64")) }
 }
 
-const secondsOf = (delay: Duration.Duration): string => Duration.toSeconds(delay).toFixed(3)
+/** A century: PostgreSQL has no time for a delay without end, and would refuse it for ever. */
+const longestSeconds = 100 * 365 * 86_400
+
+const secondsOf = (delay: Duration.Duration): string => Math.min(Duration.toSeconds(delay), longestSeconds).toFixed(3)
 
 interface Asking {
   readonly sql: SqlClient.SqlClient
