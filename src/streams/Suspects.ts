@@ -1,11 +1,13 @@
 /**
- * Messages that may have killed a process: what comes again is handled alone, with a durable mark made before.
+ * Messages that may have killed a process. What comes again has a durable mark while it is handled; what comes again
+ * with such a mark left behind is a suspect, and handled alone.
  *
  * ## Guarantees
- * - Nothing that comes for the first time pays for it, and a message merely in hand at a crash is never blamed: only
- *   one that was alone and begun leaves a mark behind.
- * - Nothing stalls because of it: without the database a suspect is handled alone without a mark, which is said once;
- *   one that takes long is cleared and lets the others in.
+ * - Nothing that comes for the first time pays for it; what comes again pays for its mark, and waits for nobody: a stop
+ *   or a reconnect, after which the whole prefetch comes again, holds nobody up.
+ * - A message merely in hand at a crash is never blamed: what counts is that the process died while it was alone.
+ * - Nothing stalls because of it: without the database messages are handled without marks, which is said once; a suspect
+ *   that takes long is cleared and lets the others in.
  *
  * ## Assumptions
  * - A mark that could not be removed counts as a crash should its message come again: that takes `maxCrashes` of them.
@@ -23,7 +25,7 @@ export interface SuspectOptions {
   readonly patience: Duration.Duration
 }
 
-/** What to do with a suspect. */
+/** What to do with a message that came again. */
 export interface Trial<A, E, R> {
   /** Who it is: asked for only where a mark is to be made. */
   readonly suspect: Effect.Effect<Suspect>
@@ -35,11 +37,11 @@ export interface Trial<A, E, R> {
 export interface SuspectsShape {
   /** Work on what comes for the first time. */
   readonly beside: <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Work on what came again. */
-  readonly alone: <A, E, R>(trial: Trial<A, E, R>) => Effect.Effect<A, E, R | Shutdown>
+  /** Work on what came again: beside the others, and alone if it was begun before and not ended. */
+  readonly again: <A, E, R>(trial: Trial<A, E, R>) => Effect.Effect<A, E, R | Shutdown>
 }
 
-/** Where a mark is not made within this, the suspect goes without: all others wait meanwhile. */
+/** Where a mark is not made within this, the message goes without: others may wait meanwhile. */
 const markTimeout = "2 seconds"
 /** The first has to connect, and may find the tables not made yet: without a mark then, a message that kills its process early would never be counted. */
 const firstMarkTimeout = "15 seconds"
@@ -66,7 +68,7 @@ const makeMarks = (marks: CrashMarks["Service"]) => {
       pausedUntil = (yield* Clock.currentTimeMillis) + pauseMillis
       if (isAway) return
       isAway = true
-      yield* Effect.logWarning(`crash marks cannot be kept, suspects are handled alone without them: ${detail}`)
+      yield* Effect.logWarning(`crash marks cannot be kept, what comes again is handled without them: ${detail}`)
     })
   const back = Effect.suspend(() => {
     if (!isAway) return Effect.void
@@ -92,6 +94,10 @@ const makeMarks = (marks: CrashMarks["Service"]) => {
       })
     )
   return {
+    /** How often it was begun and not ended; `undefined` if that cannot be known. */
+    begun: Effect.fnUntraced(function* (suspect: Suspect) {
+      return (yield* Clock.currentTimeMillis) < pausedUntil ? undefined : yield* attempt(marks.begun(suspect))
+    }),
     begin: Effect.fnUntraced(function* (suspect: Suspect): Effect.fn.Return<Mark> {
       if ((yield* Clock.currentTimeMillis) < pausedUntil) return unmarked
       const crashes = yield* attempt(marks.begin(suspect))
@@ -107,33 +113,57 @@ const makeMarks = (marks: CrashMarks["Service"]) => {
   }
 }
 
-/** Suspects of one process; without marks they are only handled alone. */
+/** The first mark was left while others were handled too: it tells a suspect, and nothing of its guilt. */
+const marksBeforeAlone = 1
+
+/** Suspects of one process; without marks there are none. */
 export const make = (options: SuspectOptions, crashMarks: CrashMarks["Service"] | undefined): SuspectsShape => {
   const gate = HandlerGate.make()
-  const marks = crashMarks && makeMarks(crashMarks)
+  if (crashMarks === undefined) return { beside: gate.beside, again: ({ handle }) => gate.beside(handle) }
+  const marks = makeMarks(crashMarks)
 
-  /** Cleared before the others are let in, and before a stop that may end in a kill: from then on it is not to blame. */
-  const watched = <A, E, R>(work: Effect.Effect<A, E, R>, clear: Effect.Effect<void>, turn: HandlerGate.Turn) =>
+  /** Runs `end` when asked to stop, or after a time; then the work goes on. */
+  const watched = <A, E, R>(work: Effect.Effect<A, E, R>, end: Effect.Effect<void>, after: Duration.Duration) =>
     Effect.gen(function* () {
       const { requested } = yield* Shutdown
-      const end = Effect.timeoutOption(requested, options.patience)
-      const watcher = yield* Effect.forkChild(end.pipe(Effect.andThen(clear), Effect.andThen(turn.letOthersIn)))
+      const watcher = yield* Effect.forkChild(Effect.andThen(Effect.timeoutOption(requested, after), end))
       return yield* Effect.onExit(work, () => Fiber.interrupt(watcher))
     })
 
-  const tried = <A, E, R>(trial: Trial<A, E, R>, turn: HandlerGate.Turn) =>
-    // Durable before the work begins: a process that dies of it leaves the mark behind.
+  // Durable before the work begins: a process that dies of it leaves the mark behind. Gone before a stop that may end in
+  // a kill: from then on it is not to blame.
+  const marked = <A, E, R>(trial: Trial<A, E, R>, suspect: Suspect) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        const { clear, crashes } = marks === undefined ? unmarked : yield* marks.begin(yield* trial.suspect)
+        const { clear } = yield* marks.begin(suspect)
+        return yield* Effect.onExit(restore(watched(trial.handle, clear, Duration.infinity)), () => clear)
+      })
+    )
+
+  /** Cleared before the others are let in: from then on it is not to blame. */
+  const tried = <A, E, R>(trial: Trial<A, E, R>, suspect: Suspect, turn: HandlerGate.Turn) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const { clear, crashes: left } = yield* marks.begin(suspect)
+        const crashes = left - marksBeforeAlone
         const work = crashes >= options.maxCrashes ? trial.setAside(crashes) : trial.handle
-        return yield* Effect.onExit(restore(watched(work, clear, turn)), () => clear)
+        const end = Effect.andThen(clear, turn.letOthersIn)
+        return yield* Effect.onExit(restore(watched(work, end, options.patience)), () => clear)
       })
     )
 
   return {
     beside: gate.beside,
-    alone: (trial) => gate.alone(options.patience, (turn) => (turn.isAlone ? tried(trial, turn) : trial.handle))
+    again: (trial) =>
+      Effect.gen(function* () {
+        const suspect = yield* trial.suspect
+        const begun = yield* marks.begun(suspect)
+        if (begun === undefined) return yield* gate.beside(trial.handle)
+        if (begun === 0) return yield* gate.beside(marked(trial, suspect))
+        return yield* gate.alone(options.patience, (turn) =>
+          turn.isAlone ? tried(trial, suspect, turn) : trial.handle
+        )
+      })
   }
 }
 

@@ -161,7 +161,7 @@ const settle = Effect.fnUntraced(function* <In, Out, R>(
   return endings
 })
 
-/** What comes again may be what killed a process: it is handled alone, and no more when it has done so too often. */
+/** What comes again may be what killed a process: it is marked, and not handled any more when it has done so too often. */
 const tried = <In, Out, R>(running: Running<In, Out, R>, inHand: InHand) => {
   const { delivery, worker } = inHand
   const handled = handle(running, inHand)
@@ -170,7 +170,7 @@ const tried = <In, Out, R>(running: Running<In, Out, R>, inHand: InHand) => {
     inHand.stem === undefined
       ? Effect.map(sha256Hex(delivery.body), (sha256) => JSON.stringify({ sha256 }))
       : Effect.succeed(identityOf(inHand.stem, delivery).parking)
-  return running.suspects.alone({
+  return running.suspects.again({
     suspect: Effect.map(identity, (identity) => ({ consumer: queueOf(worker), identity })),
     handle: handled,
     // Its author's hook is not called: what kills the process in one handler may do so in the other.

@@ -14,10 +14,12 @@ export const suite = <E>(name: string, implementation: Layer.Layer<CrashMarks, E
       Effect.gen(function* () {
         const marks = yield* CrashMarks
         const suspect = newSuspect()
+        assert.strictEqual(yield* marks.begun(suspect), 0)
         assert.deepStrictEqual([yield* marks.begin(suspect), yield* marks.begin(suspect)], [0, 1])
+        assert.deepStrictEqual([yield* marks.begun(suspect), yield* marks.begun(suspect)], [2, 2])
         assert.strictEqual(yield* marks.begin(suspect), 2)
         yield* marks.end(suspect)
-        assert.strictEqual(yield* marks.begin(suspect), 0)
+        assert.deepStrictEqual([yield* marks.begun(suspect), yield* marks.begin(suspect)], [0, 0])
       })
     )
 

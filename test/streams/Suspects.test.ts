@@ -67,12 +67,32 @@ const withMarks = <A, E, R>(
     return yield* Effect.provideService(test(marks), Suspects.Suspects, Suspects.make(options, marks))
   }).pipe(Effect.provide(MemoryCrashMarks.layer))
 
-const suspect = { consumer: "a.a", identity: JSON.stringify(["s", 0]) }
+const suspectOf = (id: string) => ({ consumer: "a.a", identity: JSON.stringify([id, 0]) })
+const suspect = suspectOf("s")
+const other = suspectOf("t")
 
 describe("A message that came again", () => {
-  onStage("is handled alone in the process, and the others of all workers after it", () =>
-    withMarks(() =>
+  onStage("is handled beside the others, with a mark, when it had none", () =>
+    withMarks((marks) =>
       Effect.gen(function* () {
+        const own = newWatched()
+        yield* Effect.provideService(start(watched("a", own)), Broker, yield* suspecting("s", "t"))
+        yield* send("a", '"first"')
+        yield* send("a", '"s"', { id: "s" })
+        yield* send("a", '"t"', { id: "t" })
+        assert.deepStrictEqual(own.events, ["first begins", "s begins", "t begins"])
+        yield* elapse("1 hour")
+        assert.strictEqual(yield* marks.begun(suspect), 1)
+        yield* end(own, "s")
+        assert.strictEqual(yield* marks.begun(suspect), 0)
+      })
+    )
+  )
+
+  onStage("is handled alone in the process if it was begun at a crash, and the others of all workers after it", () =>
+    withMarks((marks) =>
+      Effect.gen(function* () {
+        yield* marks.begin(suspect)
         const own = newWatched()
         const broker = yield* suspecting("s")
         yield* Effect.provideService(start(watched("a", own)), Broker, broker)
@@ -114,7 +134,7 @@ describe("A message that came again", () => {
     onStage(`is ${crashes < 3 ? "handled" : "dead-lettered as crashed"} after ${crashes} deaths with it alone`, () =>
       withMarks((marks) =>
         Effect.gen(function* () {
-          for (let n = 0; n < crashes; n++) yield* marks.begin(suspect)
+          for (let n = 0; n < 1 + crashes; n++) yield* marks.begin(suspect)
           let runs = 0
           let hooks = 0
           const worker = Worker.make(
@@ -137,7 +157,7 @@ describe("A message that came again", () => {
             assert.strictEqual(letter.headers["x-paystream-reason"], "crashed")
             assert.match(String(letter.headers["x-paystream-error"]), /3 times/)
           }
-          assert.strictEqual(yield* marks.begin(suspect), 0)
+          assert.strictEqual(yield* marks.begun(suspect), 0)
         })
       )
     )
@@ -147,12 +167,15 @@ describe("A message that came again", () => {
     withMarks((marks) =>
       Effect.gen(function* () {
         const own = newWatched()
+        yield* marks.begin(suspect)
+        yield* marks.begin(other)
         const { fiber } = yield* Effect.provideService(start(watched("a", own)), Broker, yield* suspecting("s", "t"))
         yield* send("a", '"s"', { id: "s" })
         yield* send("a", '"t"', { id: "t" })
+        assert.strictEqual(yield* marks.begun(other), 1)
         const stopping = yield* Effect.forkChild(stop(fiber), { startImmediately: true })
         yield* settled
-        assert.strictEqual(yield* marks.begin(suspect), 0)
+        assert.strictEqual(yield* marks.begun(suspect), 0)
         yield* end(own, "s")
         yield* Fiber.join(stopping)
         // what waited for its turn went back
@@ -180,6 +203,8 @@ describe("A message that came again", () => {
     withMarks((marks) =>
       Effect.gen(function* () {
         const own = newWatched()
+        yield* marks.begin(suspect)
+        yield* marks.begin(other)
         yield* Effect.provideService(start(watched("a", own)), Broker, yield* suspecting("s", "t"))
         yield* send("a", '"s"', { id: "s" })
         yield* send("a", '"one"')
@@ -200,7 +225,7 @@ describe("A message that came again", () => {
     "does not answer": Effect.never
   }
   for (const [name, begin] of Object.entries(unavailable)) {
-    onStage(`is handled alone without a mark while the database ${name}, which is said once`, () =>
+    onStage(`is handled without a mark while the database ${name}, which is said once`, () =>
       withMarks(
         () =>
           Effect.gen(function* () {
@@ -214,7 +239,7 @@ describe("A message that came again", () => {
             assert.deepStrictEqual(endings, ["done", "done", "done"])
             assert.strictEqual(logs.filter((line) => line.includes("crash marks cannot be kept")).length, 1)
           }),
-        (marks) => ({ ...marks, begin: () => begin })
+        (marks) => ({ ...marks, begun: () => begin, begin: () => begin })
       )
     )
   }

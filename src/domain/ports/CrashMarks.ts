@@ -6,7 +6,7 @@
  * - A mark is one consumer's own, and blocks nobody: it only counts.
  *
  * ## Assumptions
- * - Who begins is alone in the process with the message: a mark left behind is that message's doing.
+ * - Whoever begins a message that has a mark is alone with it in the process: another mark is that message's doing.
  */
 import { Context, type Duration, type Effect } from "effect"
 import type { StoreError } from "../StoreError.ts"
@@ -22,6 +22,8 @@ export interface Suspect {
 export class CrashMarks extends Context.Service<
   CrashMarks,
   {
+    /** How often the suspect was begun and not ended. */
+    readonly begun: (suspect: Suspect) => Effect.Effect<number, StoreError>
     /** Marks the suspect as begun; gives how often it was begun before and not ended. */
     readonly begin: (suspect: Suspect) => Effect.Effect<number, StoreError>
     /** Removes the mark and its count, if there is one. */

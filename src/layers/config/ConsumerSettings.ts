@@ -48,7 +48,7 @@ const guarantees = all({
     name: "SUSPECT_PATIENCE_SECONDS",
     default: "60",
     reason:
-      "A message that came again is handled alone: the longest that it waits for that, and that the others then wait for it."
+      "A message that came again with the mark of a crash is handled alone: the longest that it waits for that, and that the others then wait for it."
   })
 })
 

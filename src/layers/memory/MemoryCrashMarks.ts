@@ -7,6 +7,7 @@ const keyOf = ({ consumer, identity }: Suspect): string => JSON.stringify([consu
 const make = () => {
   const marks = new Map<string, { readonly begun: number; readonly at: number }>()
   return CrashMarks.of({
+    begun: (suspect) => Effect.sync(() => marks.get(keyOf(suspect))?.begun ?? 0),
     begin: (suspect) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const before = marks.get(keyOf(suspect))?.begun ?? 0

@@ -1,4 +1,4 @@
-/** The table `crash_marks`: messages that were alone and begun, and how often; a row for each that is, or was at a crash. */
+/** The table `crash_marks`: messages that came again and were begun, and how often; a row for each that is, or was at a crash. */
 import { Effect } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 

@@ -1,4 +1,4 @@
-/** Crash marks in PostgreSQL: a row while a suspect is handled, and no longer unless the process dies. */
+/** Crash marks in PostgreSQL: a row while what came again is handled, and no longer unless the process dies. */
 import { Duration, Effect, Layer } from "effect"
 import type { SqlClient } from "effect/sql"
 import { CrashMarks } from "../../domain/ports/CrashMarks.ts"
@@ -7,6 +7,11 @@ import * as Statements from "./Statements.ts"
 const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) {
   const { limited, prepare, run, sql } = yield* Statements.make(options)
   return CrashMarks.of({
+    begun: ({ consumer, identity }) => {
+      const find = sql<{ begun: number }>`
+        SELECT begun FROM crash_marks WHERE consumer = ${consumer} AND identity = ${identity}`
+      return Effect.map(run(limited(find)), ([row]) => row?.begun ?? 0)
+    },
     begin: ({ consumer, identity }) => {
       const begin = sql<{ before: number }>`
         INSERT INTO crash_marks AS mark (consumer, identity, begun) VALUES (${consumer}, ${identity}, 1)
