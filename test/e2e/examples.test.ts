@@ -79,8 +79,8 @@ describe("The examples", () => {
           return program.stdout
         })
       assert.deepStrictEqual(yield* list(), [
-        "NAME            INPUT           OUTPUT            GROUP            CONCURRENCY  RETRIES  BACK-OFF               DEDUPE  SCHEMAS       DLQ",
-        "OrderProcessor  orders.created  orders.processed  order-processor  10           2        exponential 250ms..1m  -       input+output  orders.dlq"
+        "NAME            INPUT           OUTPUT            GROUP            CONCURRENCY  RETRIES  BACK-OFF               DEDUPE  ORDERED  SCHEMAS       DLQ",
+        "OrderProcessor  orders.created  orders.processed  order-processor  10           2        exponential 250ms..1m  -       -        input+output  orders.dlq"
       ])
       const [worker] = JSON.parse((yield* list("--json")).join(""))
       assert.deepStrictEqual(
@@ -93,6 +93,7 @@ describe("The examples", () => {
           concurrency: 10,
           retry: { kind: "exponential", maxRetries: 2, initialDelayMillis: 250, maxDelayMillis: 60_000, jitter: 0 },
           dedupe: false,
+          ordered: false,
           schemas: undefined,
           dlq: "orders.dlq"
         }
