@@ -1,5 +1,5 @@
 /** The topics of workers: which there have to be, which there are, and how they are made. */
-import { Effect, Exit, Option } from "effect"
+import { Effect, Option } from "effect"
 import { Broker, type BrokerError, groupQueue } from "../domain/ports/Broker.ts"
 import { DeadLetterTopics } from "../streams/TopicWorker.ts"
 import type { Any } from "../streams/Worker.ts"
@@ -69,6 +69,16 @@ export const makeTopics = Effect.fnUntraced(function* (
   return missing.map(({ name }) => name)
 })
 
+/** A broker that is away, or refuses, knows nothing of a queue: that is no missing queue. */
+const isThere = (broker: Broker["Service"], queue: string) =>
+  broker.depth(queue).pipe(
+    Effect.as(true),
+    Effect.catchIf(
+      ({ reason }) => reason._tag === "Unroutable",
+      () => Effect.succeed(false)
+    )
+  )
+
 /** Which of them there are. */
 export const statusOfTopics = Effect.fnUntraced(function* (
   workers: ReadonlyArray<Any>
@@ -81,7 +91,5 @@ export const statusOfTopics = Effect.fnUntraced(function* (
     return names.map((name) => ({ name, isThere: !missing.includes(name) }))
   }
   const queues = new Set((yield* subscriptionsOf(workers)).map(({ group, topic }) => groupQueue(topic, group)))
-  return yield* Effect.forEach(queues, (name) =>
-    Effect.map(Effect.exit(broker.depth(name)), (exit) => ({ name, isThere: Exit.isSuccess(exit) }))
-  )
+  return yield* Effect.forEach(queues, (name) => Effect.map(isThere(broker, name), (isThere) => ({ name, isThere })))
 })

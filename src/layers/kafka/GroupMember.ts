@@ -44,6 +44,7 @@ const mostPartitionsAtATime = 512
 /** Retries that are read and wait for their time, of one partition; of all of them, `maxBytes`. */
 const mostHeld = 10_000
 
+/** A Promise, and no Effect: its callers are callbacks of kafkajs, which waits for Promises. */
 const delay = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis))
 
 const configOf = ({ groupId, maxBytes, sessionTimeoutMillis }: MemberOptions) => ({
