@@ -179,3 +179,16 @@ describe.concurrent("--mode=publish", () => {
     )
   }
 })
+
+describe.concurrent("--mode=migrate --topics --status", () => {
+  it.live("calls nothing missing at a broker that is away, and ends with 1", () =>
+    Effect.gen(function* () {
+      const stage = yield* Stage.make
+      const env = { RABBITMQ_URL: `amqp://localhost:${yield* freePort}` }
+      const args = ["--mode=migrate", "--topics", "--status"]
+      const { code, stderr, stdout } = yield* Stage.run(stage, { runtime: "bun", args, env })
+      assert.deepStrictEqual([code, stdout], [1, ""])
+      assert.match(stderr, /ECONNREFUSED/)
+    })
+  )
+})
