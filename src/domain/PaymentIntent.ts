@@ -1,0 +1,239 @@
+/**
+ * A payment from being asked for to its end: what has happened to it, what may happen next, and nothing else.
+ *
+ * It is taken in three steps: the order is reserved, the money is charged, the order is confirmed. When a step fails for
+ * good, those that are finished are undone in reverse: a payment whose money had moved ends `compensated`, any other
+ * `failed`. A charge that was sent and not answered is `in_doubt` until the provider says what became of it.
+ */
+import { Result, Schema } from "effect"
+import { Currency } from "./Money.ts"
+
+/** In their order; undone in reverse. */
+export const steps = ["reserve", "charge", "confirm"] as const
+export type Step = (typeof steps)[number]
+
+/** Where a payment can go from each status. */
+export const transitions = {
+  requested: ["processing", "failed"],
+  processing: ["in_doubt", "succeeded", "failed", "compensating"],
+  in_doubt: ["processing", "failed", "compensating"],
+  succeeded: ["compensating"],
+  failed: [],
+  compensating: ["failed", "compensated"],
+  compensated: []
+} as const satisfies Readonly<Record<string, ReadonlyArray<string>>>
+export type Status = keyof typeof transitions
+
+const StepName = Schema.Literals(steps)
+
+/** What has happened, as it is stored. Reasons are codes or short texts without anything of the payer's. */
+export const PaymentEvent = Schema.TaggedUnion({
+  Requested: {
+    /** In minor units. */
+    amount: Schema.BigIntFromString,
+    currency: Currency,
+    paymentMethod: Schema.String,
+    /** What is paid; the payment itself where nothing else was named. */
+    orderId: Schema.String
+  },
+  Begun: {},
+  /** The provider knows of the charge, and has not been told to take the money. */
+  ChargePrepared: { reference: Schema.String },
+  StepFinished: { step: StepName },
+  Doubted: { reason: Schema.String },
+  CompensationBegun: { reason: Schema.String },
+  /** Nothing is undone until somebody asks for it. */
+  CompensationRequired: {},
+  CompensationResumed: {},
+  StepUndone: { step: StepName },
+  Succeeded: {},
+  Failed: { reason: Schema.String },
+  Compensated: {}
+})
+export type PaymentEvent = typeof PaymentEvent.Type
+
+/** What its history comes to. */
+export interface PaymentState {
+  readonly status: Status
+  /** In minor units. */
+  readonly amount: bigint
+  readonly currency: string
+  readonly paymentMethod: string
+  readonly orderId: string
+  /** Steps that are finished and not undone. */
+  readonly finished: ReadonlyArray<Step>
+  /** The provider's name for the charge. */
+  readonly reference: string | undefined
+  /** Whether the money was taken, given back since or not. */
+  readonly wasCharged: boolean
+  /** Why it failed, or is undone. */
+  readonly failure: string | undefined
+  /** Whether it waits for somebody to ask for its compensation. */
+  readonly isCompensationRequired: boolean
+}
+
+export type PaymentCommand =
+  | { readonly _tag: "Begin" | "RequireCompensation" | "ResumeCompensation" }
+  | { readonly _tag: "PrepareCharge"; readonly reference: string }
+  | { readonly _tag: "FinishStep" | "UndoStep"; readonly step: Step }
+  /** A charge was sent, and nobody knows what became of it. */
+  | { readonly _tag: "Doubt"; readonly reason: string }
+  /** A step failed for good, and changed nothing. */
+  | { readonly _tag: "Fail"; readonly reason: string }
+  | { readonly _tag: "Refund"; readonly reason: string }
+
+/** The command does not fit the payment as it is. */
+export class IllegalTransition extends Schema.TaggedError<IllegalTransition>()("IllegalTransition", {
+  status: Schema.String,
+  command: Schema.String
+}) {
+  override get message(): string {
+    return `a payment that is ${this.status} cannot take the command ${this.command}`
+  }
+}
+
+/** What is to be done next for a payment. */
+export type Next =
+  | { readonly _tag: "Do" | "Undo"; readonly step: Step }
+  | { readonly _tag: "Begin" | "ResolveDoubt" | "Nothing" }
+
+/** Whether nothing will happen to it any more by itself. */
+export const isFinal = ({ status }: Pick<PaymentState, "status">): boolean =>
+  status === "succeeded" || status === "failed" || status === "compensated"
+
+/** The next thing to do. */
+export const next = (state: PaymentState): Next => {
+  if (state.status === "requested") return { _tag: "Begin" }
+  if (state.status === "in_doubt") return { _tag: "ResolveDoubt" }
+  if (state.status === "processing") {
+    const step = steps[state.finished.length]
+    return step === undefined ? { _tag: "Nothing" } : { _tag: "Do", step }
+  }
+  const last = state.finished.at(-1)
+  const isUndone = state.status === "compensating" && !state.isCompensationRequired && last !== undefined
+  return isUndone ? { _tag: "Undo", step: last } : { _tag: "Nothing" }
+}
+
+const failing = ({ finished }: PaymentState, reason: string): PaymentEvent =>
+  finished.length === 0 ? { _tag: "Failed", reason } : { _tag: "CompensationBegun", reason }
+
+const finishing = (state: PaymentState, step: Step): ReadonlyArray<PaymentEvent> | undefined => {
+  const isCharge = step === "charge" && state.reference !== undefined
+  const isExpected = state.status === "in_doubt" ? isCharge : state.status === "processing"
+  if (!isExpected || step !== steps[state.finished.length] || (step === "charge" && !isCharge)) return undefined
+  const finished: PaymentEvent = { _tag: "StepFinished", step }
+  return step === "confirm" ? [finished, { _tag: "Succeeded" }] : [finished]
+}
+
+const undoing = (state: PaymentState, step: Step): ReadonlyArray<PaymentEvent> | undefined => {
+  const wanted = next(state)
+  if (wanted._tag !== "Undo" || wanted.step !== step) return undefined
+  const undone: PaymentEvent = { _tag: "StepUndone", step }
+  if (state.finished.length > 1) return [undone]
+  return [undone, state.wasCharged ? { _tag: "Compensated" } : { _tag: "Failed", reason: state.failure ?? "undone" }]
+}
+
+const preparing = (state: PaymentState, reference: string): ReadonlyArray<PaymentEvent> | undefined => {
+  if (state.reference === reference) return []
+  const wanted = next(state)
+  const isWanted = wanted._tag === "Do" && wanted.step === "charge" && state.reference === undefined
+  return isWanted ? [{ _tag: "ChargePrepared", reference }] : undefined
+}
+
+const isUnderWay = ({ status }: PaymentState): boolean => status === "processing" || status === "in_doubt"
+
+const isCharging = (state: PaymentState): boolean =>
+  isUnderWay(state) && state.reference !== undefined && steps[state.finished.length] === "charge"
+
+const events = (state: PaymentState, command: PaymentCommand): ReadonlyArray<PaymentEvent> | undefined => {
+  switch (command._tag) {
+    case "Begin":
+      return state.status === "requested" ? [{ _tag: "Begun" }] : []
+    case "PrepareCharge":
+      return preparing(state, command.reference)
+    case "FinishStep":
+      return finishing(state, command.step)
+    case "Doubt":
+      if (!isCharging(state)) return undefined
+      return state.status === "in_doubt" ? [] : [{ _tag: "Doubted", reason: command.reason }]
+    case "Fail":
+      return isUnderWay(state) || state.status === "requested" ? [failing(state, command.reason)] : undefined
+    case "Refund":
+      if (state.status === "compensating" || state.status === "compensated") return []
+      return state.status === "succeeded" ? [failing(state, command.reason)] : undefined
+    case "UndoStep":
+      return undoing(state, command.step)
+    case "RequireCompensation":
+      if (state.status !== "compensating") return undefined
+      return state.isCompensationRequired ? [] : [{ _tag: "CompensationRequired" }]
+    case "ResumeCompensation":
+      if (state.status !== "compensating") return undefined
+      return state.isCompensationRequired ? [{ _tag: "CompensationResumed" }] : []
+  }
+}
+
+/** What happens on a command: nothing, where it has happened already; a refusal, where it may not. */
+export const decide = (
+  state: PaymentState,
+  command: PaymentCommand
+): Result.Result<ReadonlyArray<PaymentEvent>, IllegalTransition> => {
+  const decided = events(state, command)
+  return decided === undefined
+    ? Result.fail(new IllegalTransition({ status: state.status, command: command._tag }))
+    : Result.succeed(decided)
+}
+
+/** The first state of a payment. */
+export const requested = (event: Extract<PaymentEvent, { readonly _tag: "Requested" }>): PaymentState => ({
+  status: "requested",
+  amount: event.amount,
+  currency: event.currency,
+  paymentMethod: event.paymentMethod,
+  orderId: event.orderId,
+  finished: [],
+  reference: undefined,
+  wasCharged: false,
+  failure: undefined,
+  isCompensationRequired: false
+})
+
+/** The state after an event. */
+export const evolve = (state: PaymentState, event: PaymentEvent): PaymentState => {
+  switch (event._tag) {
+    case "Requested":
+      return requested(event)
+    case "Begun":
+      return { ...state, status: "processing" }
+    case "ChargePrepared":
+      return { ...state, reference: event.reference }
+    case "StepFinished":
+      return {
+        ...state,
+        status: "processing",
+        finished: [...state.finished, event.step],
+        wasCharged: state.wasCharged || event.step === "charge"
+      }
+    case "Doubted":
+      return { ...state, status: "in_doubt" }
+    case "CompensationBegun":
+      return { ...state, status: "compensating", failure: event.reason }
+    case "CompensationRequired":
+      return { ...state, isCompensationRequired: true }
+    case "CompensationResumed":
+      return { ...state, isCompensationRequired: false }
+    case "StepUndone":
+      return { ...state, finished: state.finished.filter((step) => step !== event.step) }
+    case "Succeeded":
+      return { ...state, status: "succeeded" }
+    case "Failed":
+      return { ...state, status: "failed", failure: event.reason }
+    case "Compensated":
+      return { ...state, status: "compensated" }
+  }
+}
+
+/** The state that a history comes to; `undefined` without its beginning. */
+export const stateOf = (history: ReadonlyArray<PaymentEvent>): PaymentState | undefined => {
+  const [first, ...rest] = history
+  return first?._tag === "Requested" ? rest.reduce(evolve, requested(first)) : undefined
+}
