@@ -15,6 +15,7 @@ export interface ApiSettings {
   readonly rateLimit: number | undefined
   readonly requestTimeout: Duration.Duration
   readonly publishTimeout: Duration.Duration
+  readonly paymentTimeout: Duration.Duration
   readonly keyRetention: Duration.Duration
   readonly databaseConnections: number
 }
@@ -84,7 +85,13 @@ export const apiSettings: Group<ApiSettings> = all({
   publishTimeout: setting(Parser.seconds({ minimum: 0.1, maximum: 600 }), {
     name: "API_PUBLISH_TIMEOUT_SECONDS",
     default: "5",
-    reason: "The longest wait for the broker's confirm, and for a history; then the answer is 503."
+    reason: "The longest wait for the broker's confirm, and for the database; then the answer is 503."
+  }),
+  paymentTimeout: setting(Parser.seconds({ minimum: 0.1, maximum: 600 }), {
+    name: "API_PAYMENT_TIMEOUT_SECONDS",
+    default: "20",
+    reason:
+      "Where payments are processed within the request: the longest that it waits for one. Then the answer is 202, and the payment goes on."
   }),
   keyRetention: setting(Parser.hours({ minimum: 0.001, maximum: 8760 }), {
     name: "IDEMPOTENCY_KEY_HOURS",
@@ -94,6 +101,6 @@ export const apiSettings: Group<ApiSettings> = all({
   databaseConnections: setting(Parser.integer({ minimum: 1, maximum: 1000, unit: "connections" }), {
     name: "API_DATABASE_CONNECTIONS",
     default: "10",
-    reason: "Connections for requests with an Idempotency-Key and for histories; more wait for each other."
+    reason: "Connections for payments, requests with an Idempotency-Key and histories; more wait for each other."
   })
 })
