@@ -47,12 +47,10 @@ export const take = Effect.fn("PaymentRequests.take")(function* (
   const intents = yield* PaymentIntents
   const id = yield* idOf(client, key)
   const payment = { id, idempotencyKey: key, event: requestedBy(id, request) }
-  while (true) {
-    const isNew = yield* PaymentChanges.request(payment, sendsCommand ? { commandId: `process/${id}` } : {})
-    if (isNew) return { _tag: "Taken", id, isNew }
-    const found = yield* intents.find(id)
-    // One that is gone by now was forgotten this very moment.
-    if (found === undefined) continue
-    return isAskedForBy(request, id, found.state) ? { _tag: "Taken", id, isNew } : { _tag: "OtherRequest" }
-  }
+  const isNew = yield* PaymentChanges.request(payment, sendsCommand ? { commandId: `process/${id}` } : {})
+  if (isNew) return { _tag: "Taken", id, isNew }
+  // One that was there and is not found was erased: its key stays used.
+  const found = yield* intents.find(id)
+  const isSame = found !== undefined && isAskedForBy(request, id, found.state)
+  return isSame ? { _tag: "Taken", id, isNew } : { _tag: "OtherRequest" }
 })
