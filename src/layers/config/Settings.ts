@@ -6,6 +6,7 @@ import { healthSettings } from "./HealthSettings.ts"
 import { kafkaSettings } from "./KafkaSettings.ts"
 import { logSettings } from "./LogSettings.ts"
 import { outboxSettings } from "./OutboxSettings.ts"
+import { paymentFlags, paymentSettings } from "./PaymentSettings.ts"
 import { pixSettings, simulatorKey } from "./PixSettings.ts"
 import { postgresSettings } from "./PostgresSettings.ts"
 import { processSettings } from "./ProcessSettings.ts"
@@ -20,6 +21,7 @@ export { type HealthSettings, healthSettings } from "./HealthSettings.ts"
 export { type KafkaSettings, kafkaSettings } from "./KafkaSettings.ts"
 export { type LogSettings, logSettings } from "./LogSettings.ts"
 export { type OutboxSettings, outboxRules, outboxSettings } from "./OutboxSettings.ts"
+export { type PaymentFlags, type PaymentSettings, paymentFlags, paymentSettings } from "./PaymentSettings.ts"
 export { pixSettings, simulatorKey } from "./PixSettings.ts"
 export { type PostgresSettings, postgresSettings } from "./PostgresSettings.ts"
 export { SettingsError } from "./Problem.ts"
@@ -44,6 +46,7 @@ export const sections: ReadonlyArray<{ readonly title: string; readonly group: G
   { title: "Topic workers", group: all({ consumers: consumerSettings, guarantees: guaranteeSettings }) },
   { title: "The HTTP API", group: all({ apiBrokers, apiSettings }) },
   { title: "The PIX system", group: all({ pixSettings, simulatorKey }) },
+  { title: "Payments", group: all({ paymentFlags, paymentSettings }) },
   { title: "The outbox", group: outboxSettings },
   { title: "The log", group: logSettings },
   { title: "Health", group: healthSettings }
