@@ -109,8 +109,22 @@ export const brokerOf = <Kind extends keyof BrokerSettings>(
   options: BrokerOptions
 ): BrokerLayer => makers[kind](settings, options)
 
+// Loaded where it is asked for, as the makers of brokers are.
+const redisIdempotencyKeys = (redis: Settings.RedisSettings) =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("../layers/redis/RedisIdempotencyKeys.ts")),
+      ({ layer }) => layer(redis)
+    )
+  )
+
+/** What services are made of; a mode that works with idempotency keys has read where Redis is. */
+interface Given extends ServiceSettings {
+  readonly redis?: Settings.RedisSettings | undefined
+}
+
 /** The services; one embedded server serves both broker and database. */
-export const services = (settings: ServiceSettings, options: ServiceOptions) => {
+export const services = (settings: Given, options: ServiceOptions) => {
   const server = EmbeddedPostgres.layer({ dataDirectory: settings.process.dataDirectory })
   const client =
     settings.postgres === undefined
@@ -147,7 +161,11 @@ export const services = (settings: ServiceSettings, options: ServiceOptions) => 
     /** What was put back of the dead letters of a broker that removes none. */
     replayMarks: Layer.provide(PostgresReplayMarks.layer(store), client),
     auditLog: Layer.provide(PostgresAuditLog.layer(store), client),
-    idempotencyKeys: Layer.provide(PostgresIdempotencyKeys.layer(store), client),
+    /** In Redis where there is one. */
+    idempotencyKeys:
+      settings.redis === undefined
+        ? Layer.provide(PostgresIdempotencyKeys.layer(store), client)
+        : redisIdempotencyKeys(settings.redis),
     /** The outbox, on the same pool. */
     outbox: Layer.provideMerge(PostgresOutbox.layer(store), client),
     /** Payments, on the same pool: their changes belong to the outbox's transactions. */

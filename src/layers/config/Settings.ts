@@ -10,6 +10,7 @@ import { pixSettings, simulatorKey } from "./PixSettings.ts"
 import { postgresSettings } from "./PostgresSettings.ts"
 import { processSettings } from "./ProcessSettings.ts"
 import { rabbitMqSettings } from "./RabbitMqSettings.ts"
+import { redisSettings } from "./RedisSettings.ts"
 import { all, type Group } from "./Setting.ts"
 import { workerSettings } from "./WorkerSettings.ts"
 
@@ -32,6 +33,7 @@ export {
   withDatabase
 } from "./ProcessSettings.ts"
 export { type RabbitMqSettings, rabbitMqSettings } from "./RabbitMqSettings.ts"
+export { type RedisSettings, redisSettings } from "./RedisSettings.ts"
 export { all, type Group, load, onlyIf, onlyWhere, refine, shown } from "./Setting.ts"
 export { queueName, type WorkerSettings, workerSettings } from "./WorkerSettings.ts"
 
@@ -40,6 +42,7 @@ export const sections: ReadonlyArray<{ readonly title: string; readonly group: G
   { title: "RabbitMQ", group: rabbitMqSettings },
   { title: "Kafka", group: kafkaSettings },
   { title: "PostgreSQL", group: postgresSettings },
+  { title: "Redis", group: redisSettings },
   { title: "The payment worker", group: workerSettings },
   { title: "Topic workers", group: all({ consumers: consumerSettings, guarantees: guaranteeSettings }) },
   { title: "The HTTP API", group: all({ apiBrokers, apiSettings }) },
