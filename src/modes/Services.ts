@@ -1,5 +1,5 @@
 /** The outside world that the settings ask for, as layers: a broker and a database. */
-import { Effect, Layer, Result } from "effect"
+import { Effect, Layer, type Redacted, Result } from "effect"
 import { Broker, type BrokerError } from "../domain/ports/Broker.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import * as EmbeddedPostgres from "../layers/embedded/EmbeddedPostgres.ts"
@@ -12,6 +12,8 @@ import * as PostgresOutbox from "../layers/postgres/PostgresOutbox.ts"
 import * as PostgresPaymentStore from "../layers/postgres/PostgresPaymentStore.ts"
 import * as PostgresReplayMarks from "../layers/postgres/PostgresReplayMarks.ts"
 import * as PostgresWaitingMessages from "../layers/postgres/PostgresWaitingMessages.ts"
+import * as SandboxGateway from "../layers/postgres/SandboxGateway.ts"
+import type { StatementOptions } from "../layers/postgres/Statements.ts"
 import * as RabbitMqBroker from "../layers/rabbitmq/RabbitMqBroker.ts"
 
 /** What a mode needs to reach these brokers and the database; what an embedded one replaces is not asked for. */
@@ -107,6 +109,26 @@ export const brokerOf = <Kind extends keyof BrokerSettings>(
   options: BrokerOptions
 ): BrokerLayer => makers[kind](settings, options)
 
+/** Who takes the money: the sandbox keeps its books in the database, and Stripe's library is loaded where it is used. */
+const gatewayOf = (store: StatementOptions, settings: Settings.GatewaySettings) =>
+  settings.kind === "sandbox"
+    ? SandboxGateway.layer({ ...store, delay: settings.delay })
+    : Layer.unwrap(
+        Effect.map(
+          Effect.promise(() => import("../layers/stripe/StripeGateway.ts")),
+          ({ layer }) => layer(settings)
+        )
+      )
+
+/** What a provider tells by itself, signed with one of these secrets; only Stripe does. */
+export const chargeNotices = (secrets: ReadonlyArray<Redacted.Redacted>) =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("../layers/stripe/StripeWebhook.ts")),
+      ({ layer }) => layer(secrets)
+    )
+  )
+
 /** The services; one embedded server serves both broker and database. */
 export const services = (settings: ServiceSettings, options: ServiceOptions) => {
   const server = EmbeddedPostgres.layer({ dataDirectory: settings.process.dataDirectory })
@@ -147,6 +169,8 @@ export const services = (settings: ServiceSettings, options: ServiceOptions) => 
     auditLog: Layer.provide(PostgresAuditLog.layer(store), client),
     idempotencyKeys: Layer.provide(PostgresIdempotencyKeys.layer(store), client),
     /** The outbox, on the same pool. */
-    outbox: Layer.provideMerge(PostgresOutbox.layer(store), client)
+    outbox: Layer.provideMerge(PostgresOutbox.layer(store), client),
+    /** Of what `gatewaySettings` say. */
+    gateway: (gateway: Settings.GatewaySettings) => Layer.provide(gatewayOf(store, gateway), client)
   }
 }

@@ -11,6 +11,7 @@ import * as IdempotencyKeysTable from "./IdempotencyKeysTable.ts"
 import * as OutboxTable from "./OutboxTable.ts"
 import * as PaymentsTable from "./PaymentsTable.ts"
 import * as ReplayMarksTable from "./ReplayMarksTable.ts"
+import * as SandboxChargesTable from "./SandboxChargesTable.ts"
 import * as WaitingMessagesTable from "./WaitingMessagesTable.ts"
 
 const table = "paystream_migrations"
@@ -23,7 +24,8 @@ const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClien
   "0005_idempotency_keys": IdempotencyKeysTable.create,
   "0006_pix_audit_log": AuditLogTable.create,
   "0007_dead_letter_replays": ReplayMarksTable.create,
-  "0010_outbox": OutboxTable.create
+  "0010_outbox": OutboxTable.create,
+  "0013_sandbox_charges": SandboxChargesTable.create
 }
 
 const loader = Migrator.fromRecord(migrations)
