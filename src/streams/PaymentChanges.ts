@@ -18,6 +18,7 @@ import {
 import { processCommand, statusEvent, statusEvents } from "../domain/PaymentMessages.ts"
 import { type NewPayment, type Payment, PaymentIntents } from "../domain/ports/PaymentIntents.ts"
 import type { StoreError } from "../domain/StoreError.ts"
+import { cameTo } from "./PaymentIntentMetrics.ts"
 import { PaymentOutlet } from "./PaymentOutlet.ts"
 
 /** The payment in hand; with the token of the claim, if it was claimed. */
@@ -42,12 +43,14 @@ export const request = Effect.fn("Payments.request")(function* (
   const now = yield* Clock.currentTimeMillis
   const told = { id: payment.id, state: requested(payment.event) }
   const command = commandId === undefined ? [] : [processCommand(told, commandId, now)]
-  return yield* outlet.commit(
+  const isNew = yield* outlet.commit(
     Effect.map(intents.create(payment), (value) => ({
       value,
       events: value ? [statusEvent(told, 1, now), ...command] : []
     }))
   )
+  if (isNew) yield* cameTo(payment.id, told.state)
+  return isNew
 })
 
 /**
@@ -85,7 +88,9 @@ const store = Effect.fnUntraced(function* <P extends InHand>(
       events: value ? told : []
     }))
   )
-  return isStored ? changed : undefined
+  if (!isStored) return undefined
+  if (changed.state.status !== payment.state.status) yield* cameTo(id, changed.state)
+  return changed
 })
 
 /** Enough for changes that come at the same moment; whoever is superseded more often than that has a quarrel. */

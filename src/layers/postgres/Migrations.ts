@@ -8,9 +8,12 @@ import * as AuditLogTable from "./AuditLogTable.ts"
 import * as CrashMarksTable from "./CrashMarksTable.ts"
 import * as FinishedInputsTable from "./FinishedInputsTable.ts"
 import * as IdempotencyKeysTable from "./IdempotencyKeysTable.ts"
+import * as OrderReservationsTable from "./OrderReservationsTable.ts"
 import * as OutboxTable from "./OutboxTable.ts"
+import * as PaymentIntentsTable from "./PaymentIntentsTable.ts"
 import * as PaymentsTable from "./PaymentsTable.ts"
 import * as ReplayMarksTable from "./ReplayMarksTable.ts"
+import * as SandboxChargesTable from "./SandboxChargesTable.ts"
 import * as WaitingMessagesTable from "./WaitingMessagesTable.ts"
 
 const table = "paystream_migrations"
@@ -23,7 +26,13 @@ const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClien
   "0005_idempotency_keys": IdempotencyKeysTable.create,
   "0006_pix_audit_log": AuditLogTable.create,
   "0007_dead_letter_replays": ReplayMarksTable.create,
-  "0010_outbox": OutboxTable.create
+  "0010_outbox": OutboxTable.create,
+<<<<<<< .merge_file_v8XQER
+  "0011_payment_intents": PaymentIntentsTable.create,
+  "0012_order_reservations": OrderReservationsTable.create
+=======
+  "0013_sandbox_charges": SandboxChargesTable.create
+>>>>>>> .merge_file_tFWaxO
 }
 
 const loader = Migrator.fromRecord(migrations)
