@@ -19,6 +19,7 @@ import { serviceSettingsFor, services } from "./Services.ts"
 const settings = Settings.all({
   services: Settings.withDatabase("api", serviceSettingsFor(Settings.apiBrokers)),
   brokers: Settings.apiBrokers,
+  redis: Settings.redisSettings,
   api: Settings.apiSettings,
   log: Settings.logSettings
 })
@@ -56,10 +57,13 @@ export const api = Effect.gen(function* () {
   const environment = yield* Settings.environment
   const given = yield* Settings.load(settings, environment)
   const where = given.services
-  const { auditLog, brokers, idempotencyKeys } = services(where, {
-    maxConnections: given.api.databaseConnections,
-    maxBytesInFlight
-  })
+  const { auditLog, brokers, idempotencyKeys } = services(
+    { ...where, redis: given.redis },
+    {
+      maxConnections: given.api.databaseConnections,
+      maxBytesInFlight
+    }
+  )
 
   const run = Effect.gen(function* () {
     yield* Process.withDeadline(where.process.shutdownTimeout)

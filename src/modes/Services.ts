@@ -1,5 +1,5 @@
 /** The outside world that the settings ask for, as layers: a broker and a database. */
-import { Effect, Layer, Result } from "effect"
+import { Effect, Layer, type Redacted, Result } from "effect"
 import { Broker, type BrokerError } from "../domain/ports/Broker.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import * as EmbeddedPostgres from "../layers/embedded/EmbeddedPostgres.ts"
@@ -14,6 +14,8 @@ import * as PostgresPaymentStore from "../layers/postgres/PostgresPaymentStore.t
 import * as PostgresReplayMarks from "../layers/postgres/PostgresReplayMarks.ts"
 import * as PostgresReservations from "../layers/postgres/PostgresReservations.ts"
 import * as PostgresWaitingMessages from "../layers/postgres/PostgresWaitingMessages.ts"
+import * as SandboxGateway from "../layers/postgres/SandboxGateway.ts"
+import type { StatementOptions } from "../layers/postgres/Statements.ts"
 import * as RabbitMqBroker from "../layers/rabbitmq/RabbitMqBroker.ts"
 
 /** What a mode needs to reach these brokers and the database; what an embedded one replaces is not asked for. */
@@ -109,8 +111,42 @@ export const brokerOf = <Kind extends keyof BrokerSettings>(
   options: BrokerOptions
 ): BrokerLayer => makers[kind](settings, options)
 
+// Loaded where it is asked for, as the makers of brokers are.
+const redisIdempotencyKeys = (redis: Settings.RedisSettings) =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("../layers/redis/RedisIdempotencyKeys.ts")),
+      ({ layer }) => layer(redis)
+    )
+  )
+
+/** What services are made of; a mode that works with idempotency keys has read where Redis is. */
+interface Given extends ServiceSettings {
+  readonly redis?: Settings.RedisSettings | undefined
+}
+
+/** Who takes the money: the sandbox keeps its books in the database, and Stripe's library is loaded where it is used. */
+const gatewayOf = (store: StatementOptions, settings: Settings.GatewaySettings) =>
+  settings.kind === "sandbox"
+    ? SandboxGateway.layer({ ...store, delay: settings.delay })
+    : Layer.unwrap(
+        Effect.map(
+          Effect.promise(() => import("../layers/stripe/StripeGateway.ts")),
+          ({ layer }) => layer(settings)
+        )
+      )
+
+/** What a provider tells by itself, signed with one of these secrets; only Stripe does. */
+export const chargeNotices = (secrets: ReadonlyArray<Redacted.Redacted>) =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("../layers/stripe/StripeWebhook.ts")),
+      ({ layer }) => layer(secrets)
+    )
+  )
+
 /** The services; one embedded server serves both broker and database. */
-export const services = (settings: ServiceSettings, options: ServiceOptions) => {
+export const services = (settings: Given, options: ServiceOptions) => {
   const server = EmbeddedPostgres.layer({ dataDirectory: settings.process.dataDirectory })
   const client =
     settings.postgres === undefined
@@ -147,11 +183,17 @@ export const services = (settings: ServiceSettings, options: ServiceOptions) => 
     /** What was put back of the dead letters of a broker that removes none. */
     replayMarks: Layer.provide(PostgresReplayMarks.layer(store), client),
     auditLog: Layer.provide(PostgresAuditLog.layer(store), client),
-    idempotencyKeys: Layer.provide(PostgresIdempotencyKeys.layer(store), client),
+    /** In Redis where there is one. */
+    idempotencyKeys:
+      settings.redis === undefined
+        ? Layer.provide(PostgresIdempotencyKeys.layer(store), client)
+        : redisIdempotencyKeys(settings.redis),
     /** The outbox, on the same pool. */
     outbox: Layer.provideMerge(PostgresOutbox.layer(store), client),
     /** Payments, on the same pool: their changes belong to the outbox's transactions. */
     paymentIntents: Layer.provide(PostgresPaymentIntents.layer(store), client),
-    reservations: Layer.provide(PostgresReservations.layer(store), client)
+    reservations: Layer.provide(PostgresReservations.layer(store), client),
+    /** Of what `gatewaySettings` say. */
+    gateway: (gateway: Settings.GatewaySettings) => Layer.provide(gatewayOf(store, gateway), client)
   }
 }

@@ -2,6 +2,7 @@
 
 import { apiBrokers, apiSettings } from "./ApiSettings.ts"
 import { consumerSettings, guaranteeSettings } from "./ConsumerSettings.ts"
+import { gatewaySettings, webhookSecrets } from "./GatewaySettings.ts"
 import { healthSettings } from "./HealthSettings.ts"
 import { kafkaSettings } from "./KafkaSettings.ts"
 import { logSettings } from "./LogSettings.ts"
@@ -11,12 +12,14 @@ import { pixSettings, simulatorKey } from "./PixSettings.ts"
 import { postgresSettings } from "./PostgresSettings.ts"
 import { processSettings } from "./ProcessSettings.ts"
 import { rabbitMqSettings } from "./RabbitMqSettings.ts"
+import { redisSettings } from "./RedisSettings.ts"
 import { all, type Group } from "./Setting.ts"
 import { workerSettings } from "./WorkerSettings.ts"
 
 export { type ApiSettings, apiBrokers, apiSettings } from "./ApiSettings.ts"
 export { consumerSettings, type GuaranteeSettings, guaranteeSettings } from "./ConsumerSettings.ts"
 export { type Environment, load as environment, override } from "./Environment.ts"
+export { type GatewaySettings, gatewaySettings, webhookSecrets } from "./GatewaySettings.ts"
 export { type HealthSettings, healthSettings } from "./HealthSettings.ts"
 export { type KafkaSettings, kafkaSettings } from "./KafkaSettings.ts"
 export { type LogSettings, logSettings } from "./LogSettings.ts"
@@ -34,6 +37,7 @@ export {
   withDatabase
 } from "./ProcessSettings.ts"
 export { type RabbitMqSettings, rabbitMqSettings } from "./RabbitMqSettings.ts"
+export { type RedisSettings, redisSettings } from "./RedisSettings.ts"
 export { all, type Group, load, onlyIf, onlyWhere, refine, shown } from "./Setting.ts"
 export { queueName, type WorkerSettings, workerSettings } from "./WorkerSettings.ts"
 
@@ -42,12 +46,14 @@ export const sections: ReadonlyArray<{ readonly title: string; readonly group: G
   { title: "RabbitMQ", group: rabbitMqSettings },
   { title: "Kafka", group: kafkaSettings },
   { title: "PostgreSQL", group: postgresSettings },
+  { title: "Redis", group: redisSettings },
   { title: "The payment worker", group: workerSettings },
   { title: "Topic workers", group: all({ consumers: consumerSettings, guarantees: guaranteeSettings }) },
   { title: "The HTTP API", group: all({ apiBrokers, apiSettings }) },
   { title: "The PIX system", group: all({ pixSettings, simulatorKey }) },
   { title: "Payments", group: all({ paymentFlags, paymentSettings }) },
   { title: "The outbox", group: outboxSettings },
+  { title: "The payment gateway", group: all({ gatewaySettings, webhookSecrets }) },
   { title: "The log", group: logSettings },
   { title: "Health", group: healthSettings }
 ]
