@@ -27,12 +27,9 @@ const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClien
   "0006_pix_audit_log": AuditLogTable.create,
   "0007_dead_letter_replays": ReplayMarksTable.create,
   "0010_outbox": OutboxTable.create,
-<<<<<<< .merge_file_v8XQER
   "0011_payment_intents": PaymentIntentsTable.create,
-  "0012_order_reservations": OrderReservationsTable.create
-=======
+  "0012_order_reservations": OrderReservationsTable.create,
   "0013_sandbox_charges": SandboxChargesTable.create
->>>>>>> .merge_file_tFWaxO
 }
 
 const loader = Migrator.fromRecord(migrations)
