@@ -4,18 +4,26 @@ import { Argument, Command } from "effect/cli"
 import { deadLetters } from "./DeadLetterCommands.ts"
 import { type Flags, flags } from "./Flags.ts"
 import { outbox } from "./OutboxCommandLine.ts"
+import type { Part } from "./Part.ts"
 
 /** Waits for a module that is loaded when it is asked for. */
 export const load = <A>(module: Promise<A>) => Effect.promise(() => module)
 
-/** Runs topic workers. */
-export const consumersOf = (given: {
+/** Runs one part as a process of its own. */
+export const alone = Effect.fnUntraced(function* (part: Promise<Part>) {
+  const [{ longRunning }, loaded] = yield* load(Promise.all([import("./LongRunning.ts"), part]))
+  yield* longRunning({ mode: loaded.name, parts: [loaded] })
+})
+
+/** Which topic workers there are, and which of them to run. */
+export const consumersOptions = (given: {
   readonly workers: Option.Option<string>
   readonly worker: ReadonlyArray<string>
-}) =>
-  Effect.flatMap(load(import("./Consumers.ts")), ({ consumers }) =>
-    consumers({ module: Option.getOrUndefined(given.workers), names: given.worker })
-  )
+}) => ({ module: Option.getOrUndefined(given.workers), names: given.worker })
+
+/** Runs topic workers. */
+export const consumersOf = (given: Parameters<typeof consumersOptions>[0]) =>
+  alone(import("./Consumers.ts").then(({ consumers }) => consumers(consumersOptions(given))))
 
 /** Publishes values to a topic, or samples to a queue. */
 export const publishOf = Effect.fnUntraced(function* (

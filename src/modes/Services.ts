@@ -1,6 +1,13 @@
 /** The outside world that the settings ask for, as layers: a broker and a database. */
 import { Effect, Layer, Result } from "effect"
+import { AuditLog } from "../domain/ports/AuditLog.ts"
 import { Broker, type BrokerError } from "../domain/ports/Broker.ts"
+import { CrashMarks } from "../domain/ports/CrashMarks.ts"
+import { FinishedInputs } from "../domain/ports/FinishedInputs.ts"
+import { IdempotencyKeys } from "../domain/ports/IdempotencyKeys.ts"
+import { Outbox } from "../domain/ports/Outbox.ts"
+import { PaymentStore } from "../domain/ports/PaymentStore.ts"
+import { WaitingMessages } from "../domain/ports/WaitingMessages.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import * as EmbeddedPostgres from "../layers/embedded/EmbeddedPostgres.ts"
 import * as PostgresAuditLog from "../layers/postgres/PostgresAuditLog.ts"
@@ -100,12 +107,18 @@ const makers: {
   }
 }
 
+/** In place of a broker that nobody asks for: its settings were not read. */
+export const noBroker: BrokerLayer = Layer.mock(Broker, { kind: "none", address: "nowhere" })
+
 /** A broker by its kind, whatever `BROKER` says: a process may have several. */
 export const brokerOf = <Kind extends keyof BrokerSettings>(
   kind: Kind,
   settings: BrokerSettings[Kind],
   options: BrokerOptions
 ): BrokerLayer => makers[kind](settings, options)
+
+/** The services of a process, as layers. */
+export type Services = ReturnType<typeof services>
 
 /** The services; one embedded server serves both broker and database. */
 export const services = (settings: ServiceSettings, options: ServiceOptions) => {
@@ -118,12 +131,10 @@ export const services = (settings: ServiceSettings, options: ServiceOptions) => 
     address: settings.postgres?.address ?? "the embedded server",
     migrateOnStart: settings.process.migrateOnStart
   }
-  // nobody asks for a broker whose settings were not read
-  const unread: BrokerLayer = Layer.effect(Broker, Effect.die("a broker whose settings were not read"))
   const { kafka, rabbitmq } = settings
   const brokers: Readonly<Record<Settings.BrokerKind, BrokerLayer>> = {
-    rabbitmq: rabbitmq === undefined ? unread : brokerOf("rabbitmq", rabbitmq, options),
-    kafka: kafka === undefined ? unread : brokerOf("kafka", kafka, options),
+    rabbitmq: rabbitmq === undefined ? noBroker : brokerOf("rabbitmq", rabbitmq, options),
+    kafka: kafka === undefined ? noBroker : brokerOf("kafka", kafka, options),
     embedded: brokerOf("embedded", server, options)
   }
   return {
@@ -150,3 +161,25 @@ export const services = (settings: ServiceSettings, options: ServiceOptions) => 
     outbox: Layer.provideMerge(PostgresOutbox.layer(store), client)
   }
 }
+
+/** What a part of a process may find around it: what has no use for it costs nothing, for it connects when first used. */
+export type World = Broker | Stores
+
+type Stores = PaymentStore | Outbox | AuditLog | IdempotencyKeys | FinishedInputs | CrashMarks | WaitingMessages
+
+/** In place of a database, where there is none. */
+const noDatabase = Layer.mergeAll(
+  Layer.mock(PaymentStore, { address: "nowhere" }),
+  Layer.mock(Outbox, { address: "nowhere" }),
+  Layer.mock(AuditLog, {}),
+  Layer.mock(IdempotencyKeys, {}),
+  Layer.mock(FinishedInputs, {}),
+  Layer.mock(CrashMarks, {}),
+  Layer.mock(WaitingMessages, {})
+)
+
+/** All stores, on one pool. */
+export const stores = ({ process }: ServiceSettings, built: Services) =>
+  process.database === "none"
+    ? noDatabase
+    : Layer.mergeAll(built.paymentStore, built.outbox, built.auditLog, built.idempotencyKeys, built.workerStores)

@@ -29,6 +29,7 @@ export {
   database,
   type ProcessSettings,
   processSettings,
+  shutdownTimeout,
   withDatabase
 } from "./ProcessSettings.ts"
 export { type RabbitMqSettings, rabbitMqSettings } from "./RabbitMqSettings.ts"
