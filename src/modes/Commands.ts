@@ -2,6 +2,7 @@
 import { Effect, Option } from "effect"
 import { Argument, Command } from "effect/cli"
 import { deadLetters } from "./DeadLetterCommands.ts"
+import { erase } from "./EraseCommandLine.ts"
 import { type Flags, flags } from "./Flags.ts"
 import { outbox } from "./OutboxCommandLine.ts"
 import type { Part } from "./Part.ts"
@@ -51,4 +52,4 @@ const runWorker = Command.make("runworker", { name: Argument.String("name"), wor
 ).pipe(Command.withDescription("Run one topic worker, or all: the same as --mode=consumers"))
 
 /** All of them. */
-export const subcommands = [publish, workers, runWorker, deadLetters, outbox] as const
+export const subcommands = [publish, workers, runWorker, deadLetters, outbox, erase] as const

@@ -1,10 +1,12 @@
 /** `--mode=consumers`: topic workers, until they are stopped. */
 import "effect/schema/SchemaJITCompiler/enable"
 import { Effect, Layer, Schema, Stream } from "effect"
+import { AuditLog } from "../domain/ports/AuditLog.ts"
 import { BrokerError } from "../domain/ports/Broker.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import { letYoungGenerationGrow } from "../layers/process/Memory.ts"
 import { pixAudit } from "../streams/PixWorkers.ts"
+import { besideRetention } from "../streams/Retention.ts"
 import { unlessStopped } from "../streams/Shutdown.ts"
 import { supervised } from "../streams/Supervisor.ts"
 import { DeadLetterTopics, subscribe, topicWorker } from "../streams/TopicWorker.ts"
@@ -15,7 +17,11 @@ import { modulePath, type RegisteredWorkers, registered } from "./RegisteredWork
 import { databaseDependency, guards, keepingStores, needsDatabase, refuseWithoutDatabase } from "./WorkerGuarantees.ts"
 import { refuseMissingTopics } from "./WorkerTopics.ts"
 
-const settings = Settings.all({ guarantees: Settings.guaranteeSettings, database: Settings.database })
+const settings = Settings.all({
+  guarantees: Settings.guaranteeSettings,
+  database: Settings.database,
+  auditAge: Settings.auditRetention
+})
 
 /** Bodies that one worker may have in hand. */
 const maxBytesInFlight = 64 * 1024 * 1024
@@ -54,21 +60,24 @@ const connectionsOfAuditLog = 5
 type Given = typeof settings extends Settings.Group<infer A> ? A : never
 
 /** The workers side by side, in the module's own world. */
-const run = Effect.fnUntraced(function* ({ guarantees, hasDatabase }: Guarding, found: RegisteredWorkers) {
+const run = Effect.fnUntraced(function* ({ auditAge, guarantees, hasDatabase }: Guarding, found: RegisteredWorkers) {
   const { all, layer, onStart, workers } = found
   // A module's layer may wait for something: it does not hold up who asks to stop.
   const built = yield* unlessStopped(Layer.build(layer))
   if (built === undefined) return
   const runs = [...workers.map((worker) => Stream.runDrain(topicWorker(worker))), started(workers, onStart)]
-  const work = Effect.andThen(
-    refuseMissingTopics(workers),
-    Effect.all(runs, { concurrency: "unbounded", discard: true })
+  const { forget } = yield* AuditLog
+  const age = workers.includes(pixAudit) ? auditAge : undefined
+  const work = refuseMissingTopics(workers).pipe(
+    Effect.andThen(Effect.all(runs, { concurrency: "unbounded", discard: true })),
+    besideRetention({ what: "steps of PIX payments", age, forget })
   )
   const guarded = hasDatabase ? Effect.provide(keepingStores(workers, guarantees, work), guards(guarantees)) : work
   yield* guarded.pipe(Effect.provideService(DeadLetterTopics, deadLetterTopicsOf(all)), Effect.provide(built))
 })
 
 interface Guarding {
+  readonly auditAge: Given["auditAge"]
   readonly guarantees: Settings.GuaranteeSettings
   readonly hasDatabase: boolean
 }
@@ -80,7 +89,7 @@ const open = (guarding: Guarding, found: RegisteredWorkers) =>
   })
 
 const work = (options: ConsumersOptions) =>
-  Effect.fnUntraced(function* ({ database, guarantees }: Given) {
+  Effect.fnUntraced(function* ({ auditAge, database, guarantees }: Given) {
     yield* Effect.sync(letYoungGenerationGrow)
     const hasDatabase = database !== "none"
     const found = yield* registered(yield* modulePath(options.module), options.names)
@@ -98,7 +107,7 @@ const work = (options: ConsumersOptions) =>
       maxConnections: audits ? connections + connectionsOfAuditLog : connections,
       maxBytesInFlight,
       introduction,
-      open: () => open({ guarantees, hasDatabase }, found)
+      open: () => open({ auditAge, guarantees, hasDatabase }, found)
     }
   })
 

@@ -36,6 +36,9 @@ export const serviceSettings = serviceSettingsFor(Settings.refine(Settings.broke
 type ValueOf<G> = G extends Settings.Group<infer A> ? A : never
 export type ServiceSettings = ValueOf<typeof serviceSettings>
 
+/** What a command needs that asks nothing but the database. */
+export const databaseOnly = serviceSettingsFor({ settings: [], read: () => Result.succeed([]) })
+
 /** The same for a mode that works with queues, which Kafka has none of. */
 export const queueServiceSettings = (mode: string) =>
   Settings.refine(serviceSettings, (services) =>

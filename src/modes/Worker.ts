@@ -2,13 +2,15 @@
 import { Effect, Metric, Schedule, Stream } from "effect"
 import * as BatchReport from "../domain/BatchReport.ts"
 import { Broker } from "../domain/ports/Broker.ts"
+import { PaymentStore } from "../domain/ports/PaymentStore.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import * as PaymentMetrics from "../streams/PaymentMetrics.ts"
 import { paymentWorker } from "../streams/PaymentWorker.ts"
+import { besideRetention } from "../streams/Retention.ts"
 import * as Part from "./Part.ts"
 
-/** One more than the batches in flight, so that a probe of readiness does not wait behind them. */
-const spareConnections = 1
+/** Beside the batches in flight, so that neither a probe of readiness nor the removal of old rows waits behind them. */
+const spareConnections = 2
 
 /** Keeps the gauge of waiting messages up to date; a broker that is away leaves it as it was. */
 const watchDepth = (queue: string) =>
@@ -25,24 +27,30 @@ const watchDepth = (queue: string) =>
 /** Told of every batch that was settled. */
 type Observer = (report: BatchReport.BatchReport) => Effect.Effect<void>
 
-const run = (options: Settings.WorkerSettings, observe: Observer) =>
+const settings = Settings.all({ worker: Settings.workerSettings, age: Settings.paymentsRetention })
+
+type Given = typeof settings extends Settings.Group<infer A> ? A : never
+
+const run = ({ age, worker }: Given, observe: Observer) =>
   Effect.gen(function* () {
-    yield* watchDepth(options.queue)
-    const totals = yield* paymentWorker(options).pipe(
+    const { forget } = yield* PaymentStore
+    yield* watchDepth(worker.queue)
+    const totals = yield* paymentWorker(worker).pipe(
       Stream.tap(observe),
-      Stream.runFold(() => BatchReport.empty, BatchReport.add)
+      Stream.runFold(() => BatchReport.empty, BatchReport.add),
+      besideRetention({ what: "payments", age, forget })
     )
     yield* Effect.logInfo("done").pipe(Effect.annotateLogs({ ...totals }))
   })
 
 /** Runs until `MAX_MESSAGES` are settled, the queue stays empty, or somebody asks to stop. */
 export const observedWorker = (observe: Observer) =>
-  Part.make("worker", { broker: "queues", database: true }, Settings.workerSettings, (options) =>
+  Part.make("worker", { broker: "queues", database: true }, settings, (given) =>
     Effect.succeed({
-      maxConnections: options.batchesInFlight + spareConnections,
-      maxBytesInFlight: options.maxBytesInFlight,
-      introduction: { queue: options.queue, deadLetters: options.deadLetterQueue ?? "rejected" },
-      open: () => Effect.map(Part.bothDependencies, (dependencies) => ({ dependencies, run: run(options, observe) }))
+      maxConnections: given.worker.batchesInFlight + spareConnections,
+      maxBytesInFlight: given.worker.maxBytesInFlight,
+      introduction: { queue: given.worker.queue, deadLetters: given.worker.deadLetterQueue ?? "rejected" },
+      open: () => Effect.map(Part.bothDependencies, (dependencies) => ({ dependencies, run: run(given, observe) }))
     })
   )
 

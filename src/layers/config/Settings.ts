@@ -10,6 +10,7 @@ import { pixSettings, simulatorKey } from "./PixSettings.ts"
 import { postgresSettings } from "./PostgresSettings.ts"
 import { processSettings } from "./ProcessSettings.ts"
 import { rabbitMqSettings } from "./RabbitMqSettings.ts"
+import { retentionSettings } from "./RetentionSettings.ts"
 import { all, type Group } from "./Setting.ts"
 import { workerSettings } from "./WorkerSettings.ts"
 
@@ -33,6 +34,7 @@ export {
   withDatabase
 } from "./ProcessSettings.ts"
 export { type RabbitMqSettings, rabbitMqSettings } from "./RabbitMqSettings.ts"
+export { auditRetention, intentsRetention, paymentsRetention, personalFields } from "./RetentionSettings.ts"
 export { all, type Group, load, onlyIf, onlyWhere, refine, shown } from "./Setting.ts"
 export { queueName, type WorkerSettings, workerSettings } from "./WorkerSettings.ts"
 
@@ -46,6 +48,7 @@ export const sections: ReadonlyArray<{ readonly title: string; readonly group: G
   { title: "The HTTP API", group: all({ apiBrokers, apiSettings }) },
   { title: "The PIX system", group: all({ pixSettings, simulatorKey }) },
   { title: "The outbox", group: outboxSettings },
+  { title: "What is kept", group: retentionSettings },
   { title: "The log", group: logSettings },
   { title: "Health", group: healthSettings }
 ]

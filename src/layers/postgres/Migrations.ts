@@ -6,6 +6,7 @@ import { Array as Arr, Effect } from "effect"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import * as AuditLogTable from "./AuditLogTable.ts"
 import * as CrashMarksTable from "./CrashMarksTable.ts"
+import * as ErasuresTable from "./ErasuresTable.ts"
 import * as FinishedInputsTable from "./FinishedInputsTable.ts"
 import * as IdempotencyKeysTable from "./IdempotencyKeysTable.ts"
 import * as OutboxTable from "./OutboxTable.ts"
@@ -23,7 +24,8 @@ const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClien
   "0005_idempotency_keys": IdempotencyKeysTable.create,
   "0006_pix_audit_log": AuditLogTable.create,
   "0007_dead_letter_replays": ReplayMarksTable.create,
-  "0010_outbox": OutboxTable.create
+  "0010_outbox": OutboxTable.create,
+  "0014_erasures": ErasuresTable.create
 }
 
 const loader = Migrator.fromRecord(migrations)
