@@ -8,6 +8,7 @@ import { Predicate, Result } from "effect"
 import * as Base64 from "effect/encoding/Base64"
 import { DeadLetterHeader } from "./DeadLetter.ts"
 import type { HeaderValue, MessageContent } from "./ports/Broker.ts"
+import { groupOf } from "./Subscriptions.ts"
 import { WorkerDeadLetterHeader } from "./WorkerDeadLetter.ts"
 
 /** Who failed: a queue's worker, or one group of a topic; without a group, whoever consumes the topic's own queue. */
@@ -92,9 +93,10 @@ const ofGroup = (
   said: Said & { readonly group: string }
 ): Result.Result<DeadLetter, string> => {
   const { source, group } = said
-  // As a worker subscribes: one on a topic of dead letters, whatever its name, consumes the topic's own queue.
-  const isOwnQueue = letter.headers[WorkerDeadLetterHeader.ownQueue] === "true" || source.endsWith(".dlq")
-  const origin = { _tag: "Group", topic: source, group: isOwnQueue ? undefined : group } as const
+  // As its worker subscribed, which alone knows every topic of dead letters.
+  const isOwnQueue = letter.headers[WorkerDeadLetterHeader.ownQueue] === "true"
+  const known = new Set(isOwnQueue ? [source] : [])
+  const origin = { _tag: "Group", topic: source, group: groupOf({ topic: source, groupId: group }, known) } as const
   const id = textOf(letter.headers, WorkerDeadLetterHeader.messageId)
   if (letter.headers[WorkerDeadLetterHeader.unwrapped] === "true") {
     const original = contentOf(letter, { ...letter, id })

@@ -12,7 +12,7 @@ export type WorkerDeadLetterReason = "invalid_input" | "invalid_output" | "retri
 /** The headers that a topic worker's dead letter carries beside those of any other. */
 export const WorkerDeadLetterHeader = {
   group: "x-paystream-group",
-  /** The worker consumed the topic's own queue, that of dead letters, in which there are no groups. */
+  /** The worker consumed the topic's own queue, in which there are no groups. */
   ownQueue: "x-paystream-own-queue",
   /** The original's id, if it had one: that of the letter may say more. */
   messageId: "x-paystream-message-id",

@@ -3,6 +3,7 @@
  * what is there. `--database` and `--topics` ask for one of the two.
  */
 import { Console, Effect } from "effect"
+import { deadLetterTopicsOf } from "../domain/Subscriptions.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import * as Migrations from "../layers/postgres/Migrations.ts"
 import { asStoreError } from "../layers/postgres/SqlState.ts"
@@ -10,7 +11,6 @@ import * as Logs from "../layers/telemetry/Logs.ts"
 import { Shutdown } from "../streams/Shutdown.ts"
 import { DeadLetterTopics } from "../streams/TopicWorker.ts"
 import type { Any } from "../streams/Worker.ts"
-import { deadLetterTopicsOf } from "../streams/WorkerChecks.ts"
 import { modulePath, registered } from "./RegisteredWorkers.ts"
 import { type ServiceSettings, serviceSettings, services } from "./Services.ts"
 import { StoppedEarly } from "./StoppedEarly.ts"

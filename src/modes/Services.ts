@@ -16,8 +16,10 @@ import * as PostgresCrashMarks from "../layers/postgres/PostgresCrashMarks.ts"
 import * as PostgresFinishedInputs from "../layers/postgres/PostgresFinishedInputs.ts"
 import * as PostgresIdempotencyKeys from "../layers/postgres/PostgresIdempotencyKeys.ts"
 import * as PostgresOutbox from "../layers/postgres/PostgresOutbox.ts"
+import * as PostgresPaymentIntents from "../layers/postgres/PostgresPaymentIntents.ts"
 import * as PostgresPaymentStore from "../layers/postgres/PostgresPaymentStore.ts"
 import * as PostgresReplayMarks from "../layers/postgres/PostgresReplayMarks.ts"
+import * as PostgresReservations from "../layers/postgres/PostgresReservations.ts"
 import * as PostgresWaitingMessages from "../layers/postgres/PostgresWaitingMessages.ts"
 import * as RabbitMqBroker from "../layers/rabbitmq/RabbitMqBroker.ts"
 
@@ -161,7 +163,10 @@ export const services = (settings: ServiceSettings, options: ServiceOptions) => 
     auditLog: Layer.provide(PostgresAuditLog.layer(store), client),
     idempotencyKeys: Layer.provide(PostgresIdempotencyKeys.layer(store), client),
     /** The outbox, on the same pool. */
-    outbox: Layer.provideMerge(PostgresOutbox.layer(store), client)
+    outbox: Layer.provideMerge(PostgresOutbox.layer(store), client),
+    /** Payments, on the same pool: their changes belong to the outbox's transactions. */
+    paymentIntents: Layer.provide(PostgresPaymentIntents.layer(store), client),
+    reservations: Layer.provide(PostgresReservations.layer(store), client)
   }
 }
 

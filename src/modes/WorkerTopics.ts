@@ -1,9 +1,9 @@
 /** The topics of workers: which there have to be, which there are, and how they are made. */
 import { Effect, Option } from "effect"
 import { Broker, type BrokerError, groupQueue } from "../domain/ports/Broker.ts"
+import { groupOf, isDeadLetterTopic } from "../domain/Subscriptions.ts"
 import { DeadLetterTopics } from "../streams/TopicWorker.ts"
 import type { Any } from "../streams/Worker.ts"
-import { groupOf } from "../streams/WorkerChecks.ts"
 
 // Loaded where it is asked for, with its library.
 const kafka = Effect.promise(() =>
@@ -18,7 +18,7 @@ const kafkaTopicsOf = Effect.fnUntraced(function* (workers: ReadonlyArray<Any>) 
   const known = yield* DeadLetterTopics
   return workers.flatMap((worker) => {
     const group = groupOf(worker, known)
-    const deadLetters = group === undefined ? [worker.topic, worker.dlqTopic] : [worker.dlqTopic]
+    const deadLetters = isDeadLetterTopic(worker.topic, known) ? [worker.topic, worker.dlqTopic] : [worker.dlqTopic]
     return [
       ...deadLetters.map((topic) => ({ topic, keeps: "deadLetters" as const })),
       ...[worker.topic, worker.outputTopic].filter(isString).map((topic) => ({ topic, keeps: "messages" as const })),

@@ -1,11 +1,11 @@
 /** Topic workers in a program of one's own: they run until it is interrupted, and then finish what they have begun. */
 import { type Duration, Effect, Fiber, Layer, Stream } from "effect"
 import type { Broker } from "../domain/ports/Broker.ts"
+import { deadLetterTopicsOf } from "../domain/Subscriptions.ts"
 import { Shutdown } from "./Shutdown.ts"
 import { Supervisor } from "./Supervisor.ts"
 import { DeadLetterTopics, topicWorker } from "./TopicWorker.ts"
 import type { Any, Services } from "./Worker.ts"
-import { deadLetterTopicsOf } from "./WorkerChecks.ts"
 
 export interface RunOptions {
   /** The longest wait for handlers that have begun, once interrupted; 30 seconds unless told. */

@@ -1,12 +1,18 @@
 /**
  * What is wrong with the declaration of workers, all of it at once, before any of them runs.
  *
- * A group's queue is `<topic>.<group>` and a dead-letter topic's own is `<topic>`; other queues are derived from them.
+ * A group's queue is `<topic>.<group>`, and that of dead letters or of a command is `<topic>`; other queues are derived
+ * from them.
  * A group without a dot makes that unambiguous, whichever processes run the workers.
  */
 import { Array as Arr, Effect, Schema } from "effect"
+import { isCommand } from "../domain/OutboxEvent.ts"
+import { groupQueue } from "../domain/ports/Broker.ts"
+import { deadLetterTopicsOf, groupOf, hasOwnQueue, isDeadLetterTopic } from "../domain/Subscriptions.ts"
 import { bytesIn, longestId } from "../domain/WorkerIds.ts"
 import type { Any } from "./Worker.ts"
+
+export { groupOf }
 
 /** Workers that cannot run as they are declared. */
 export class WorkerMistake extends Schema.TaggedError<WorkerMistake>()("WorkerMistake", {
@@ -52,6 +58,8 @@ const topicProblems = (what: string, topic: string | undefined): ReadonlyArray<s
   return bytesIn(topic) > longestId ? [`${what} is longer than ${longestId} bytes`] : []
 }
 
+const hasWildcard = (topic: string): boolean => topic.split(".").some((word) => word === "*" || word === "#")
+
 /** Whether a topic with wildcards (`*` one word, `#` any number) takes what is published to another. */
 const takes = (pattern: string, topic: string): boolean => {
   const matches = ([first, ...rest]: ReadonlyArray<string>, words: ReadonlyArray<string>): boolean => {
@@ -69,7 +77,7 @@ const partitionProblems = (ordered: Any["ordered"]): ReadonlyArray<string> => {
 }
 
 /** The queue of a worker's group. */
-export const queueOf = ({ groupId, topic }: Pick<Any, "groupId" | "topic">): string => `${topic}.${groupId}`
+export const queueOf = ({ groupId, topic }: Pick<Any, "groupId" | "topic">): string => groupQueue(topic, groupId)
 
 /** What is wrong with a worker by itself. */
 const problemsOf = (worker: Any): ReadonlyArray<string> => {
@@ -84,6 +92,9 @@ const problemsOf = (worker: Any): ReadonlyArray<string> => {
       ? [`<topic>.<groupId> is longer than ${longestQueue} bytes, and queues are named after it`]
       : []),
     ...(topic.endsWith(".retry") ? [`topic ${quoted(topic)} ends in .retry: queues for retries are named so`] : []),
+    ...(isCommand(topic) && hasWildcard(topic)
+      ? [`topic ${quoted(topic)} has a wildcard, and a command is in the queue of its very name: say which one`]
+      : []),
     ...(takes(topic, dlqTopic)
       ? [`topic ${quoted(topic)} takes its own dead letters (dlqTopic ${quoted(dlqTopic)})`]
       : []),
@@ -95,20 +106,6 @@ const problemsOf = (worker: Any): ReadonlyArray<string> => {
   return problems.map((problem) => `worker ${name}: ${problem}`)
 }
 
-/** The topics of dead letters among those of these workers, whatever they are named. */
-export const deadLetterTopicsOf = (workers: ReadonlyArray<Any>): ReadonlySet<string> =>
-  new Set(workers.map(({ dlqTopic }) => dlqTopic))
-
-/** Whether each message of a topic is kept once, consumed or not. */
-export const isDeadLetterTopic = (topic: string, known: ReadonlySet<string>): boolean =>
-  topic.endsWith(".dlq") || known.has(topic)
-
-/** The group that a worker subscribes with: none for dead letters, which are kept once, consumed or not. */
-export const groupOf = (
-  { groupId, topic }: Pick<Any, "groupId" | "topic">,
-  deadLetterTopics: ReadonlySet<string>
-): string | undefined => (isDeadLetterTopic(topic, deadLetterTopics) ? undefined : groupId)
-
 const twice = (workers: ReadonlyArray<Any>, keyOf: (worker: Any) => string, say: (key: string) => string) =>
   Object.entries(Arr.groupBy(workers, keyOf)).flatMap(([key, same]) =>
     same.length === 1 ? [] : [`workers ${same.map(({ name }) => name).join(", ")}: ${say(key)}`]
@@ -116,9 +113,9 @@ const twice = (workers: ReadonlyArray<Any>, keyOf: (worker: Any) => string, say:
 
 const problemsAmong = (workers: ReadonlyArray<Any>): ReadonlyArray<string> => {
   const known = deadLetterTopicsOf(workers)
-  const isUndertaker = ({ topic }: Any) => isDeadLetterTopic(topic, known)
-  const undertakers = workers.filter(isUndertaker)
-  const others = workers.filter((worker) => !isUndertaker(worker))
+  const consumesOwnQueue = ({ topic }: Any) => hasOwnQueue(topic, known)
+  const alone = workers.filter(consumesOwnQueue)
+  const others = workers.filter((worker) => !consumesOwnQueue(worker))
   const queues = new Set(others.filter(({ groupId }) => groupProblems(groupId).length === 0).map(queueOf))
   return [
     ...twice(
@@ -132,13 +129,17 @@ const problemsAmong = (workers: ReadonlyArray<Any>): ReadonlyArray<string> => {
       (key) => `are one group of one topic (${key}): raise concurrency instead`
     ),
     ...twice(
-      undertakers,
+      alone,
       ({ topic }) => topic,
-      (topic) => `dead letters of ${quoted(topic)} are kept once, for one worker`
+      (topic) =>
+        `${isDeadLetterTopic(topic, known) ? "dead letters" : "commands"} of ${quoted(topic)} are kept once, for one worker`
     ),
     ...[...known]
       .filter((topic) => queues.has(topic))
-      .map((topic) => `dlqTopic ${quoted(topic)} is the queue of a group`)
+      .map((topic) => `dlqTopic ${quoted(topic)} is the queue of a group`),
+    ...alone
+      .filter(({ topic }) => queues.has(topic) && !known.has(topic))
+      .map(({ name, topic }) => `worker ${name}: topic ${quoted(topic)} is the queue of a group`)
   ]
 }
 

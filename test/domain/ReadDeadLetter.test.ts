@@ -141,9 +141,11 @@ describe("A dead letter read back", () => {
     })
   })
 
-  it("of a worker on dead letters goes back to the topic's own queue", () => {
-    const { origin } = read(workerLetter(delivery(), "orders.dlq"))
-    assert.deepStrictEqual(origin, { _tag: "Group", topic: "orders.dlq", group: undefined })
+  it("of a worker on dead letters or commands goes back to the topic's own queue", () => {
+    for (const topic of ["orders.dlq", "order.commands.ship"]) {
+      const { origin } = read(workerLetter(delivery(), topic))
+      assert.deepStrictEqual(origin, { _tag: "Group", topic, group: undefined })
+    }
   })
 
   it("is refused, with why, where it is a stranger's or was changed", () => {

@@ -1,7 +1,6 @@
 import { assert, describe } from "@effect/vitest"
 import { Array as Arr, Deferred, Effect, Fiber, Schema } from "effect"
 import { Broker, BrokerAway, BrokerError, MessageRefused, type Settlement } from "../../src/domain/ports/Broker.ts"
-import * as RetryPolicy from "../../src/domain/RetryPolicy.ts"
 import * as MemoryBroker from "../../src/layers/memory/MemoryBroker.ts"
 import * as Worker from "../../src/streams/Worker.ts"
 import {
@@ -357,48 +356,6 @@ describe("A topic worker that is asked to stop", () => {
       yield* Fiber.interrupt(fiber)
       yield* elapse("1 hour")
       assert.deepStrictEqual([yield* depth("in.w"), yield* depth("in.dlq")], [1, 0])
-    })
-  )
-})
-
-describe("A topic worker on dead letters", () => {
-  onStage("consumes the letters themselves, so that each is kept once", () =>
-    Effect.gen(function* () {
-      yield* start(Worker.make("w", { topic: "in", retry: RetryPolicy.none }, () => Effect.fail("no")))
-      yield* send("in", "1")
-      assert.strictEqual(yield* depth("in.dlq"), 1)
-      const letters: Array<unknown> = []
-      yield* start(
-        Worker.make("undertaker", { topic: "in.dlq" }, (letter) => Effect.sync(() => void letters.push(letter)))
-      )
-      yield* send("in", "2")
-      assert.deepStrictEqual(
-        letters,
-        [1, 2].map((original) => ({ original, error: "no", worker: "w", retries: 0 }))
-      )
-      assert.strictEqual(yield* depth("in.dlq"), 0)
-    })
-  )
-
-  onStage("starts to count its retries anew", () =>
-    Effect.gen(function* () {
-      let runs = 0
-      yield* start(Worker.make("w", { topic: "in" }, () => Effect.fail("no")))
-      yield* start(
-        Worker.make("undertaker", { topic: "in.dlq" }, () =>
-          Effect.andThen(
-            Effect.sync(() => runs++),
-            Effect.fail("neither")
-          )
-        )
-      )
-      yield* send("in", "1")
-      yield* elapse("1 hour")
-      assert.strictEqual(runs, 4)
-      assert.deepStrictEqual(
-        (yield* deadLetters("in.dlq")).map((one) => [(json(one) as { retries: number }).retries]),
-        [[3]]
-      )
     })
   )
 })

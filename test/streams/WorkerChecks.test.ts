@@ -35,6 +35,18 @@ const refused: Record<string, readonly [workers: ReadonlyArray<Worker.Any>, said
     [worker("a", { topic: "failed" }), worker("b", { topic: "failed" }), worker("c", { dlqTopic: "failed" })],
     [/workers a, b: dead letters of "failed" are kept once/]
   ],
+  "two for the same commands": [
+    [worker("a", { topic: "payment.commands.process" }), worker("b", { topic: "payment.commands.process" })],
+    [/workers a, b: commands of "payment\.commands\.process" are kept once/]
+  ],
+  "a wildcard for commands": [[worker("w", { topic: "payment.commands.*" })], [/has a wildcard, and a command is in/]],
+  "a command whose queue is a group's": [
+    [
+      worker("a", { topic: "payment.commands", groupId: "process" }),
+      worker("b", { topic: "payment.commands.process" })
+    ],
+    [/worker b: topic "payment\.commands\.process" is the queue of a group/]
+  ],
   "a dead-letter topic that is a group's queue": [
     [worker("a", { topic: "failed", groupId: "orders" }), worker("b", { dlqTopic: "failed.orders" })],
     [/dlqTopic "failed\.orders" is the queue of a group/]
@@ -64,6 +76,7 @@ describe("Workers are taken that have", () => {
     "the largest concurrency and the longest names": [
       worker("w", { concurrency: 8191, topic: "t".repeat(228), dlqTopic: "d".repeat(255) })
     ],
+    "different commands": [worker("a", { topic: "a.commands.b" }), worker("b", { topic: "a.commands.c" })],
     "dead letters of their own": [worker("a"), worker("undertaker", { topic: "orders.dlq" })]
   }
   for (const [name, workers] of Object.entries(taken)) it.effect(name, () => check(workers))

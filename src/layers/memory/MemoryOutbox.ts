@@ -10,8 +10,8 @@ import { type Cause, Clock, Duration, Effect, Layer, Queue, Stream } from "effec
 import { laneOf, type NewEvent, type PendingEvent, slotCount } from "../../domain/OutboxEvent.ts"
 import { isDead, isPassedOver, type OrderRules, publishable } from "../../domain/OutboxOrder.ts"
 import { type EventSummary, type Hint, Outbox, type TakeOptions } from "../../domain/ports/Outbox.ts"
-import { Transaction } from "../../domain/ports/Transaction.ts"
 import * as MemoryOutboxShares from "./MemoryOutboxShares.ts"
+import * as MemoryTransactions from "./MemoryTransactions.ts"
 
 interface Row {
   readonly id: string
@@ -103,35 +103,14 @@ type Events = ReturnType<typeof makeEvents>
 
 // Appending
 
-const transactionOn =
-  (events: Events) =>
-  <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Transaction>> =>
-    Effect.suspend(() => {
-      const staged: Array<Row> = []
-      let isOpen = true
-      const transaction = Transaction.of({ handle: staged, isOpen: () => isOpen })
-      return Effect.provideService(work, Transaction, transaction).pipe(
-        Effect.tap(() =>
-          Effect.sync(() => {
-            events.commit(staged)
-            if (staged.length > 0) events.hint("new")
-          })
-        ),
-        Effect.ensuring(
-          Effect.sync(() => {
-            isOpen = false
-          })
-        )
-      )
-    }) as Effect.Effect<A, E, Exclude<R, Transaction>>
-
 const appendAllTo = (events: Events) => (given: ReadonlyArray<NewEvent>) =>
   Effect.gen(function* () {
-    const transaction = yield* Transaction
-    if (!transaction.isOpen()) return yield* Effect.die(new Error("Outbox.append after the end of its transaction"))
     const now = yield* Clock.currentTimeMillis
     const rows = given.map((event) => makeRow(event, events.nextSequence(), now))
-    for (const row of rows) (transaction.handle as Array<Row>).push(row)
+    yield* MemoryTransactions.onCommit("Outbox.append", () => {
+      events.commit(rows)
+      if (rows.length > 0) events.hint("new")
+    })
     return rows.map(({ id }) => id)
   })
 
@@ -258,7 +237,7 @@ const make = Effect.sync(() => {
   const appendAll = appendAllTo(events)
   return Outbox.of({
     address: "memory",
-    transaction: transactionOn(events),
+    transaction: MemoryTransactions.inTransaction,
     appendAll,
     append: (event) => Effect.map(appendAll([event]), ([id]) => id ?? ""),
     hints: Stream.callback<Hint>((listener) =>

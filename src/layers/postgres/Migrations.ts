@@ -9,7 +9,9 @@ import * as CrashMarksTable from "./CrashMarksTable.ts"
 import * as ErasuresTable from "./ErasuresTable.ts"
 import * as FinishedInputsTable from "./FinishedInputsTable.ts"
 import * as IdempotencyKeysTable from "./IdempotencyKeysTable.ts"
+import * as OrderReservationsTable from "./OrderReservationsTable.ts"
 import * as OutboxTable from "./OutboxTable.ts"
+import * as PaymentIntentsTable from "./PaymentIntentsTable.ts"
 import * as PaymentsTable from "./PaymentsTable.ts"
 import * as ReplayMarksTable from "./ReplayMarksTable.ts"
 import * as WaitingMessagesTable from "./WaitingMessagesTable.ts"
@@ -25,6 +27,8 @@ const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClien
   "0006_pix_audit_log": AuditLogTable.create,
   "0007_dead_letter_replays": ReplayMarksTable.create,
   "0010_outbox": OutboxTable.create,
+  "0011_payment_intents": PaymentIntentsTable.create,
+  "0012_order_reservations": OrderReservationsTable.create,
   "0014_erasures": ErasuresTable.create
 }
 

@@ -57,6 +57,16 @@ export const toStoreError =
     return new StoreError({ reason: new StoreAway({ detail: `PostgreSQL at ${address}: ${code}`, code }) })
   }
 
+/** The same where a row can be at fault: what cannot be stored is refused, and is no better when it is tried again. */
+export const toRowError =
+  (address: string, what: string) =>
+  (error: SqlError.SqlError): StoreError => {
+    const sqlState = sqlStateOf(error)
+    if (!blamesRow(sqlState)) return toStoreError(address)(error)
+    const detail = `PostgreSQL at ${address}: ${what} cannot be stored (${sqlState})`
+    return new StoreError({ reason: new StoreRefused({ detail }) })
+  }
+
 /** The same for an error of a migration, which wraps the database's. */
 export const asStoreError =
   (address: string) =>

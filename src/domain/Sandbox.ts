@@ -1,0 +1,100 @@
+/**
+ * A payment provider to try things with: it takes no money, and answers by the payment method. A pure decision, so that
+ * the one in memory and the one on PostgreSQL are the same.
+ */
+import { Result } from "effect"
+import {
+  type ChargeStatus,
+  GatewayAway,
+  GatewayError,
+  GatewayRefused,
+  GatewayUnanswered
+} from "./ports/PaymentGateway.ts"
+
+/** A charge as the sandbox keeps it. */
+export interface SandboxCharge {
+  readonly status: Exclude<ChargeStatus["_tag"], "Pending">
+  /** How often it was told to take the money. */
+  readonly attempts: number
+}
+
+/** What becomes of a charge, and what whoever asked gets to hear. */
+export interface SandboxAnswer {
+  readonly charge: SandboxCharge
+  readonly heard: Result.Result<ChargeStatus, GatewayError>
+}
+
+/** What it does when it is told to take the money. */
+type Behaviour = "charge" | "decline" | "be away" | "be lost" | "charge and be lost"
+
+const behaviours: Readonly<Record<string, (attempt: number) => Behaviour>> = {
+  pm_card_visa: () => "charge",
+  pm_card_chargeDeclined: () => "decline",
+  sandbox_timeout: () => "be lost",
+  sandbox_timeout_charged: () => "charge and be lost",
+  sandbox_error: () => "be away",
+  sandbox_twice: (attempt) => (attempt <= 2 ? "be away" : "charge")
+}
+
+const refused = (detail: string) => new GatewayError({ reason: new GatewayRefused({ detail }) })
+
+const away = new GatewayError({
+  reason: new GatewayAway({ detail: "the sandbox is away (503)", retryAfterMillis: undefined })
+})
+
+const lost = new GatewayError({
+  reason: new GatewayUnanswered({ detail: "the sandbox did not answer within the time" })
+})
+
+const methods = Object.keys(behaviours).join(", ")
+
+/** The start of every charge. */
+export const unconfirmed: SandboxCharge = { status: "Unconfirmed", attempts: 0 }
+
+/** The sandbox's name for the charge of a payment. */
+export const referenceOf = (paymentId: string): string => `sandbox_${paymentId}`
+
+/** Of a reference that it never gave. */
+export const unknownReference = refused("the sandbox has no such charge (404)")
+
+/** A charge of this payment method as it begins; a refusal of a method that the sandbox does not know. */
+export const prepared = (paymentMethod: string): Result.Result<SandboxCharge, GatewayError> =>
+  Object.hasOwn(behaviours, paymentMethod)
+    ? Result.succeed(unconfirmed)
+    : Result.fail(refused(`the sandbox does not know this payment method (400); it takes ${methods}`))
+
+/** How a charge is seen from outside. */
+export const statusOf = ({ status }: SandboxCharge): ChargeStatus =>
+  status === "Declined" ? { _tag: status, code: "card_declined" } : { _tag: status }
+
+const answered = (charge: SandboxCharge): SandboxAnswer => ({ charge, heard: Result.succeed(statusOf(charge)) })
+
+/** Takes the money, or does whatever else the payment method stands for; what has ended stays as it is. */
+export const confirm = (paymentMethod: string, charge: SandboxCharge): SandboxAnswer => {
+  if (charge.status !== "Unconfirmed") return answered(charge)
+  const attempts = charge.attempts + 1
+  switch (behaviours[paymentMethod]?.(attempts)) {
+    case "charge":
+      return answered({ status: "Charged", attempts })
+    case "charge and be lost":
+      return { charge: { status: "Charged", attempts }, heard: Result.fail(lost) }
+    case "decline":
+      return answered({ status: "Declined", attempts })
+    case "be lost":
+      return { charge: { ...charge, attempts }, heard: Result.fail(lost) }
+    default:
+      return { charge: { ...charge, attempts }, heard: Result.fail(away) }
+  }
+}
+
+/** No money is taken afterwards, unless it was taken before. */
+export const cancel = (charge: SandboxCharge): SandboxAnswer =>
+  answered(
+    charge.status === "Unconfirmed" || charge.status === "Declined" ? { ...charge, status: "Cancelled" } : charge
+  )
+
+/** Gives the money back; a refusal where none was taken. */
+export const refund = (charge: SandboxCharge): SandboxAnswer =>
+  charge.status === "Charged" || charge.status === "Refunded"
+    ? answered({ ...charge, status: "Refunded" })
+    : { charge, heard: Result.fail(refused("the sandbox has taken no money that it could give back (400)")) }

@@ -1,0 +1,170 @@
+/**
+ * Payments in memory, for tests of what is built on the port.
+ *
+ * ## Guarantees
+ * - Those of the port, as long as the layer lives; times are those of the clock.
+ * - What is created or appended in a transaction of `MemoryOutbox` belongs to it.
+ */
+import { Duration, Effect, HashMap, Layer, Option } from "effect"
+import { evolve, isFinal, type PaymentState, requested, type Status, transitions } from "../../domain/PaymentIntent.ts"
+import {
+  type Append,
+  type ClaimedPayment,
+  type NewPayment,
+  type Payment,
+  PaymentIntents,
+  type PaymentStep
+} from "../../domain/ports/PaymentIntents.ts"
+import { StoreError, StoreRefused } from "../../domain/StoreError.ts"
+import * as MemoryTransactions from "./MemoryTransactions.ts"
+
+interface Row {
+  readonly payment: Payment
+  readonly history: ReadonlyArray<PaymentStep>
+  readonly token: bigint
+  /** 0 for nobody's. */
+  readonly leaseUntil: number
+}
+type Rows = MemoryTransactions.Rows<Row>
+type Written<A> = MemoryTransactions.Written<A, Row>
+type Held = Pick<ClaimedPayment, "id" | "token">
+
+const rowOf = (rows: Rows, id: string): Row | undefined => Option.getOrUndefined(HashMap.get(rows, id))
+
+const rowsOf = (rows: Rows): Array<Row> => [...HashMap.values(rows)]
+
+const newRow = ({ event, id, idempotencyKey }: NewPayment, now: number): Row => ({
+  payment: {
+    id,
+    idempotencyKey,
+    state: requested(event),
+    version: 1,
+    createdAtMillis: now,
+    updatedAtMillis: now
+  },
+  history: [{ event, atMillis: now }],
+  token: 0n,
+  leaseUntil: 0
+})
+
+const holds = (row: Row, token: bigint): boolean => row.token === token && row.leaseUntil > 0
+
+const isAllowed = (from: Status, to: Status): boolean =>
+  from === to || (transitions[from] as ReadonlyArray<Status>).includes(to)
+
+const appended = (row: Row, { events }: Append, now: number): Row => ({
+  ...row,
+  payment: {
+    ...row.payment,
+    state: events.reduce(evolve, row.payment.state),
+    version: row.payment.version + events.length,
+    updatedAtMillis: now
+  },
+  history: [...row.history, ...events.map((event) => ({ event, atMillis: now }))]
+})
+
+const illegal = (from: Status, to: Status): StoreError =>
+  new StoreError({ reason: new StoreRefused({ detail: `a payment cannot go from ${from} to ${to}` }) })
+
+type Appending = "stored" | "stale" | StoreError
+
+const appendTo = (rows: Rows, append: Append, now: number): Written<Appending> => {
+  const row = rowOf(rows, append.id)
+  if (row === undefined || row.payment.version !== append.version) return ["stale", rows]
+  if (append.token !== undefined && !holds(row, append.token)) return ["stale", rows]
+  const { status } = row.payment.state
+  if (!isAllowed(status, append.state.status)) return [illegal(status, append.state.status), rows]
+  return ["stored", HashMap.set(rows, append.id, appended(row, append, now))]
+}
+
+const claimIn = (rows: Rows, id: string, leaseUntil: number, now: number): Written<ClaimedPayment | undefined> => {
+  const row = rowOf(rows, id)
+  if (row === undefined || row.leaseUntil > now) return [undefined, rows]
+  const token = row.token + 1n
+  return [{ ...row.payment, token }, HashMap.set(rows, id, { ...row, token, leaseUntil })]
+}
+
+/** Sets how long a claim holds, where it was not lost. */
+const leaseIn = (rows: Rows, { id, token }: Held, leaseUntil: number): Written<boolean> => {
+  const row = rowOf(rows, id)
+  if (row === undefined || !holds(row, token)) return [false, rows]
+  return [true, HashMap.set(rows, id, { ...row, leaseUntil })]
+}
+
+const goesOn = (state: PaymentState): boolean => !isFinal(state) && !state.isCompensationRequired
+
+const byId = (one: Row, other: Row): number => (one.payment.id < other.payment.id ? -1 : 1)
+const byAge = (one: Row, other: Row): number =>
+  one.payment.updatedAtMillis - other.payment.updatedAtMillis || byId(one, other)
+const latestFirst = (one: Row, other: Row): number =>
+  other.payment.createdAtMillis - one.payment.createdAtMillis || byId(other, one)
+
+const overdueIn = (rows: Rows, before: number, now: number): ReadonlyArray<Row> =>
+  rowsOf(rows)
+    .filter(({ leaseUntil, payment }) => {
+      const isQuiet = payment.updatedAtMillis <= before && leaseUntil <= now
+      return isQuiet && goesOn(payment.state)
+    })
+    .sort(byAge)
+
+const forgetIn = (rows: Rows, before: number, limit: number): Written<number> => {
+  const ended = rowsOf(rows).filter(({ payment }) => isFinal(payment.state) && payment.updatedAtMillis < before)
+  const old = ended.sort(byAge).slice(0, limit)
+  return [old.length, old.reduce((rest, { payment }) => HashMap.remove(rest, payment.id), rows)]
+}
+
+const summaryOf = ({ leaseUntil, payment }: Row, now: number) => ({
+  ...payment,
+  leaseLeftMillis: Math.max(0, leaseUntil - now)
+})
+
+const lookingAt = (table: Table): Pick<PaymentIntents["Service"], "find" | "findByReference" | "history" | "list"> => ({
+  find: (id) => table.read((rows) => rowOf(rows, id)?.payment),
+  findByReference: (reference) =>
+    table.read((rows) => rowsOf(rows).find(({ payment }) => payment.state.reference === reference)?.payment),
+  history: (id) => table.read((rows) => rowOf(rows, id)?.history ?? []),
+  list: (statuses, limit) =>
+    table.read((rows, now) =>
+      rowsOf(rows)
+        .filter(({ payment }) => statuses.length === 0 || statuses.includes(payment.state.status))
+        .sort(latestFirst)
+        .slice(0, limit)
+        .map((row) => summaryOf(row, now))
+    )
+})
+
+type Table = ReturnType<typeof MemoryTransactions.makeTable<Row>>
+
+const make = Effect.sync(() => {
+  const table: Table = MemoryTransactions.makeTable<Row>()
+  return PaymentIntents.of({
+    ...lookingAt(table),
+    create: (payment) =>
+      Effect.andThen(
+        MemoryTransactions.onCommit("PaymentIntents.create", () => {}),
+        table.write<boolean>((rows, now) =>
+          HashMap.has(rows, payment.id) ? [false, rows] : [true, HashMap.set(rows, payment.id, newRow(payment, now))]
+        )
+      ),
+    append: Effect.fnUntraced(function* (append) {
+      yield* MemoryTransactions.onCommit("PaymentIntents.append", () => {})
+      const result = yield* table.write((rows, now) => appendTo(rows, append, now))
+      return typeof result === "string" ? result === "stored" : yield* result
+    }),
+    claim: (id, lease) => table.write((rows, now) => claimIn(rows, id, now + Duration.toMillis(lease), now)),
+    renew: (held, lease) => table.write((rows, now) => leaseIn(rows, held, now + Duration.toMillis(lease))),
+    release: (held) => Effect.asVoid(table.write((rows) => leaseIn(rows, held, 0))),
+    overdue: (age, limit) =>
+      table.read((rows, now) =>
+        overdueIn(rows, now - Duration.toMillis(age), now)
+          .slice(0, limit)
+          .map(({ payment }) => payment.id)
+      ),
+    forget: (age, limit) => table.write((rows, now) => forgetIn(rows, now - Duration.toMillis(age), limit)),
+    prepare: Effect.void,
+    ping: Effect.void
+  })
+})
+
+/** No payments at first, of its own for each use of the layer. */
+export const layer: Layer.Layer<PaymentIntents> = Layer.effect(PaymentIntents, make)

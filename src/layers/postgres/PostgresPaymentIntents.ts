@@ -1,0 +1,217 @@
+/** Payments in PostgreSQL. All times are the database's: the clocks of those who ask do not matter. */
+import { Duration, Effect, Layer } from "effect"
+import type { SqlClient, SqlError } from "effect/sql"
+import type { Status } from "../../domain/PaymentIntent.ts"
+import {
+  type Append,
+  type ClaimedPayment,
+  type NewPayment,
+  type Payment,
+  PaymentIntents,
+  type PaymentStep
+} from "../../domain/ports/PaymentIntents.ts"
+import { Transaction } from "../../domain/ports/Transaction.ts"
+import type { StoreError } from "../../domain/StoreError.ts"
+import { texts } from "./OutboxStatements.ts"
+import { ended, underWay } from "./PaymentIntentsTable.ts"
+import { eventsOf, type PaymentRow, paymentOf, textsOf } from "./PaymentRows.ts"
+import { toRowError } from "./SqlState.ts"
+import * as Statements from "./Statements.ts"
+
+type Port = PaymentIntents["Service"]
+type Run = <A>(statement: Effect.Effect<A, SqlError.SqlError>) => Effect.Effect<A, StoreError>
+
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+/** What is no uuid names no payment; PostgreSQL would call it an error. */
+const known = <A>(id: string, orElse: A, ask: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
+  uuid.test(id) ? ask : Effect.succeed(orElse)
+
+const after = (sql: SqlClient.SqlClient, duration: Duration.Duration) =>
+  sql`clock_timestamp() + ${Duration.toMillis(duration)}::float8 * interval '1 millisecond'`
+const before = (sql: SqlClient.SqlClient, duration: Duration.Duration) =>
+  sql`clock_timestamp() - ${Duration.toMillis(duration)}::float8 * interval '1 millisecond'`
+const millis = (sql: SqlClient.SqlClient, column: string) =>
+  sql`(extract(epoch FROM ${sql.literal(column)}) * 1000)::float8`
+
+const columns = (sql: SqlClient.SqlClient) => sql`
+  payment.id, payment.idempotency_key, payment.version, ${millis(sql, "payment.created_at")} AS created,
+  ${millis(sql, "payment.updated_at")} AS updated,
+  (SELECT jsonb_agg(event ORDER BY version) FROM payment_events WHERE payment_id = payment.id) AS events`
+
+// Looking
+
+const lookingAt = (sql: SqlClient.SqlClient, run: Run, address: string) => {
+  const one = (rows: ReadonlyArray<PaymentRow>): Effect.Effect<Payment | undefined, StoreError> => {
+    const [row] = rows
+    return row === undefined ? Effect.undefined : paymentOf(address, row)
+  }
+  const find = (id: string) =>
+    run(sql<PaymentRow>`
+      SELECT ${columns(sql)} FROM payment_intents AS payment WHERE id = ${id} AND deleted_at IS NULL`)
+  const history = (id: string) =>
+    run(sql<{ event: unknown; at: number }>`
+      SELECT event, ${millis(sql, "at")} AS at FROM payment_events WHERE payment_id = ${id} ORDER BY version`)
+  const list = (statuses: ReadonlyArray<Status>, limit: number) =>
+    run(sql<PaymentRow & { lease_left: number }>`
+      SELECT ${columns(sql)},
+        greatest(0, coalesce(${millis(sql, "lease_until - clock_timestamp()")}, 0)) AS lease_left
+      FROM payment_intents AS payment
+      WHERE deleted_at IS NULL
+        AND (${statuses.length === 0} OR status = ANY (${texts(statuses)}))
+      ORDER BY created_at DESC, id DESC LIMIT ${limit}`)
+
+  return {
+    find: (id) => known(id, undefined, Effect.flatMap(find(id), one)),
+    findByReference: (reference) =>
+      Effect.flatMap(
+        run(sql<PaymentRow>`
+          SELECT ${columns(sql)} FROM payment_intents AS payment
+          WHERE provider_reference = ${reference} AND deleted_at IS NULL`),
+        one
+      ),
+    history: Effect.fnUntraced(function* (id): Effect.fn.Return<ReadonlyArray<PaymentStep>, StoreError> {
+      const rows = yield* known(id, [], history(id))
+      const events = rows.map(({ event }) => event)
+      const steps = yield* eventsOf(address, id, events)
+      return steps.map((event, place) => ({ event, atMillis: rows[place]?.at ?? 0 }))
+    }),
+    list: (statuses, limit) =>
+      Effect.flatMap(list(statuses, limit), (rows) =>
+        Effect.forEach(rows, (row) =>
+          Effect.map(paymentOf(address, row), (payment) => ({ ...payment, leaseLeftMillis: row.lease_left }))
+        )
+      )
+  } satisfies Partial<Port>
+}
+
+// Storing
+
+const insideOf = (what: string): Effect.Effect<void, never, Transaction> =>
+  Effect.flatMap(Transaction, ({ isOpen }) =>
+    isOpen() ? Effect.void : Effect.die(new Error(`${what} after the end of its transaction`))
+  )
+
+const storingIn = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "create" | "append"> => {
+  const create = ({ event, id, idempotencyKey }: NewPayment) => sql`
+    WITH created AS (
+      INSERT INTO payment_intents (id, amount_minor, currency, idempotency_key, payment_method, order_id)
+      VALUES (${id}, ${event.amount}, ${event.currency}, ${idempotencyKey}, ${event.paymentMethod}, ${event.orderId})
+      ON CONFLICT (id) DO NOTHING RETURNING id
+    )
+    INSERT INTO payment_events (payment_id, version, event)
+    SELECT id, 1, ${textsOf([event])[0]}::jsonb FROM created RETURNING version`
+  // Who waited for the row looks at it again as it is then, so that of two appends on one version one finds it.
+  const append = ({ events, id, state, token, version }: Append) => sql<{ appended: number }>`
+    WITH changed AS (
+      UPDATE payment_intents SET status = ${state.status}, provider_reference = ${state.reference ?? null},
+        failure = ${state.failure ?? null}, compensation_required = ${state.isCompensationRequired},
+        version = version + ${events.length}, updated_at = clock_timestamp()
+      WHERE id = ${id} AND version = ${version} AND deleted_at IS NULL
+        AND (${token ?? null}::bigint IS NULL OR (lease_token = ${token ?? null}::bigint AND lease_until IS NOT NULL))
+      RETURNING id
+    ), added AS (
+      INSERT INTO payment_events (payment_id, version, event)
+      SELECT id, ${version} + place, event::jsonb
+      FROM changed CROSS JOIN unnest(${texts(textsOf(events))}) WITH ORDINALITY AS new(event, place)
+    )
+    SELECT count(*)::int AS appended FROM changed`
+
+  return {
+    create: (payment) =>
+      Effect.andThen(
+        insideOf("PaymentIntents.create"),
+        Effect.map(run(create(payment)), (rows) => rows.length > 0)
+      ),
+    append: (given) =>
+      Effect.andThen(
+        insideOf("PaymentIntents.append"),
+        known(
+          given.id,
+          false,
+          Effect.map(run(append(given)), ([row]) => row?.appended === 1)
+        )
+      )
+  }
+}
+
+// Claiming
+
+type Claiming = Pick<Port, "claim" | "renew" | "release">
+
+const claimingIn = (sql: SqlClient.SqlClient, run: Run, address: string, find: Port["find"]): Claiming => {
+  const claimed = (id: string, lease: Duration.Duration) =>
+    run(sql<PaymentRow & { lease_token: bigint }>`
+      WITH payment AS (
+        UPDATE payment_intents SET lease_token = lease_token + 1, lease_until = ${after(sql, lease)}
+        WHERE id = ${id} AND deleted_at IS NULL AND (lease_until IS NULL OR lease_until <= clock_timestamp())
+        RETURNING *
+      )
+      SELECT ${columns(sql)}, lease_token FROM payment`)
+  const claim = Effect.fnUntraced(function* (
+    id: string,
+    lease: Duration.Duration
+  ): Effect.fn.Return<ClaimedPayment | undefined, StoreError> {
+    const [row] = yield* claimed(id, lease)
+    if (row === undefined) return undefined
+    // Who waited for somebody else's append has its version, and not yet its events.
+    const payment = row.events?.length === row.version ? yield* paymentOf(address, row) : yield* find(id)
+    return payment === undefined ? undefined : { ...payment, token: row.lease_token }
+  })
+  const held = ({ id, token }: Pick<ClaimedPayment, "id" | "token">) =>
+    sql`id = ${id} AND lease_token = ${token} AND lease_until IS NOT NULL`
+
+  return {
+    claim: (id, lease) => known(id, undefined, claim(id, lease)),
+    renew: (claim, lease) =>
+      Effect.map(
+        run(sql`UPDATE payment_intents SET lease_until = ${after(sql, lease)} WHERE ${held(claim)} RETURNING id`),
+        (rows) => rows.length > 0
+      ),
+    release: (claim) => Effect.asVoid(run(sql`UPDATE payment_intents SET lease_until = NULL WHERE ${held(claim)}`))
+  }
+}
+
+// All of them
+
+const upkeepOf = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "overdue" | "forget"> => ({
+  overdue: (age, limit) =>
+    Effect.map(
+      run(sql<{ id: string }>`
+        SELECT id FROM payment_intents
+        WHERE ${sql.literal(underWay)} AND updated_at <= ${before(sql, age)} AND deleted_at IS NULL
+          AND (lease_until IS NULL OR lease_until <= clock_timestamp())
+        ORDER BY updated_at LIMIT ${limit}`),
+      (rows) => rows.map(({ id }) => id)
+    ),
+  forget: (age, limit) =>
+    Effect.map(
+      run(sql<{ removed: number }>`
+        WITH old AS (
+          SELECT id FROM payment_intents WHERE ${sql.literal(ended)} AND updated_at < ${before(sql, age)}
+          ORDER BY updated_at LIMIT ${limit} FOR UPDATE SKIP LOCKED
+        ), removed AS (DELETE FROM payment_intents USING old WHERE payment_intents.id = old.id RETURNING 1)
+        SELECT count(*)::int AS removed FROM removed`),
+      ([row]) => row?.removed ?? 0
+    )
+})
+
+const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) {
+  const { address } = options
+  const { limited, prepare, run, sql } = yield* Statements.make(options)
+  const bounded: Run = (statement) =>
+    run(limited(Effect.mapError(statement, toRowError(address, "a payment, or its change"))))
+  const looking = lookingAt(sql, bounded, address)
+  return PaymentIntents.of({
+    ...looking,
+    ...storingIn(sql, bounded),
+    ...claimingIn(sql, bounded, address, looking.find),
+    ...upkeepOf(sql, bounded),
+    prepare,
+    ping: Effect.asVoid(bounded(sql`SELECT 1`))
+  })
+})
+
+/** Payments on a pool of connections; its tables are there once `prepare` has succeeded. */
+export const layer = (options: Statements.StatementOptions): Layer.Layer<PaymentIntents, never, SqlClient.SqlClient> =>
+  Layer.effect(PaymentIntents, make(options))

@@ -1,0 +1,63 @@
+/** Orders and the payments that hold them, in PostgreSQL: an order's row decides. */
+import { Effect, Layer } from "effect"
+import type { SqlClient } from "effect/sql"
+import { type Reservation, Reservations, type Reserved } from "../../domain/ports/Reservations.ts"
+import type { StoreError } from "../../domain/StoreError.ts"
+import type * as Statements from "./Statements.ts"
+import * as Tables from "./Tables.ts"
+
+const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) {
+  const { run, sql } = yield* Tables.make(options)
+
+  // Nobody's or its own, and not cancelled; or its own and paid: then it was done before.
+  const taken = ({ orderId, paymentId }: Reservation, isConfirmed: boolean) =>
+    run(sql`
+      INSERT INTO order_reservations AS mine (order_id, payment_id, confirmed_at)
+      VALUES (${orderId}, ${paymentId}, CASE WHEN ${isConfirmed} THEN clock_timestamp() END)
+      ON CONFLICT (order_id) DO UPDATE SET payment_id = excluded.payment_id, updated_at = clock_timestamp(),
+        confirmed_at = coalesce(mine.confirmed_at, excluded.confirmed_at)
+      WHERE coalesce(mine.payment_id, excluded.payment_id) = excluded.payment_id
+        AND (mine.cancelled_at IS NULL OR mine.confirmed_at IS NOT NULL)
+      RETURNING order_id`)
+  const isCancelled = (orderId: string) =>
+    Effect.map(
+      run(sql<{ cancelled: boolean }>`
+        SELECT cancelled_at IS NOT NULL AS cancelled FROM order_reservations WHERE order_id = ${orderId}`),
+      ([order]) => order?.cancelled ?? false
+    )
+  const take = Effect.fnUntraced(function* (
+    reservation: Reservation,
+    isConfirmed: boolean
+  ): Effect.fn.Return<Reserved, StoreError> {
+    if ((yield* taken(reservation, isConfirmed)).length > 0) return { _tag: "Done" }
+    return { _tag: "Refused", reason: (yield* isCancelled(reservation.orderId)) ? "order_cancelled" : "order_taken" }
+  })
+
+  return Reservations.of({
+    reserve: (reservation) => take(reservation, false),
+    confirm: (reservation) => take(reservation, true),
+    unconfirm: ({ orderId, paymentId }) =>
+      Effect.asVoid(
+        run(sql`
+          UPDATE order_reservations SET confirmed_at = NULL, updated_at = clock_timestamp()
+          WHERE order_id = ${orderId} AND payment_id = ${paymentId}`)
+      ),
+    release: ({ orderId, paymentId }) =>
+      Effect.asVoid(
+        run(sql`
+          UPDATE order_reservations SET payment_id = NULL, confirmed_at = NULL, updated_at = clock_timestamp()
+          WHERE order_id = ${orderId} AND payment_id = ${paymentId}`)
+      ),
+    cancel: (orderId) =>
+      Effect.asVoid(
+        run(sql`
+          INSERT INTO order_reservations AS mine (order_id, cancelled_at) VALUES (${orderId}, clock_timestamp())
+          ON CONFLICT (order_id) DO UPDATE SET cancelled_at = coalesce(mine.cancelled_at, excluded.cancelled_at),
+            payment_id = CASE WHEN mine.confirmed_at IS NOT NULL THEN mine.payment_id END, updated_at = clock_timestamp()`)
+      )
+  })
+})
+
+/** The reservations on a pool of connections; connects, and makes its table, when first used. */
+export const layer = (options: Statements.StatementOptions): Layer.Layer<Reservations, never, SqlClient.SqlClient> =>
+  Layer.effect(Reservations, make(options))
