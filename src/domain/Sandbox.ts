@@ -63,11 +63,13 @@ export const prepared = (paymentMethod: string): Result.Result<SandboxCharge, Ga
     ? Result.succeed(unconfirmed)
     : Result.fail(refused(`the sandbox does not know this payment method (400); it takes ${methods}`))
 
-/** How a charge is seen from outside. */
-export const statusOf = ({ status }: SandboxCharge): ChargeStatus =>
+const statusOf = ({ status }: SandboxCharge): ChargeStatus =>
   status === "Declined" ? { _tag: status, code: "card_declined" } : { _tag: status }
 
 const answered = (charge: SandboxCharge): SandboxAnswer => ({ charge, heard: Result.succeed(statusOf(charge)) })
+
+/** How it stands. */
+export const look = ({ attempts, status }: SandboxCharge): SandboxAnswer => answered({ attempts, status })
 
 /** Takes the money, or does whatever else the payment method stands for; what has ended stays as it is. */
 export const confirm = (paymentMethod: string, charge: SandboxCharge): SandboxAnswer => {

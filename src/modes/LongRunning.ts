@@ -15,7 +15,8 @@ import * as Logs from "../layers/telemetry/Logs.ts"
 import * as OpenTelemetry from "../layers/telemetry/OpenTelemetry.ts"
 import { Shutdown, unlessStopped } from "../streams/Shutdown.ts"
 import type { Opened, Part, Work } from "./Part.ts"
-import { noBroker, type ServiceSettings, serviceSettingsFor, services, stores } from "./Services.ts"
+import { type ServiceSettings, serviceSettingsFor, services } from "./Services.ts"
+import { world } from "./World.ts"
 
 type Kinds = ReadonlyArray<Settings.BrokerKind>
 
@@ -129,11 +130,10 @@ export const longRunning = Effect.fnUntraced(function* (options: LongRunningOpti
     yield* together(opened.map((part) => [part.name, part.run] as const))
   })
 
-  // Built from the last to the first and closed the other way: broker, then database, then telemetry.
-  const world = (usesBroker(parts) ? built.broker : noBroker).pipe(
-    Layer.provideMerge(stores(where, built)),
+  // Built from the last to the first and closed the other way: telemetry outlives the services.
+  const surroundings = world(where, built, usesBroker(parts)).pipe(
     Layer.provideMerge(OpenTelemetry.layer(where.process, environment, mode)),
     Layer.provideMerge(Logs.layer(log))
   )
-  yield* Effect.provide(Effect.scoped(run), world)
+  yield* Effect.provide(Effect.scoped(run), surroundings)
 })

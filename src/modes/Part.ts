@@ -6,7 +6,8 @@ import * as Settings from "../layers/config/Settings.ts"
 import type * as HealthServer from "../layers/http/HealthServer.ts"
 import type { Shutdown } from "../streams/Shutdown.ts"
 import type { Supervisor } from "../streams/Supervisor.ts"
-import type { Services, World } from "./Services.ts"
+import type { Services } from "./Services.ts"
+import type { World } from "./World.ts"
 
 /** What a part cannot do without. */
 export interface Needs {

@@ -1,13 +1,6 @@
 /** The outside world that the settings ask for, as layers: a broker and a database. */
-import { Effect, Layer, Result } from "effect"
-import { AuditLog } from "../domain/ports/AuditLog.ts"
+import { Effect, Layer, type Redacted, Result } from "effect"
 import { Broker, type BrokerError } from "../domain/ports/Broker.ts"
-import { CrashMarks } from "../domain/ports/CrashMarks.ts"
-import { FinishedInputs } from "../domain/ports/FinishedInputs.ts"
-import { IdempotencyKeys } from "../domain/ports/IdempotencyKeys.ts"
-import { Outbox } from "../domain/ports/Outbox.ts"
-import { PaymentStore } from "../domain/ports/PaymentStore.ts"
-import { WaitingMessages } from "../domain/ports/WaitingMessages.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import * as EmbeddedPostgres from "../layers/embedded/EmbeddedPostgres.ts"
 import * as PostgresAuditLog from "../layers/postgres/PostgresAuditLog.ts"
@@ -21,6 +14,8 @@ import * as PostgresPaymentStore from "../layers/postgres/PostgresPaymentStore.t
 import * as PostgresReplayMarks from "../layers/postgres/PostgresReplayMarks.ts"
 import * as PostgresReservations from "../layers/postgres/PostgresReservations.ts"
 import * as PostgresWaitingMessages from "../layers/postgres/PostgresWaitingMessages.ts"
+import * as SandboxGateway from "../layers/postgres/SandboxGateway.ts"
+import type { StatementOptions } from "../layers/postgres/Statements.ts"
 import * as RabbitMqBroker from "../layers/rabbitmq/RabbitMqBroker.ts"
 
 /** What a mode needs to reach these brokers and the database; what an embedded one replaces is not asked for. */
@@ -122,6 +117,26 @@ export const brokerOf = <Kind extends keyof BrokerSettings>(
   options: BrokerOptions
 ): BrokerLayer => makers[kind](settings, options)
 
+/** Who takes the money: the sandbox keeps its books in the database, and Stripe's library is loaded where it is used. */
+const gatewayOf = (store: StatementOptions, settings: Settings.GatewaySettings) =>
+  settings.kind === "sandbox"
+    ? SandboxGateway.layer({ ...store, delay: settings.delay })
+    : Layer.unwrap(
+        Effect.map(
+          Effect.promise(() => import("../layers/stripe/StripeGateway.ts")),
+          ({ layer }) => layer(settings)
+        )
+      )
+
+/** What a provider tells by itself, signed with one of these secrets; only Stripe does. */
+export const chargeNotices = (secrets: ReadonlyArray<Redacted.Redacted>) =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("../layers/stripe/StripeWebhook.ts")),
+      ({ layer }) => layer(secrets)
+    )
+  )
+
 /** The services of a process, as layers. */
 export type Services = ReturnType<typeof services>
 
@@ -166,28 +181,8 @@ export const services = (settings: ServiceSettings, options: ServiceOptions) => 
     outbox: Layer.provideMerge(PostgresOutbox.layer(store), client),
     /** Payments, on the same pool: their changes belong to the outbox's transactions. */
     paymentIntents: Layer.provide(PostgresPaymentIntents.layer(store), client),
-    reservations: Layer.provide(PostgresReservations.layer(store), client)
+    reservations: Layer.provide(PostgresReservations.layer(store), client),
+    /** Of what `gatewaySettings` say. */
+    gateway: (gateway: Settings.GatewaySettings) => Layer.provide(gatewayOf(store, gateway), client)
   }
 }
-
-/** What a part of a process may find around it: what has no use for it costs nothing, for it connects when first used. */
-export type World = Broker | Stores
-
-type Stores = PaymentStore | Outbox | AuditLog | IdempotencyKeys | FinishedInputs | CrashMarks | WaitingMessages
-
-/** In place of a database, where there is none. */
-const noDatabase = Layer.mergeAll(
-  Layer.mock(PaymentStore, { address: "nowhere" }),
-  Layer.mock(Outbox, { address: "nowhere" }),
-  Layer.mock(AuditLog, {}),
-  Layer.mock(IdempotencyKeys, {}),
-  Layer.mock(FinishedInputs, {}),
-  Layer.mock(CrashMarks, {}),
-  Layer.mock(WaitingMessages, {})
-)
-
-/** All stores, on one pool. */
-export const stores = ({ process }: ServiceSettings, built: Services) =>
-  process.database === "none"
-    ? noDatabase
-    : Layer.mergeAll(built.paymentStore, built.outbox, built.auditLog, built.idempotencyKeys, built.workerStores)

@@ -2,6 +2,7 @@
 
 import { apiBrokers, apiSettings } from "./ApiSettings.ts"
 import { consumerSettings, guaranteeSettings } from "./ConsumerSettings.ts"
+import { gatewaySettings, webhookSecrets } from "./GatewaySettings.ts"
 import { healthSettings } from "./HealthSettings.ts"
 import { kafkaSettings } from "./KafkaSettings.ts"
 import { logSettings } from "./LogSettings.ts"
@@ -17,6 +18,7 @@ import { workerSettings } from "./WorkerSettings.ts"
 export { type ApiSettings, apiBrokers, apiSettings } from "./ApiSettings.ts"
 export { consumerSettings, type GuaranteeSettings, guaranteeSettings } from "./ConsumerSettings.ts"
 export { type Environment, load as environment, override } from "./Environment.ts"
+export { type GatewaySettings, gatewaySettings, webhookSecrets } from "./GatewaySettings.ts"
 export { type HealthSettings, healthSettings } from "./HealthSettings.ts"
 export { type KafkaSettings, kafkaSettings } from "./KafkaSettings.ts"
 export { type LogSettings, logSettings } from "./LogSettings.ts"
@@ -49,6 +51,7 @@ export const sections: ReadonlyArray<{ readonly title: string; readonly group: G
   { title: "The PIX system", group: all({ pixSettings, simulatorKey }) },
   { title: "The outbox", group: outboxSettings },
   { title: "What is kept", group: retentionSettings },
+  { title: "The payment gateway", group: all({ gatewaySettings, webhookSecrets }) },
   { title: "The log", group: logSettings },
   { title: "Health", group: healthSettings }
 ]

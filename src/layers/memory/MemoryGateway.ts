@@ -5,7 +5,7 @@
  * - Those of the port, as long as the layer lives. No clock and no chance.
  * - A fault happens to the request that it was scripted for, and to no other.
  */
-import { Context, Effect, Layer, Result } from "effect"
+import { Context, Effect, Layer } from "effect"
 import {
   type ChargeStatus,
   GatewayAway,
@@ -118,7 +118,7 @@ const make = () => {
     retrieve: (reference) =>
       faulty(
         "retrieve",
-        change(reference, ({ state }) => ({ charge: state, heard: Result.succeed(Sandbox.statusOf(state)) }))
+        change(reference, ({ state }) => Sandbox.look(state))
       ),
     cancel: (reference) =>
       faulty(

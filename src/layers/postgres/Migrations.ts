@@ -14,6 +14,7 @@ import * as OutboxTable from "./OutboxTable.ts"
 import * as PaymentIntentsTable from "./PaymentIntentsTable.ts"
 import * as PaymentsTable from "./PaymentsTable.ts"
 import * as ReplayMarksTable from "./ReplayMarksTable.ts"
+import * as SandboxChargesTable from "./SandboxChargesTable.ts"
 import * as WaitingMessagesTable from "./WaitingMessagesTable.ts"
 
 const table = "paystream_migrations"
@@ -29,6 +30,7 @@ const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClien
   "0010_outbox": OutboxTable.create,
   "0011_payment_intents": PaymentIntentsTable.create,
   "0012_order_reservations": OrderReservationsTable.create,
+  "0013_sandbox_charges": SandboxChargesTable.create,
   "0014_erasures": ErasuresTable.create
 }
 

@@ -1,0 +1,160 @@
+/**
+ * Stripe as a payment gateway: a PaymentIntent is made unconfirmed, then confirmed.
+ *
+ * That money is taken once rests on the PaymentIntent, which succeeds once; idempotency keys, made of the payment's id,
+ * keep a repeated request from making a second one. A 5xx to a request that moves money says nothing, so the
+ * PaymentIntent is looked at before anything is said of the effect.
+ */
+import { Effect, Layer } from "effect"
+import type Stripe from "stripe"
+import {
+  type Charge,
+  type ChargeStatus,
+  GatewayAway,
+  GatewayError,
+  GatewayRefused,
+  GatewayUnanswered,
+  PaymentGateway
+} from "../../domain/ports/PaymentGateway.ts"
+import { amountOf } from "./StripeAmount.ts"
+import * as StripeClient from "./StripeClient.ts"
+import { failureOf, StripeFailure } from "./StripeFailure.ts"
+import { needsPayer, statusOf } from "./StripeStatus.ts"
+
+type Request<A> = Effect.Effect<A, StripeFailure>
+
+/** Far more keys than a policy of retries will ever use up. */
+const mostKeys = 20
+
+const request = <A>(send: () => Promise<A>): Request<A> => Effect.tryPromise({ try: send, catch: failureOf })
+
+/** Stripe keeps the answer of a key, even a 5xx: then the next key is used, which is the same for whoever asks. */
+const keyed = <A>(name: string, send: (options: Stripe.RequestOptions) => Promise<A>, nth = 1): Request<A> =>
+  request(() => send({ idempotencyKey: nth === 1 ? name : `${name}/${nth}` })).pipe(
+    Effect.catchIf(
+      (failure) => failure._tag === "Broken" && failure.isKept && nth < mostKeys,
+      () => keyed(name, send, nth + 1)
+    )
+  )
+
+const away = ({ detail, retryAfterMillis }: Extract<StripeFailure, { readonly _tag: "Broken" }>) =>
+  new GatewayError({ reason: new GatewayAway({ detail, retryAfterMillis }) })
+
+const refusal = (detail: string) => new GatewayError({ reason: new GatewayRefused({ detail }) })
+
+const unknown = ({ detail }: { readonly detail: string }) =>
+  new GatewayError({ reason: new GatewayUnanswered({ detail }) })
+
+/** Of a request after which there is nothing to look at. */
+const errorOf: (failure: StripeFailure) => GatewayError = StripeFailure.$match({
+  Declined: ({ code }) => refusal(`Stripe: 402 ${code}`),
+  OtherState: () => refusal("Stripe: the PaymentIntent is not in a state for this"),
+  RefundedBefore: () => refusal("Stripe: the money went back before"),
+  Broken: away,
+  Other: ({ error }) => error
+})
+
+const expand = { expand: ["latest_charge"] }
+
+const paramsOf = (
+  { currency, paymentId, paymentMethod }: Charge,
+  amount: number
+): Stripe.PaymentIntentCreateParams => ({
+  amount,
+  currency: currency.toLowerCase(),
+  payment_method: paymentMethod,
+  // nobody is there who could be sent to another page
+  automatic_payment_methods: { enabled: true, allow_redirects: "never" },
+  capture_method: "automatic",
+  metadata: { payment_id: paymentId }
+})
+
+const makeLooking = ({ paymentIntents }: Stripe) => {
+  /** What waits for its payer would wait for ever: it is called off, and counts as declined. */
+  const settled = (intent: Stripe.PaymentIntent): Request<ChargeStatus> =>
+    intent.status !== "requires_action"
+      ? Effect.succeed(statusOf(intent))
+      : Effect.map(
+          request(() => paymentIntents.cancel(intent.id, expand)),
+          (now) => (now.status === "canceled" ? { _tag: "Declined", code: needsPayer } : statusOf(now))
+        )
+
+  const look = (reference: string): Request<ChargeStatus> =>
+    Effect.flatMap(
+      request(() => paymentIntents.retrieve(reference, expand)),
+      settled
+    )
+  /** How a charge stands after a 5xx; if nobody can say, it may have had its effect. */
+  const lookAfter = (reference: string, broken: Extract<StripeFailure, { readonly _tag: "Broken" }>) =>
+    Effect.mapError(look(reference), () => StripeFailure.Other({ error: unknown(broken) }))
+
+  const orLook = (reference: string) => (changed: Request<Stripe.PaymentIntent>) =>
+    changed.pipe(
+      Effect.flatMap(settled),
+      Effect.catchTag("OtherState", () => look(reference))
+    )
+  return { look, lookAfter, orLook }
+}
+
+const make = (stripe: Stripe): PaymentGateway["Service"] => {
+  const { paymentIntents, refunds } = stripe
+  const { look, lookAfter, orLook } = makeLooking(stripe)
+
+  const prepare = Effect.fnUntraced(function* (charge: Charge) {
+    const params = paramsOf(charge, yield* Effect.fromResult(amountOf(charge.amount, charge.currency)))
+    const intent = keyed(`${charge.paymentId}/prepare`, (options) => paymentIntents.create(params, options))
+    return (yield* Effect.mapError(intent, errorOf)).id
+  })
+
+  const confirm: PaymentGateway["Service"]["confirm"] = ({ paymentId, reference }) =>
+    keyed(`${paymentId}/confirm`, (options) =>
+      paymentIntents.confirm(reference, { error_on_requires_action: true, ...expand }, options)
+    ).pipe(
+      orLook(reference),
+      Effect.catchTags({
+        Declined: ({ code }) => Effect.succeed<ChargeStatus>({ _tag: "Declined", code }),
+        Broken: (broken) =>
+          Effect.filterOrFail(
+            lookAfter(reference, broken),
+            ({ _tag }) => _tag !== "Unconfirmed",
+            () => broken
+          )
+      }),
+      Effect.mapError(errorOf)
+    )
+
+  const refund: PaymentGateway["Service"]["refund"] = ({ paymentId, reference }) =>
+    keyed(`${paymentId}/refund`, (options) =>
+      refunds.create({ payment_intent: reference, metadata: { payment_id: paymentId } }, options)
+    ).pipe(
+      Effect.filterOrFail(
+        ({ status }) => status !== "failed" && status !== "canceled",
+        ({ status }) => StripeFailure.Other({ error: refusal(`Stripe: the refund is ${status}`) })
+      ),
+      Effect.catchTags({
+        RefundedBefore: () => Effect.void,
+        Broken: (broken) =>
+          Effect.filterOrFail(
+            lookAfter(reference, broken),
+            ({ _tag }) => _tag === "Refunded",
+            () => broken
+          )
+      }),
+      Effect.mapError(errorOf),
+      Effect.asVoid
+    )
+
+  return PaymentGateway.of({
+    kind: "stripe",
+    prepare,
+    confirm,
+    retrieve: (reference) => Effect.mapError(look(reference), errorOf),
+    cancel: (reference) =>
+      request(() => paymentIntents.cancel(reference, expand)).pipe(orLook(reference), Effect.mapError(errorOf)),
+    refund
+  })
+}
+
+/** Asks for nothing until it is used. */
+export const layer = (options: StripeClient.StripeOptions): Layer.Layer<PaymentGateway> =>
+  Layer.sync(PaymentGateway, () => make(StripeClient.make(options)))
