@@ -7,14 +7,14 @@ import { CliConfig, Command, GlobalFlag } from "effect/cli"
 import * as Settings from "./layers/config/Settings.ts"
 import * as Process from "./layers/process/Process.ts"
 import { version } from "./layers/process/Version.ts"
-import { consumersOf, load, publishOf, subcommands } from "./modes/Commands.ts"
+import { alone, consumersOf, consumersOptions, load, publishOf, subcommands } from "./modes/Commands.ts"
 import { type Flags, flags } from "./modes/Flags.ts"
 
 /** What each mode does, and how it runs; a mode's code is loaded when it is asked for. */
 const modes = {
   worker: {
     does: "store the messages of a queue in the table payments",
-    run: () => Effect.flatMap(load(import("./modes/Worker.ts")), ({ worker }) => worker)
+    run: () => alone(import("./modes/Worker.ts").then(({ worker }) => worker))
   },
   migrate: {
     does: "make or upgrade the tables, and the topics of workers, then end",
@@ -33,7 +33,7 @@ const modes = {
   },
   api: {
     does: "take PIX events over HTTP and publish them",
-    run: () => Effect.flatMap(load(import("./modes/Api.ts")), ({ api }) => api)
+    run: () => alone(import("./modes/Api.ts").then(({ api }) => api))
   },
   simulate: {
     does: "send PIX flows to an API, and check that each is settled and audited once",
@@ -44,7 +44,11 @@ const modes = {
   },
   outbox: {
     does: "publish the committed events of the table outbox_events",
-    run: () => Effect.flatMap(load(import("./modes/Outbox.ts")), (mode) => mode.outbox)
+    run: () => alone(import("./modes/Outbox.ts").then(({ outbox }) => outbox))
+  },
+  all: {
+    does: "worker, consumers, outbox and api in one process",
+    run: (given: Flags) => Effect.flatMap(load(import("./modes/All.ts")), ({ all }) => all(consumersOptions(given)))
   },
   demo: {
     does: "all of it on an embedded broker and database: what `npm start` runs",

@@ -2,20 +2,29 @@
 import { Effect, Option } from "effect"
 import { Argument, Command } from "effect/cli"
 import { deadLetters } from "./DeadLetterCommands.ts"
+import { erase } from "./EraseCommandLine.ts"
 import { type Flags, flags } from "./Flags.ts"
 import { outbox } from "./OutboxCommandLine.ts"
+import type { Part } from "./Part.ts"
 
 /** Waits for a module that is loaded when it is asked for. */
 export const load = <A>(module: Promise<A>) => Effect.promise(() => module)
 
-/** Runs topic workers. */
-export const consumersOf = (given: {
+/** Runs one part as a process of its own. */
+export const alone = Effect.fnUntraced(function* (part: Promise<Part>) {
+  const [{ longRunning }, loaded] = yield* load(Promise.all([import("./LongRunning.ts"), part]))
+  yield* longRunning({ mode: loaded.name, parts: [loaded] })
+})
+
+/** Which topic workers there are, and which of them to run. */
+export const consumersOptions = (given: {
   readonly workers: Option.Option<string>
   readonly worker: ReadonlyArray<string>
-}) =>
-  Effect.flatMap(load(import("./Consumers.ts")), ({ consumers }) =>
-    consumers({ module: Option.getOrUndefined(given.workers), names: given.worker })
-  )
+}) => ({ module: Option.getOrUndefined(given.workers), names: given.worker })
+
+/** Runs topic workers. */
+export const consumersOf = (given: Parameters<typeof consumersOptions>[0]) =>
+  alone(import("./Consumers.ts").then(({ consumers }) => consumers(consumersOptions(given))))
 
 /** Publishes values to a topic, or samples to a queue. */
 export const publishOf = Effect.fnUntraced(function* (
@@ -43,4 +52,4 @@ const runWorker = Command.make("runworker", { name: Argument.String("name"), wor
 ).pipe(Command.withDescription("Run one topic worker, or all: the same as --mode=consumers"))
 
 /** All of them. */
-export const subcommands = [publish, workers, runWorker, deadLetters, outbox] as const
+export const subcommands = [publish, workers, runWorker, deadLetters, outbox, erase] as const

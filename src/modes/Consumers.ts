@@ -5,33 +5,26 @@ import { AuditLog } from "../domain/ports/AuditLog.ts"
 import { BrokerError } from "../domain/ports/Broker.ts"
 import { deadLetterTopicsOf } from "../domain/Subscriptions.ts"
 import * as Settings from "../layers/config/Settings.ts"
-import type * as HealthServer from "../layers/http/HealthServer.ts"
 import { letYoungGenerationGrow } from "../layers/process/Memory.ts"
-import * as Logs from "../layers/telemetry/Logs.ts"
-import * as OpenTelemetry from "../layers/telemetry/OpenTelemetry.ts"
 import { pixAudit } from "../streams/PixWorkers.ts"
+import { besideRetention } from "../streams/Retention.ts"
 import { unlessStopped } from "../streams/Shutdown.ts"
 import { supervised } from "../streams/Supervisor.ts"
 import { DeadLetterTopics, subscribe, topicWorker } from "../streams/TopicWorker.ts"
 import type { Any } from "../streams/Worker.ts"
-import { addresses, brokerDependency, longRunning } from "./LongRunning.ts"
+import * as Part from "./Part.ts"
 import { modulePath, type RegisteredWorkers, registered } from "./RegisteredWorkers.ts"
-import { serviceSettings, services } from "./Services.ts"
 import { databaseDependency, guards, keepingStores, needsDatabase, refuseWithoutDatabase } from "./WorkerGuarantees.ts"
 import { refuseMissingTopics } from "./WorkerTopics.ts"
 
 const settings = Settings.all({
-  services: serviceSettings,
-  log: Settings.logSettings,
-  health: Settings.healthSettings,
-  guarantees: Settings.guaranteeSettings
+  guarantees: Settings.guaranteeSettings,
+  database: Settings.database,
+  auditAge: Settings.auditRetention
 })
 
 /** Bodies that one worker may have in hand. */
 const maxBytesInFlight = 64 * 1024 * 1024
-
-/** Nobody asks for it: the database is not needed. */
-const withoutAuditLog = Layer.mock(AuditLog, {})
 
 export interface ConsumersOptions {
   /** The module that exports the workers. */
@@ -58,65 +51,66 @@ const started = (workers: ReadonlyArray<Any>, onStart: RegisteredWorkers["onStar
   return Stream.runDrain(supervised("onStart")(Stream.fromEffect(Effect.mapError(run, failure))))
 }
 
-/**
- * Two batches of look-ups, two of records, and one for a mark or a probe that must not wait behind them. The audit log
- * has as many of its own.
- */
-const maxConnections = 5
+/** Two batches of look-ups, two of records, and one for a mark or a probe that must not wait behind them. */
+const connections = 5
 
-/** Runs workers side by side until somebody asks to stop. */
-export const consumers = Effect.fnUntraced(function* (options: ConsumersOptions) {
-  yield* Effect.sync(letYoungGenerationGrow)
-  const environment = yield* Settings.environment
-  const { guarantees, health, log, services: where } = yield* Settings.load(settings, environment)
-  // A module may wait for something as it is loaded, and so may its layer: neither holds up who asks to stop.
-  const found = yield* unlessStopped(registered(yield* modulePath(options.module), options.names))
-  if (found === undefined) return
+/** The audit log is written by as many handlers at a time as there are. */
+const connectionsOfAuditLog = 5
+
+type Given = typeof settings extends Settings.Group<infer A> ? A : never
+
+/** The workers side by side, in the module's own world. */
+const run = Effect.fnUntraced(function* ({ auditAge, guarantees, hasDatabase }: Guarding, found: RegisteredWorkers) {
   const { all, layer, onStart, workers } = found
-  const { auditLog, broker, workerStores } = services(where, { maxConnections, maxBytesInFlight })
-  const hasDatabase = where.process.database !== "none"
-  yield* refuseWithoutDatabase(hasDatabase ? [] : workers)
-  const audits = workers.includes(pixAudit)
-  if (audits && !hasDatabase) {
-    const takes = `postgres or embedded for the worker ${pixAudit.name}`
-    return yield* new Settings.SettingsError({ problems: [{ name: "DATABASE", got: '"none"', takes }] })
-  }
-
-  const introduction = {
-    ...Settings.shown(settings, environment),
-    ...addresses(where),
-    workers: workers.map(({ name }) => name).join(", "),
-    crashMarks: hasDatabase ? `dead-lettered after ${guarantees.maxCrashes} crashes` : "off (DATABASE=none)"
-  }
+  // A module's layer may wait for something: it does not hold up who asks to stop.
+  const built = yield* unlessStopped(Layer.build(layer))
+  if (built === undefined) return
   const runs = [...workers.map((worker) => Stream.runDrain(topicWorker(worker))), started(workers, onStart)]
-  const work = Effect.andThen(
-    refuseMissingTopics(workers),
-    Effect.all(runs, { concurrency: "unbounded", discard: true })
+  const { forget } = yield* AuditLog
+  const age = workers.includes(pixAudit) ? auditAge : undefined
+  const work = refuseMissingTopics(workers).pipe(
+    Effect.andThen(Effect.all(runs, { concurrency: "unbounded", discard: true })),
+    besideRetention({ what: "steps of PIX payments", age, forget })
   )
-  const running = Effect.fnUntraced(function* <E, R>(
-    program: Effect.Effect<void, E, R>,
-    others: ReadonlyArray<HealthServer.Dependency>
-  ) {
-    const dependencies = [yield* brokerDependency, ...others]
-    yield* longRunning({ services: where, health, introduction, dependencies }, program)
-  })
-  const run = hasDatabase
-    ? Effect.gen(function* () {
-        const others = needsDatabase(workers) ? [yield* databaseDependency] : []
-        yield* running(keepingStores(workers, guarantees, work), others)
-      }).pipe(Effect.provide(Layer.provideMerge(guards(guarantees), workerStores)))
-    : running(work, [])
-  const world = layer.pipe(
-    Layer.provideMerge(broker),
-    Layer.provideMerge(audits ? auditLog : withoutAuditLog),
-    Layer.provideMerge(OpenTelemetry.layer(where.process, environment, "consumers")),
-    Layer.provideMerge(Logs.layer(log))
-  )
-  yield* Effect.scoped(
-    Effect.gen(function* () {
-      const built = yield* unlessStopped(Layer.build(world))
-      if (built === undefined) return
-      yield* run.pipe(Effect.provideService(DeadLetterTopics, deadLetterTopicsOf(all)), Effect.provide(built))
-    })
-  )
+  const guarded = hasDatabase ? Effect.provide(keepingStores(workers, guarantees, work), guards(guarantees)) : work
+  yield* guarded.pipe(Effect.provideService(DeadLetterTopics, deadLetterTopicsOf(all)), Effect.provide(built))
 })
+
+interface Guarding {
+  readonly auditAge: Given["auditAge"]
+  readonly guarantees: Settings.GuaranteeSettings
+  readonly hasDatabase: boolean
+}
+
+const open = (guarding: Guarding, found: RegisteredWorkers) =>
+  Effect.gen(function* () {
+    const database = needsDatabase(found.workers) ? [yield* databaseDependency] : []
+    return { dependencies: [yield* Part.brokerDependency, ...database], run: run(guarding, found) }
+  })
+
+const work = (options: ConsumersOptions) =>
+  Effect.fnUntraced(function* ({ auditAge, database, guarantees }: Given) {
+    yield* Effect.sync(letYoungGenerationGrow)
+    const hasDatabase = database !== "none"
+    const found = yield* registered(yield* modulePath(options.module), options.names)
+    yield* refuseWithoutDatabase(hasDatabase ? [] : found.workers)
+    const audits = found.workers.includes(pixAudit)
+    if (audits && !hasDatabase) {
+      const takes = `postgres or embedded for the worker ${pixAudit.name}`
+      return yield* new Settings.SettingsError({ problems: [{ name: "DATABASE", got: '"none"', takes }] })
+    }
+    const introduction = {
+      workers: found.workers.map(({ name }) => name).join(", "),
+      crashMarks: hasDatabase ? `dead-lettered after ${guarantees.maxCrashes} crashes` : "off (DATABASE=none)"
+    }
+    return {
+      maxConnections: audits ? connections + connectionsOfAuditLog : connections,
+      maxBytesInFlight,
+      introduction,
+      open: () => open({ auditAge, guarantees, hasDatabase }, found)
+    }
+  })
+
+/** Workers side by side, until somebody asks to stop. */
+export const consumers = (options: ConsumersOptions) =>
+  Part.make("consumers", { broker: "any", database: false }, settings, work(options))

@@ -1,39 +1,139 @@
-/** What every mode that runs until it is stopped has around it: a deadline for the drain, a first line, health pages. */
-import { Effect, Layer } from "effect"
-import { Broker } from "../domain/ports/Broker.ts"
-import type * as Settings from "../layers/config/Settings.ts"
+/**
+ * What every mode that runs until it is stopped has around it, whether it is one part or several: the settings of all,
+ * one world, one first line, one set of health pages, and one drain within one deadline.
+ *
+ * ## Guarantees
+ * - Every problem of every part's settings is told before anything is started.
+ * - The drain: every part stops taking and finishes what it has; then brokers close, then the database, then telemetry.
+ * - A part that ends, or fails for good, ends the process with its exit code once the others have finished.
+ */
+import { Cause, Effect, Exit, Layer, Result } from "effect"
+import * as Settings from "../layers/config/Settings.ts"
 import * as HealthServer from "../layers/http/HealthServer.ts"
 import * as Process from "../layers/process/Process.ts"
-import type { ServiceSettings } from "./Services.ts"
+import * as Logs from "../layers/telemetry/Logs.ts"
+import * as OpenTelemetry from "../layers/telemetry/OpenTelemetry.ts"
+import { Shutdown, unlessStopped } from "../streams/Shutdown.ts"
+import type { Opened, Part, Work } from "./Part.ts"
+import { type ServiceSettings, serviceSettingsFor, services } from "./Services.ts"
+import { world } from "./World.ts"
 
-export interface LongRunningOptions {
-  readonly services: ServiceSettings
-  readonly health: Settings.HealthSettings
-  /** What the first line of the log says. */
-  readonly introduction: Readonly<Record<string, string>>
-  /** Ready while all of these are. */
-  readonly dependencies: ReadonlyArray<HealthServer.Dependency>
+type Kinds = ReadonlyArray<Settings.BrokerKind>
+
+const ofBroker: Settings.Group<Kinds> = Settings.refine(Settings.broker, (kind) => Result.succeed([kind]))
+const brokersOf = ({ needs }: Part) => (typeof needs.broker === "string" ? ofBroker : needs.broker)
+
+const record = <A>(parts: ReadonlyArray<Part>, of: (part: Part) => A): Readonly<Record<string, A>> =>
+  Object.fromEntries(parts.map((part) => [part.name, of(part)]))
+
+const refuseKafka = (mode: string) => (where: ServiceSettings) =>
+  where.process.broker === "kafka"
+    ? Result.fail([
+        { name: "BROKER", got: '"kafka"', takes: `rabbitmq or embedded with --mode=${mode}: Kafka has no queues` }
+      ])
+    : Result.succeed(where)
+
+const worldSettings = (mode: string, parts: ReadonlyArray<Part>) => {
+  const kinds = Settings.refine(Settings.all(record(parts, brokersOf)), (all) =>
+    Result.succeed([...new Set(Object.values(all).flat())])
+  )
+  const any = serviceSettingsFor(kinds)
+  const stored = parts.some(({ needs }) => needs.database) ? Settings.withDatabase(mode, any) : any
+  return parts.some(({ needs }) => needs.broker === "queues") ? Settings.refine(stored, refuseKafka(mode)) : stored
 }
 
-/** Readiness of the broker: as it last showed itself. */
-export const brokerDependency = Effect.map(Broker, (broker) => ({
-  name: "broker",
-  isReady: Effect.map(broker.status, (status) => status === "connected")
-}))
+const noHealthPages: Settings.Group<Settings.HealthSettings> = {
+  settings: [],
+  read: () => Result.succeed({ port: undefined, asked: false })
+}
 
-/** Runs `program` with all that around it. */
-export const longRunning = <A, E, R>(options: LongRunningOptions, program: Effect.Effect<A, E, R>) =>
-  Effect.scoped(
-    Effect.gen(function* () {
-      yield* Process.withDeadline(options.services.process.shutdownTimeout)
-      yield* Effect.annotateLogs(Effect.logInfo("starting"), options.introduction)
-      yield* Layer.build(HealthServer.layer(options.health, options.dependencies))
-      return yield* program
-    })
-  )
+const settingsOf = (mode: string, parts: ReadonlyArray<Part>) =>
+  Settings.all({
+    services: worldSettings(mode, parts),
+    log: Settings.logSettings,
+    health: parts.every(({ needs }) => needs.hasHealthPages) ? noHealthPages : Settings.healthSettings,
+    works: Settings.all(record(parts, ({ settings }) => settings))
+  })
 
-/** Where the services are, for the first line. */
-export const addresses = ({ kafka, postgres, process, rabbitmq }: ServiceSettings) => ({
-  broker: rabbitmq?.address ?? kafka?.address ?? "embedded",
+/** Where the services are. */
+const addresses = (parts: ReadonlyArray<Part>, { kafka, postgres, process, rabbitmq }: ServiceSettings) => ({
+  ...(usesBroker(parts) ? { broker: rabbitmq?.address ?? kafka?.address ?? "embedded" } : {}),
   database: postgres?.address ?? process.database
+})
+
+const usesBroker = (parts: ReadonlyArray<Part>) => parts.some(({ needs }) => typeof needs.broker === "string")
+
+/** Several parts may wait for the same. */
+const distinct = (dependencies: ReadonlyArray<HealthServer.Dependency>) => [
+  ...new Map(dependencies.toReversed().map((one) => [one.name, one])).values()
+]
+
+/** Side by side. The end of one, however it ends, is the end of all: the others finish what they have. */
+const together = Effect.fnUntraced(function* (runs: ReadonlyArray<readonly [name: string, run: Opened["run"]]>) {
+  const [[, only] = [], another] = runs
+  if (only !== undefined && another === undefined) return yield* Effect.scoped(only)
+  const shutdown = yield* Shutdown
+  const failures: Array<Cause.Cause<unknown>> = []
+  const one = ([name, run]: (typeof runs)[number]) =>
+    Effect.gen(function* () {
+      const exit = yield* Effect.exit(Effect.scoped(run))
+      if (Exit.isFailure(exit)) {
+        failures.push(exit.cause)
+        yield* Effect.logError(`${name} ended, and with it all others: ${Cause.squash(exit.cause)}`)
+      }
+      yield* shutdown.request
+    })
+  yield* Effect.forEach(runs, one, { concurrency: "unbounded", discard: true })
+  const [first] = failures
+  if (first !== undefined) return yield* Effect.failCause(first)
+})
+
+export interface LongRunningOptions {
+  /** As `--mode` names it. */
+  readonly mode: string
+  readonly parts: ReadonlyArray<Part>
+  /** What the first line says beside what the parts and the settings say. */
+  readonly introduction?: Readonly<Record<string, string>>
+  /** In place of the process's own. */
+  readonly environment?: Settings.Environment
+}
+
+/** Runs parts as one process, until one of them is done or somebody asks to stop. */
+export const longRunning = Effect.fnUntraced(function* (options: LongRunningOptions) {
+  const { mode, parts } = options
+  const environment = options.environment ?? (yield* Settings.environment)
+  const group = settingsOf(mode, parts)
+  const { health, log, services: where, works: prepared } = yield* Settings.load(group, environment)
+  // A module of workers may wait for something as it is loaded: it does not hold up who asks to stop.
+  const works = yield* unlessStopped(Effect.all(prepared))
+  if (works === undefined) return
+  const all: ReadonlyArray<readonly [string, Work]> = Object.entries(works)
+  const built = services(where, {
+    maxConnections: all.reduce((sum, [, work]) => sum + work.maxConnections, 0),
+    maxBytesInFlight: Math.max(...all.map(([, work]) => work.maxBytesInFlight))
+  })
+  const introduction = {
+    ...Settings.shown(group, environment),
+    ...addresses(parts, where),
+    ...Object.assign({}, ...all.map(([, work]) => work.introduction)),
+    ...options.introduction
+  }
+
+  const run = Effect.gen(function* () {
+    yield* Process.withDeadline(where.process.shutdownTimeout)
+    yield* Effect.annotateLogs(Effect.logInfo("starting"), introduction)
+    const opened = yield* Effect.forEach(all, ([name, { open }]) =>
+      Effect.map(open(built), (part) => ({ ...part, name }))
+    )
+    const dependencies = distinct(opened.flatMap((part) => part.dependencies))
+    yield* Layer.build(HealthServer.layer(health, dependencies))
+    yield* together(opened.map((part) => [part.name, part.run] as const))
+  })
+
+  // Built from the last to the first and closed the other way: telemetry outlives the services.
+  const surroundings = world(where, built, usesBroker(parts)).pipe(
+    Layer.provideMerge(OpenTelemetry.layer(where.process, environment, mode)),
+    Layer.provideMerge(Logs.layer(log))
+  )
+  yield* Effect.provide(Effect.scoped(run), surroundings)
 })

@@ -24,7 +24,8 @@ export const serviceSettingsFor = (brokers: Settings.Group<ReadonlyArray<Setting
     process: Settings.processSettings,
     rabbitmq: Settings.onlyIf(brokers, (kinds) => kinds.includes("rabbitmq"), Settings.rabbitMqSettings),
     kafka: Settings.onlyIf(brokers, (kinds) => kinds.includes("kafka"), Settings.kafkaSettings),
-    postgres: Settings.onlyWhere(Settings.database, "postgres", Settings.postgresSettings)
+    postgres: Settings.onlyWhere(Settings.database, "postgres", Settings.postgresSettings),
+    redis: Settings.redisSettings
   })
 
 /** What a mode needs that has to do with the broker of `BROKER` alone. */
@@ -32,6 +33,9 @@ export const serviceSettings = serviceSettingsFor(Settings.refine(Settings.broke
 
 type ValueOf<G> = G extends Settings.Group<infer A> ? A : never
 export type ServiceSettings = ValueOf<typeof serviceSettings>
+
+/** What a command needs that asks nothing but the database. */
+export const databaseOnly = serviceSettingsFor({ settings: [], read: () => Result.succeed([]) })
 
 /** The same for a mode that works with queues, which Kafka has none of. */
 export const queueServiceSettings = (mode: string) =>
@@ -104,6 +108,9 @@ const makers: {
   }
 }
 
+/** In place of a broker that nobody asks for: its settings were not read. */
+export const noBroker: BrokerLayer = Layer.mock(Broker, { kind: "none", address: "nowhere" })
+
 /** A broker by its kind, whatever `BROKER` says: a process may have several. */
 export const brokerOf = <Kind extends keyof BrokerSettings>(
   kind: Kind,
@@ -119,11 +126,6 @@ const redisIdempotencyKeys = (redis: Settings.RedisSettings) =>
       ({ layer }) => layer(redis)
     )
   )
-
-/** What services are made of; a mode that works with idempotency keys has read where Redis is. */
-interface Given extends ServiceSettings {
-  readonly redis?: Settings.RedisSettings | undefined
-}
 
 /** Who takes the money: the sandbox keeps its books in the database, and Stripe's library is loaded where it is used. */
 const gatewayOf = (store: StatementOptions, settings: Settings.GatewaySettings) =>
@@ -145,8 +147,11 @@ export const chargeNotices = (secrets: ReadonlyArray<Redacted.Redacted>) =>
     )
   )
 
+/** The services of a process, as layers. */
+export type Services = ReturnType<typeof services>
+
 /** The services; one embedded server serves both broker and database. */
-export const services = (settings: Given, options: ServiceOptions) => {
+export const services = (settings: ServiceSettings, options: ServiceOptions) => {
   const server = EmbeddedPostgres.layer({ dataDirectory: settings.process.dataDirectory })
   const client =
     settings.postgres === undefined
@@ -156,12 +161,10 @@ export const services = (settings: Given, options: ServiceOptions) => {
     address: settings.postgres?.address ?? "the embedded server",
     migrateOnStart: settings.process.migrateOnStart
   }
-  // nobody asks for a broker whose settings were not read
-  const unread: BrokerLayer = Layer.effect(Broker, Effect.die("a broker whose settings were not read"))
   const { kafka, rabbitmq } = settings
   const brokers: Readonly<Record<Settings.BrokerKind, BrokerLayer>> = {
-    rabbitmq: rabbitmq === undefined ? unread : brokerOf("rabbitmq", rabbitmq, options),
-    kafka: kafka === undefined ? unread : brokerOf("kafka", kafka, options),
+    rabbitmq: rabbitmq === undefined ? noBroker : brokerOf("rabbitmq", rabbitmq, options),
+    kafka: kafka === undefined ? noBroker : brokerOf("kafka", kafka, options),
     embedded: brokerOf("embedded", server, options)
   }
   return {

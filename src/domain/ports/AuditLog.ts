@@ -6,7 +6,7 @@
  * - One entry per id, whoever records it and however often: the first one stays.
  * - A history is in the order in which its steps happened; steps of the same moment in the order of their recording.
  */
-import { Context, type Effect } from "effect"
+import { Context, type Duration, type Effect } from "effect"
 import type { AuditEntry } from "../PixHistory.ts"
 import type { StoreError } from "../StoreError.ts"
 
@@ -16,5 +16,10 @@ export class AuditLog extends Context.Service<
     readonly record: (entry: AuditEntry) => Effect.Effect<void, StoreError>
     /** The steps of one transaction; none if it is not known. */
     readonly history: (transactionId: string) => Effect.Effect<ReadonlyArray<AuditEntry>, StoreError>
+    /**
+     * Removes those recorded longer ago than `age`, by the store's own time, of the `limit` that were recorded first;
+     * the number of those removed.
+     */
+    readonly forget: (age: Duration.Duration, limit: number) => Effect.Effect<number, StoreError>
   }
 >()("paystream/domain/ports/AuditLog") {}

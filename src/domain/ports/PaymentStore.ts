@@ -5,10 +5,11 @@
  * - When `store` succeeds, every payment said to be stored is committed, durably.
  * - Per queue and message id there is one row at most, whoever stores and however often.
  * - Only the payments that the database refuses for what they are get `Rejected`; their neighbours are stored.
+ * - Time is the store's own. What was forgotten is not known any more: it is stored again if it comes again.
  * - A failure says nothing of the rows: the batch may or may not have been committed, and is safe to store again. What
  *   is decided when the database goes away midway is said, and the rest is `Undecided`.
  */
-import { Context, type Effect } from "effect"
+import { Context, type Duration, type Effect } from "effect"
 import type { StoreError } from "../StoreError.ts"
 
 /** A payment as received: `payload` is the body's own text, JSON that has been checked but not re-serialized. */
@@ -38,6 +39,8 @@ export class PaymentStore extends Context.Service<
       queue: string,
       payments: ReadonlyArray<ReceivedPayment>
     ) => Effect.Effect<ReadonlyArray<StoreOutcome>, StoreError>
+    /** Removes at most `limit` that were received longer ago than `age`; the number of those removed. */
+    readonly forget: (age: Duration.Duration, limit: number) => Effect.Effect<number, StoreError>
     /** Makes the tables, or checks them where this process may not change them; done again, changes nothing. */
     readonly prepare: Effect.Effect<void, StoreError>
     /** Succeeds when the database answers. */

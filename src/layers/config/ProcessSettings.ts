@@ -35,6 +35,12 @@ export const database = setting(Parser.oneOf({ postgres: "postgres", embedded: "
     "Where payments are stored; `embedded` is a PostgreSQL that this program starts, `none` is for topic workers that need none."
 })
 
+export const shutdownTimeout = setting(Parser.seconds({ minimum: 1, maximum: 3600 }), {
+  name: "SHUTDOWN_TIMEOUT_SECONDS",
+  default: "30",
+  reason: "The longest drain; keep it below what Docker or Kubernetes waits before it kills."
+})
+
 /** For a mode that cannot do without one. */
 export const withDatabase = <A extends { readonly process: ProcessSettings }>(
   mode: string,
@@ -64,11 +70,7 @@ export const processSettings: Group<ProcessSettings> = all({
     default: "true",
     reason: "`false` is for roles that may not change tables: a missing migration is then named, and nothing starts."
   }),
-  shutdownTimeout: setting(Parser.seconds({ minimum: 1, maximum: 3600 }), {
-    name: "SHUTDOWN_TIMEOUT_SECONDS",
-    default: "30",
-    reason: "The longest drain; keep it below what Docker or Kubernetes waits before it kills."
-  }),
+  shutdownTimeout,
   otlpEndpoint: optional(Parser.webAddress, {
     name: "OTEL_EXPORTER_OTLP_ENDPOINT",
     default: "nothing is sent",

@@ -139,9 +139,12 @@ export const onlyIf = <A, B>(
 export const onlyWhere = <A, const Value, B>(setting: Setting<A | Value>, value: Value, group: Group<B>) =>
   onlyIf(setting, (chosen) => chosen === value, group)
 
-/** The value of a group, or every problem that it has. */
+/** The value of a group, or every problem that it has, each once: parts of it may read the same variable. */
 export const load = <A>(group: Group<A>, environment: Environment): Effect.Effect<A, SettingsError> =>
-  Effect.mapError(Effect.fromResult(group.read(environment)), (problems) => new SettingsError({ problems }))
+  Effect.mapError(Effect.fromResult(group.read(environment)), (problems) => {
+    const distinct = new Map(problems.map((problem) => [JSON.stringify(problem), problem]))
+    return new SettingsError({ problems: [...distinct.values()] })
+  })
 
 /** A setting as one may show it: `value` is undefined where the default holds. */
 export interface Shown {

@@ -13,6 +13,7 @@ import { postgresSettings } from "./PostgresSettings.ts"
 import { processSettings } from "./ProcessSettings.ts"
 import { rabbitMqSettings } from "./RabbitMqSettings.ts"
 import { redisSettings } from "./RedisSettings.ts"
+import { retentionSettings } from "./RetentionSettings.ts"
 import { all, type Group } from "./Setting.ts"
 import { workerSettings } from "./WorkerSettings.ts"
 
@@ -34,10 +35,12 @@ export {
   database,
   type ProcessSettings,
   processSettings,
+  shutdownTimeout,
   withDatabase
 } from "./ProcessSettings.ts"
 export { type RabbitMqSettings, rabbitMqSettings } from "./RabbitMqSettings.ts"
 export { type RedisSettings, redisSettings } from "./RedisSettings.ts"
+export { auditRetention, intentsRetention, paymentsRetention, personalFields } from "./RetentionSettings.ts"
 export { all, type Group, load, onlyIf, onlyWhere, refine, shown } from "./Setting.ts"
 export { queueName, type WorkerSettings, workerSettings } from "./WorkerSettings.ts"
 
@@ -53,6 +56,7 @@ export const sections: ReadonlyArray<{ readonly title: string; readonly group: G
   { title: "The PIX system", group: all({ pixSettings, simulatorKey }) },
   { title: "Payments", group: all({ paymentFlags, paymentSettings }) },
   { title: "The outbox", group: outboxSettings },
+  { title: "What is kept", group: retentionSettings },
   { title: "The payment gateway", group: all({ gatewaySettings, webhookSecrets }) },
   { title: "The log", group: logSettings },
   { title: "Health", group: healthSettings }

@@ -3,12 +3,12 @@
  *
  * ## Guarantees
  * - Those of the port, as long as the layer lives. Payloads are equal where `jsonb` says so.
- * - A batch is stored whole, or not at all. No clock and no chance: the same calls give the same rows.
+ * - A batch is stored whole, or not at all. No chance: the same calls give the same rows.
  *
  * ## Assumptions
  * - Of what PostgreSQL refuses, the simple cases are enough (see Jsonb.ts).
  */
-import { Context, Effect, Layer, Result } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Result } from "effect"
 import { PaymentStore, type ReceivedPayment, type StoreOutcome } from "../../domain/ports/PaymentStore.ts"
 import * as Jsonb from "./Jsonb.ts"
 
@@ -35,33 +35,45 @@ const badId: StoreOutcome = {
 }
 
 const make = () => {
-  const rows: Array<StoredPayment> = []
+  const rows: Array<StoredPayment & { readonly receivedAtMillis: number }> = []
   const valuesByKey = new Map<string, string>()
+  const keyOf = (queue: string, id: string) => JSON.stringify([queue, id])
 
-  const insert = (queue: string, payment: ReceivedPayment, value: string): StoreOutcome => {
-    const key = JSON.stringify([queue, payment.id])
-    const there = payment.id === undefined ? undefined : valuesByKey.get(key)
+  const insert = (queue: string, payment: ReceivedPayment, value: string, receivedAtMillis: number): StoreOutcome => {
+    const key = payment.id === undefined ? undefined : keyOf(queue, payment.id)
+    const there = key === undefined ? undefined : valuesByKey.get(key)
     if (there !== undefined) return { _tag: there === value ? "Duplicate" : "Conflict" }
-    if (payment.id !== undefined) valuesByKey.set(key, value)
-    rows.push({ ...payment, queue })
+    if (key !== undefined) valuesByKey.set(key, value)
+    rows.push({ ...payment, queue, receivedAtMillis })
     return { _tag: "Stored" }
   }
+  const forget = (before: number, limit: number): number => {
+    const young = rows.findIndex(({ receivedAtMillis }) => receivedAtMillis > before)
+    const old = rows.splice(0, Math.min(limit, young === -1 ? rows.length : young))
+    for (const { id, queue } of old) if (id !== undefined) valuesByKey.delete(keyOf(queue, id))
+    return old.length
+  }
   const store =
-    (queue: string) =>
+    (queue: string, now: number) =>
     (payment: ReceivedPayment): StoreOutcome =>
       isText(payment.id)
         ? Result.match(Jsonb.canonical(payment.payload), {
             onFailure: (refusal) => ({ _tag: "Rejected", ...refusal }),
-            onSuccess: (value) => insert(queue, payment, value)
+            onSuccess: (value) => insert(queue, payment, value, now)
           })
         : badId
 
   return Context.make(PaymentStore, {
     address: "memory",
-    store: (queue, payments) => Effect.sync(() => payments.map(store(queue))),
+    store: (queue, payments) => Effect.map(Clock.currentTimeMillis, (now) => payments.map(store(queue, now))),
+    forget: (age, limit) => Effect.map(Clock.currentTimeMillis, (now) => forget(now - Duration.toMillis(age), limit)),
     prepare: Effect.void,
     ping: Effect.void
-  }).pipe(Context.add(StoredPayments, { all: Effect.sync(() => [...rows]) }))
+  }).pipe(
+    Context.add(StoredPayments, {
+      all: Effect.sync(() => rows.map(({ receivedAtMillis: _, ...row }) => row))
+    })
+  )
 }
 
 /** An empty store of its own for each use of the layer. */

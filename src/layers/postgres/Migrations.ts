@@ -6,6 +6,7 @@ import { Array as Arr, Effect } from "effect"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import * as AuditLogTable from "./AuditLogTable.ts"
 import * as CrashMarksTable from "./CrashMarksTable.ts"
+import * as ErasuresTable from "./ErasuresTable.ts"
 import * as FinishedInputsTable from "./FinishedInputsTable.ts"
 import * as IdempotencyKeysTable from "./IdempotencyKeysTable.ts"
 import * as OrderReservationsTable from "./OrderReservationsTable.ts"
@@ -29,7 +30,8 @@ const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClien
   "0010_outbox": OutboxTable.create,
   "0011_payment_intents": PaymentIntentsTable.create,
   "0012_order_reservations": OrderReservationsTable.create,
-  "0013_sandbox_charges": SandboxChargesTable.create
+  "0013_sandbox_charges": SandboxChargesTable.create,
+  "0014_erasures": ErasuresTable.create
 }
 
 const loader = Migrator.fromRecord(migrations)

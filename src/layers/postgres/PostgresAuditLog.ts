@@ -1,5 +1,5 @@
 /** The audit log in PostgreSQL. */
-import { Effect, Layer } from "effect"
+import { Duration, Effect, Layer } from "effect"
 import type { SqlClient } from "effect/sql"
 import { AuditLog } from "../../domain/ports/AuditLog.ts"
 import type * as Statements from "./Statements.ts"
@@ -36,6 +36,19 @@ const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) 
             detail: row.detail ?? undefined,
             atMillis: row.happened_at.getTime()
           }))
+      ),
+    // By their ids, which are in the order of recording: no index on times is needed.
+    forget: (age, limit) =>
+      Effect.map(
+        run(sql<{ removed: number }>`
+          WITH first AS (SELECT id, recorded_at FROM pix_audit_log ORDER BY id LIMIT ${limit} FOR UPDATE SKIP LOCKED),
+          removed AS (
+            DELETE FROM pix_audit_log USING first WHERE pix_audit_log.id = first.id
+              AND first.recorded_at < now() - ${Duration.toMillis(age)}::float8 * interval '1 millisecond'
+            RETURNING 1
+          )
+          SELECT count(*)::int AS removed FROM removed`),
+        ([row]) => row?.removed ?? 0
       )
   })
 })

@@ -1,5 +1,5 @@
 /** Payments in PostgreSQL, with one insert for a whole batch. */
-import { Effect, Layer } from "effect"
+import { Duration, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { PaymentStore } from "../../domain/ports/PaymentStore.ts"
 import type { StoreError } from "../../domain/StoreError.ts"
@@ -72,9 +72,17 @@ const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) 
     return outcomes.map((outcome) => outcome ?? undecided)
   })
 
+  const forget = (age: Duration.Duration, limit: number) => sql<{ removed: number }>`
+    WITH old AS (
+      SELECT id FROM payments WHERE received_at < now() - ${Duration.toMillis(age)}::float8 * interval '1 millisecond'
+      ORDER BY received_at LIMIT ${limit} FOR UPDATE SKIP LOCKED
+    ), removed AS (DELETE FROM payments USING old WHERE payments.id = old.id RETURNING 1)
+    SELECT count(*)::int AS removed FROM removed`
+
   return PaymentStore.of({
     address: options.address,
     store: (queue, payments) => watched.storing(store(queue, payments)),
+    forget: (age, limit) => Effect.map(run(limited(forget(age, limit))), ([row]) => row?.removed ?? 0),
     prepare: watched.storing(prepare),
     ping: watched.probe(Effect.asVoid(run(limited(sql`SELECT 1`))))
   })
