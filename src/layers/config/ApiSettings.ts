@@ -21,17 +21,27 @@ export interface ApiSettings {
 }
 
 const askedBrokers = optional(
-  Parser.listOf(Parser.oneOf({ kafka: "kafka", rabbitmq: "rabbitmq", embedded: "embedded" })),
+  Parser.listOf(
+    Parser.oneOf<BrokerKind | "none">({ kafka: "kafka", rabbitmq: "rabbitmq", embedded: "embedded", none: "none" })
+  ),
   {
     name: "API_BROKERS",
-    default: "kafka, rabbitmq; where BROKER is set, that one",
-    reason: "The brokers that the API publishes to, each at a route of its own, separated by commas."
+    default: "the one of BROKER",
+    reason:
+      "The brokers that the API publishes PIX events to, each at a route of its own, separated by commas; `none` serves payments alone."
   }
 )
 
+const withoutNone = (asked: ReadonlyArray<BrokerKind | "none">) => {
+  const kinds = [...new Set(asked)].filter((kind) => kind !== "none")
+  return kinds.length > 0 && asked.includes("none")
+    ? Result.fail([{ name: askedBrokers.name, got: JSON.stringify(asked.join(",")), takes: "none, or brokers" }])
+    : Result.succeed(kinds)
+}
+
 /** Which routes a process serves. One that was not asked for would only make it not ready, where its broker is away. */
 export const apiBrokers: Group<ReadonlyArray<BrokerKind>> = refine(askedBrokers, (asked, environment) =>
-  asked === undefined ? Result.map(broker.read(environment), (kind) => [kind]) : Result.succeed([...new Set(asked)])
+  asked === undefined ? Result.map(broker.read(environment), (kind) => [kind]) : withoutNone(asked)
 )
 
 const keys = optional(Parser.secret, {
