@@ -80,11 +80,7 @@ const onceThere = <E extends Retryable, R>(name: string, work: Effect.Effect<voi
   Stream.tick("1 second").pipe(
     untilShutdown,
     Stream.mapEffect(() =>
-      Effect.catchIf(
-        Effect.as(work, true),
-        (error) => error.isRetryable,
-        () => Effect.succeed(false)
-      )
+      Effect.catch(Effect.as(work, true), (error) => (error.isRetryable ? Effect.succeed(false) : Effect.fail(error)))
     ),
     Stream.takeUntil((isDone) => isDone),
     supervised(name)
