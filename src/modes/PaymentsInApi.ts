@@ -1,16 +1,16 @@
 /** What an API needs for payments: where they are told of, who processes them, and what a provider tells. */
 import { Context, Effect, Layer, Result, Stream } from "effect"
 import { commandTopic } from "../domain/PaymentMessages.ts"
-import { Broker } from "../domain/ports/Broker.ts"
+import { Broker, type BrokerError } from "../domain/ports/Broker.ts"
 import { ChargeNotices } from "../domain/ports/ChargeNotices.ts"
-import { PaymentIntents } from "../domain/ports/PaymentIntents.ts"
+import type { PaymentIntents } from "../domain/ports/PaymentIntents.ts"
 import type { Reservations } from "../domain/ports/Reservations.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import type { PaymentOutlet } from "../streams/PaymentOutlet.ts"
 import { processNow } from "../streams/PaymentProcessor.ts"
 import { paymentSweep } from "../streams/PaymentSweep.ts"
 import { untilShutdown } from "../streams/Shutdown.ts"
-import { type Retryable, supervised } from "../streams/Supervisor.ts"
+import { supervised } from "../streams/Supervisor.ts"
 import { outletOf, retryOf, warn } from "./PaymentCommands.ts"
 import { chargeNotices, noBroker, type Services } from "./Services.ts"
 
@@ -66,32 +66,23 @@ const processingHere = Effect.fnUntraced(function* (given: Given, services: Serv
   return { process, streams: [Stream.provideContext(paymentSweep(options), context)] }
 })
 
-/** Done once, as soon as the service is there: that it is away is told, and shown, elsewhere. */
-const onceThere = <E extends Retryable, R>(name: string, work: Effect.Effect<void, E, R>) =>
-  Stream.tick("1 second").pipe(
-    untilShutdown,
-    Stream.mapEffect(() =>
-      Effect.catchIf(
-        Effect.as(work, true),
-        (error: E) => error.isRetryable,
-        () => Effect.succeed(false)
-      )
-    ),
-    Stream.takeUntil((isDone) => isDone),
-    supervised(name)
-  )
-
 /** Commands are for the queue of their name, which has to be there before the first is published. */
 const commandQueue = ({ broker, flags }: Given, brokers: Brokers) => {
   const target = brokers.get(broker)
   if (target === undefined || broker === "kafka" || !flags.asyncCommands) return []
-  return [onceThere("queue of commands", target.ensureQueue(commandTopic))]
+  // That its broker is away is told, and shown, elsewhere.
+  const ensured = Effect.catchIf(
+    Effect.as(target.ensureQueue(commandTopic), true),
+    (error: BrokerError) => error.isRetryable,
+    () => Effect.succeed(false)
+  )
+  const made = Stream.tick("1 second").pipe(
+    untilShutdown,
+    Stream.mapEffect(() => ensured),
+    Stream.takeUntil((isMade) => isMade)
+  )
+  return [supervised("queue of commands")(made)]
 }
-
-const tables = onceThere(
-  "payment tables",
-  PaymentIntents.use(({ prepare }) => prepare)
-)
 
 /** All of it: how payments leave, who processes them, what is listened to, and the streams that go with it. */
 export const payments = Effect.fnUntraced(function* (given: Given, services: Services, brokers: Brokers) {
@@ -101,5 +92,5 @@ export const payments = Effect.fnUntraced(function* (given: Given, services: Ser
     given.webhookSecrets.length === 0
       ? undefined
       : Context.get(yield* Layer.build(chargeNotices(given.webhookSecrets)), ChargeNotices)
-  return { outlet, process, notices, streams: [tables, ...commandQueue(given, brokers), ...streams] }
+  return { outlet, process, notices, streams: [...commandQueue(given, brokers), ...streams] }
 })
