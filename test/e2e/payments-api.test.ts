@@ -125,7 +125,7 @@ for (const runtime of Stage.runtimes) {
     it.live("makes no second payment while Redis is away, and asks it again when it is back", () =>
       Effect.gen(function* () {
         const redis = yield* behind(inject("redisUrl"))
-        const env = { REDIS_URL: redis.url, API_PUBLISH_TIMEOUT_SECONDS: "1" }
+        const env = { REDIS_URL: redis.url, API_PUBLISH_TIMEOUT_SECONDS: "20" }
         const { ask, rows } = yield* Payments.start({ runtime, env })
         const key = randomUUID()
         const first = yield* ask(Payments.body(), key)
@@ -133,11 +133,11 @@ for (const runtime of Stage.runtimes) {
         const others = Array.from({ length: 5 }, () => randomUUID())
         for (const fault of [redis.proxy.cut, redis.proxy.freeze]) {
           yield* fault
-          const again = yield* Effect.timeout(ask(Payments.body(), key), "20 seconds")
+          const again = yield* ask(Payments.body(), key)
           assert.deepStrictEqual([again.status, again.text, isReplay(again)], [202, first.text, true])
           const many = others.flatMap((other) => [other, other, other, other])
           const given = yield* Effect.forEach(many, (other) => ask(Payments.body(), other), { concurrency: 20 })
-          assert.isTrue(given.every(({ status }) => status === 202))
+          assert.deepStrictEqual([...new Set(given.map(({ status }) => status))], [202])
           yield* redis.proxy.heal
         }
         assert.deepStrictEqual(yield* rows<Count>(count), [{ payments: 6 }])
