@@ -17,7 +17,7 @@ import { elapse, makeBroker, startRelay, type TestBroker } from "../support/Outb
 import { ask, ground, stateOf } from "../support/PaymentGround.ts"
 import { type Mood, startProcessor } from "../support/PaymentStage.ts"
 
-const runs = Number(process.env.PAYMENT_SCHEDULES ?? 10)
+const runs = Number(process.env.PAYMENT_SCHEDULES ?? 5)
 const firstSeed = process.env.PAYMENT_SEED ?? String(Math.trunc(Math.random() * 1e9))
 
 const methods = [
@@ -66,6 +66,8 @@ const meddle = Effect.fnUntraced(function* (id: string, step: number) {
 
 const play = Effect.gen(function* () {
   const broker = yield* makeBroker
+  // As the first processor that ever was has made it.
+  yield* broker.broker.ensureQueue(commandTopic)
   const relay = yield* startRelay("relay", broker)
   const mood: Mood = { isWell: false }
   let processors = [yield* startProcessor(mood), yield* startProcessor(mood)]

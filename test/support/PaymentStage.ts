@@ -36,18 +36,23 @@ export interface Mood {
   isWell: boolean
 }
 
-/** Slow, and now and then away, or without an answer before or after the effect. */
+/**
+ * Slow, and now and then away, or without an answer before or after the effect. What was sent arrives, whatever becomes
+ * of who has sent it.
+ */
 const moody = <A>(mood: Mood, request: Effect.Effect<A, GatewayError>) =>
   Effect.gen(function* () {
     if (mood.isWell) return yield* request
     const chance = yield* Random.next
-    // Longer than a lease, sometimes.
-    yield* Effect.sleep(Duration.millis((yield* Random.next) < 0.2 ? yield* Random.nextIntBetween(0, 40_000) : 100))
     if (chance < 0.05) return yield* later
     if (chance < 0.15) return yield* away
     if (chance < 0.2) return yield* lost
-    const answer = yield* request
-    return chance < 0.3 ? yield* lost : answer
+    // Longer than a lease, sometimes.
+    const delayMillis = (yield* Random.next) < 0.3 ? yield* Random.nextIntBetween(0, 60_000) : 100
+    const sent = yield* Effect.forkDetach(Effect.andThen(Effect.sleep(delayMillis), request))
+    if (chance < 0.3) return yield* Effect.andThen(Effect.sleep(50), lost)
+    const answer = yield* Fiber.join(sent)
+    return chance < 0.4 ? yield* lost : answer
   })
 
 /** A processor as a process of its own: the worker on commands, and the sweep. */
