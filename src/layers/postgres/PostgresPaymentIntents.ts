@@ -77,11 +77,14 @@ const lookingAt = (sql: SqlClient.SqlClient, run: Run, address: string) => {
       return steps.map((event, place) => ({ event, atMillis: rows[place]?.at ?? 0 }))
     }),
     list: (statuses, limit) =>
-      Effect.flatMap(list(statuses, limit), (rows) =>
-        Effect.forEach(rows, (row) =>
+      Effect.gen(function* () {
+        const [payments, unreadable] = yield* Effect.partition(yield* list(statuses, limit), (row) =>
           Effect.map(paymentOf(address, row), (payment) => ({ ...payment, leaseLeftMillis: row.lease_left }))
         )
-      )
+        // One that a later version has written to hides none of the others.
+        yield* Effect.forEach(unreadable, (error) => Effect.logWarning(error.message), { discard: true })
+        return payments
+      })
   } satisfies Partial<Port>
 }
 
