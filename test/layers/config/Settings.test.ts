@@ -205,7 +205,7 @@ describe("pages", () => {
         .filter(({ secret }) => secret)
         .map(({ name }) => name)
         .sort(),
-      [...secrets, ...kafkaSecrets, "API_KEY", "API_KEYS"].sort()
+      [...secrets, ...kafkaSecrets, "REDIS_URL", "API_KEY", "API_KEYS"].sort()
     )
   })
 
