@@ -4,6 +4,7 @@ import * as Kafka from "./servers/Kafka.ts"
 import * as Postgres from "./servers/Postgres.ts"
 import * as RabbitMq from "./servers/RabbitMq.ts"
 import { ServerError } from "./servers/ServerError.ts"
+import * as StripeMock from "./servers/StripeMock.ts"
 
 declare module "vitest" {
   export interface ProvidedContext {
@@ -28,7 +29,12 @@ const startServers = Effect.suspend(() =>
   Effect.andThen(findAll, Effect.all([RabbitMq.start, Kafka.start, Postgres.start], { concurrency: "unbounded" }))
 )
 
-const finds: ReadonlyArray<Effect.Effect<unknown, ServerError>> = [RabbitMq.find, Kafka.find, Postgres.find]
+const finds: ReadonlyArray<Effect.Effect<unknown, ServerError>> = [
+  RabbitMq.find,
+  Kafka.find,
+  Postgres.find,
+  StripeMock.find
+]
 
 /** Looks for all before starting any, so that what is missing is named in one list. */
 const findAll = Effect.gen(function* () {
