@@ -16,7 +16,7 @@ export const stripeAt = (
   url: string,
   options: { readonly key?: string; readonly timeout?: Duration.Duration } = {}
 ) => {
-  const { key = "sk_test_paystream", timeout = Duration.seconds(1) } = options
+  const { key = "sk_test_paystream", timeout = Duration.seconds(2) } = options
   const environment = Environment.make({
     STRIPE_API_KEY: key,
     STRIPE_API_BASE: url,

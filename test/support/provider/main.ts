@@ -169,4 +169,6 @@ const server = createServer((request, response) => {
     response.destroy()
   })
 })
+// longer than any test: an idle connection that is closed just when it is used again looks like an unanswered request
+server.keepAliveTimeout = 600_000
 server.listen(Number(port), "127.0.0.1")
