@@ -23,6 +23,7 @@
             pkgs.nodejs_24
             pkgs.postgresql_18
             pkgs.rabbitmq-server
+            pkgs.redis
           ];
           shellHook = ''
             echo "paystream: bun $(bun --version), node $(node --version); npm start | npm test | bun run main --mode=worker"

@@ -24,7 +24,8 @@ export const serviceSettingsFor = (brokers: Settings.Group<ReadonlyArray<Setting
     process: Settings.processSettings,
     rabbitmq: Settings.onlyIf(brokers, (kinds) => kinds.includes("rabbitmq"), Settings.rabbitMqSettings),
     kafka: Settings.onlyIf(brokers, (kinds) => kinds.includes("kafka"), Settings.kafkaSettings),
-    postgres: Settings.onlyWhere(Settings.database, "postgres", Settings.postgresSettings)
+    postgres: Settings.onlyWhere(Settings.database, "postgres", Settings.postgresSettings),
+    redis: Settings.redisSettings
   })
 
 /** What a mode needs that has to do with the broker of `BROKER` alone. */
@@ -117,6 +118,15 @@ export const brokerOf = <Kind extends keyof BrokerSettings>(
   options: BrokerOptions
 ): BrokerLayer => makers[kind](settings, options)
 
+// Loaded where it is asked for, as the makers of brokers are.
+const redisIdempotencyKeys = (redis: Settings.RedisSettings) =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("../layers/redis/RedisIdempotencyKeys.ts")),
+      ({ layer }) => layer(redis)
+    )
+  )
+
 /** Who takes the money: the sandbox keeps its books in the database, and Stripe's library is loaded where it is used. */
 const gatewayOf = (store: StatementOptions, settings: Settings.GatewaySettings) =>
   settings.kind === "sandbox"
@@ -176,7 +186,11 @@ export const services = (settings: ServiceSettings, options: ServiceOptions) => 
     /** What was put back of the dead letters of a broker that removes none. */
     replayMarks: Layer.provide(PostgresReplayMarks.layer(store), client),
     auditLog: Layer.provide(PostgresAuditLog.layer(store), client),
-    idempotencyKeys: Layer.provide(PostgresIdempotencyKeys.layer(store), client),
+    /** In Redis where there is one. */
+    idempotencyKeys:
+      settings.redis === undefined
+        ? Layer.provide(PostgresIdempotencyKeys.layer(store), client)
+        : redisIdempotencyKeys(settings.redis),
     /** The outbox, on the same pool. */
     outbox: Layer.provideMerge(PostgresOutbox.layer(store), client),
     /** Payments, on the same pool: their changes belong to the outbox's transactions. */

@@ -42,7 +42,7 @@ export const processPayment = Effect.fn("Payments.process")((id: string, options
 
 /**
  * What is left to do when a payment was tried often enough: one whose charge does not get on fails, and what it has
- * finished is undone. Undoing is never given up.
+ * finished is undone. What cannot be undone, or found out, now waits for the sweep.
  */
 export const giveUp = Effect.fn("Payments.giveUp")((id: string, options: ProcessOptions) =>
   processing(id, options, (claimed) =>
@@ -51,7 +51,7 @@ export const giveUp = Effect.fn("Payments.giveUp")((id: string, options: Process
       const payment = command === undefined ? claimed : yield* changed(claimed, command)
       return payment && (yield* advanced(payment, options))
     })
-  )
+  ).pipe(Effect.catchTag("StepAway", () => stored(id, "Waiting")))
 )
 
 const processing = Effect.fnUntraced(function* <E, R>(
@@ -60,15 +60,19 @@ const processing = Effect.fnUntraced(function* <E, R>(
   work: (claimed: ClaimedPayment) => Effect.Effect<ClaimedPayment | undefined, E, R>
 ) {
   const payment = yield* claiming(id, lease, work)
-  return payment === undefined ? yield* elsewhere(id) : ofPayment(payment)
+  return payment === undefined ? yield* stored(id, "Held") : ofPayment(payment)
 })
 
 const ofPayment = (payment: Payment): Processed => ({ _tag: isFinal(payment.state) ? "Ended" : "Waiting", payment })
 
-const elsewhere = Effect.fnUntraced(function* (id: string): Effect.fn.Return<Processed, StoreError, PaymentIntents> {
+/** A payment as it stands, without our working on it. */
+const stored = Effect.fnUntraced(function* (
+  id: string,
+  otherwise: "Held" | "Waiting"
+): Effect.fn.Return<Processed, StoreError, PaymentIntents> {
   const payment = yield* PaymentIntents.use((intents) => intents.find(id))
   if (payment === undefined) return { _tag: "Unknown" }
-  return isFinal(payment.state) ? ofPayment(payment) : { _tag: "Held", payment }
+  return isFinal(payment.state) ? { _tag: "Ended", payment } : { _tag: otherwise, payment }
 })
 
 /** Goes on as long as there is something to do; `undefined` if the claim is lost. */
@@ -88,9 +92,9 @@ const changed = Effect.fnUntraced(function* (payment: ClaimedPayment, command: P
   // What follows from a payment's own state is never against it.
   const next = yield* Effect.catchTag(change(payment, command), "IllegalTransition", Effect.die)
   if (next !== undefined) return next
-  const stored = yield* PaymentIntents.use((intents) => intents.find(payment.id))
-  const hasGrown = stored !== undefined && stored.version > payment.version
-  return hasGrown ? { ...stored, token: payment.token } : undefined
+  const latest = yield* PaymentIntents.use((intents) => intents.find(payment.id))
+  const hasGrown = latest !== undefined && latest.version > payment.version
+  return hasGrown ? { ...latest, token: payment.token } : undefined
 })
 
 /** A payment that is processed while somebody waits for it. */

@@ -24,13 +24,13 @@ import * as Metrics from "./PaymentIntentMetrics.ts"
 /** A step that cannot be done now, and may be later. */
 export class StepAway extends Schema.TaggedError<StepAway>()("StepAway", {
   paymentId: Schema.String,
-  step: Schema.String,
+  step: Schema.Literals(["charge", "doubt", "refund"]),
   detail: Schema.String,
   /** When the provider asked to be tried again, if it did. */
   retryAfter: Schema.UndefinedOr(Schema.Duration)
 }) {
   override get message(): string {
-    return `payment ${this.paymentId} does not get on with ${this.step}: ${this.detail}`
+    return `payment ${this.paymentId} does not get on (${this.step}): ${this.detail}`
   }
 }
 
@@ -102,11 +102,20 @@ const doing: Readonly<Record<Step, (payment: Payment) => Recorded<StepAway>>> = 
     )
 }
 
-const away = (payment: Payment, step: string, { message, reason }: GatewayError): StepAway => {
+const away = (payment: Payment, step: StepAway["step"], { message, reason }: GatewayError): StepAway => {
   const millis = reason._tag === "GatewayAway" ? reason.retryAfterMillis : undefined
   const retryAfter = millis === undefined ? undefined : Duration.millis(millis)
   return new StepAway({ paymentId: payment.id, step, detail: message, retryAfter })
 }
+
+/** What cannot be given up: a refusal is told, for somebody to mend what it is about, and tried again like the rest. */
+const awayFrom =
+  (payment: Payment, step: StepAway["step"]) =>
+  (error: GatewayError): Effect.Effect<never, StepAway> =>
+    Effect.andThen(
+      error.isRetryable ? Effect.void : tellRefused(payment, error),
+      Effect.fail(away(payment, step, error))
+    )
 
 /** Takes no money: a crash before its reference is stored prepares again, and gets the same one. */
 const prepared = (payment: Payment): Recorded<StepAway> =>
@@ -158,7 +167,7 @@ const settledBy = (status: ChargeStatus, reason: string): PaymentCommand | undef
 }
 
 /** Asks what became of a charge; never charges. One that nobody has confirmed is cancelled, so that nobody ever will. */
-const resolved = (payment: Payment): Recorded => {
+const resolved = (payment: Payment): Recorded<StepAway> => {
   const { reference } = payment.state
   if (reference === undefined) return Effect.die(new Error(`payment ${payment.id} is in doubt without a reference`))
   return Effect.gen(function* () {
@@ -166,13 +175,8 @@ const resolved = (payment: Payment): Recorded => {
     const status = yield* gateway.retrieve(reference)
     const ended = status._tag === "Unconfirmed" ? yield* gateway.cancel(reference) : status
     return settledBy(ended, "unanswered")
-  }).pipe(Effect.catchTag("GatewayError", (error) => Effect.as(tellUnresolved(payment, error), undefined)))
+  }).pipe(Effect.catchTag("GatewayError", awayFrom(payment, "doubt")))
 }
-
-const tellUnresolved = (payment: Payment, error: GatewayError) =>
-  error.isRetryable
-    ? Effect.annotateLogs(Effect.logDebug(`a payment stays in doubt: ${error.message}`), { paymentId: payment.id })
-    : tellRefused(payment, error)
 
 /** Sees to it that a charge takes no money before its payment fails; in doubt where the provider cannot say so. */
 const abandoned = (reference: string, reason: string): Recorded => {
@@ -226,7 +230,7 @@ const undoing = (
 const refunded = (payment: Payment, { reference }: PaymentState) =>
   reference === undefined
     ? Effect.die(new Error(`payment ${payment.id} is charged without a reference`))
-    : PaymentGateway.use((gateway) => gateway.refund(preparedOf(payment, reference))).pipe(
-        Effect.tapError((error) => (error.isRetryable ? Effect.void : tellRefused(payment, error))),
-        Effect.mapError((error) => away(payment, "refund", error))
+    : Effect.catch(
+        PaymentGateway.use((gateway) => gateway.refund(preparedOf(payment, reference))),
+        awayFrom(payment, "refund")
       )

@@ -3,6 +3,7 @@ import type { TestProject } from "vitest/node"
 import * as Kafka from "./servers/Kafka.ts"
 import * as Postgres from "./servers/Postgres.ts"
 import * as RabbitMq from "./servers/RabbitMq.ts"
+import * as Redis from "./servers/Redis.ts"
 import { ServerError } from "./servers/ServerError.ts"
 
 declare module "vitest" {
@@ -11,24 +12,28 @@ declare module "vitest" {
     /** `host:port` */
     readonly kafkaBrokers: string
     readonly databaseUrl: string
+    readonly redisUrl: string
   }
 }
 
 /** Starts the servers that the test files of a project share, and stops them after the last. */
 export default async (project: TestProject): Promise<() => Promise<void>> => {
   const scope = Scope.makeUnsafe()
-  const [rabbitMq, kafka, postgres] = await Effect.runPromise(Scope.provide(startServers, scope))
+  const { kafka, postgres, rabbitMq, redis } = await Effect.runPromise(Scope.provide(startServers, scope))
   project.provide("rabbitmqUrl", rabbitMq.url)
   project.provide("kafkaBrokers", kafka.address)
   project.provide("databaseUrl", postgres.url())
+  project.provide("redisUrl", redis.url)
   return () => Effect.runPromise(Scope.close(scope, Exit.void))
 }
 
-const startServers = Effect.suspend(() =>
-  Effect.andThen(findAll, Effect.all([RabbitMq.start, Kafka.start, Postgres.start], { concurrency: "unbounded" }))
-)
+const servers = { rabbitMq: RabbitMq.start, kafka: Kafka.start, postgres: Postgres.start, redis: Redis.start }
 
-const finds: ReadonlyArray<Effect.Effect<unknown, ServerError>> = [RabbitMq.find, Kafka.find, Postgres.find]
+const startServers = Effect.suspend(() => Effect.andThen(findAll, Effect.all(servers, { concurrency: "unbounded" })))
+
+const finds: ReadonlyArray<Effect.Effect<unknown, ServerError>> = [RabbitMq, Kafka, Postgres, Redis].map(
+  ({ find }) => find
+)
 
 /** Looks for all before starting any, so that what is missing is named in one list. */
 const findAll = Effect.gen(function* () {

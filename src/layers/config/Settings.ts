@@ -7,10 +7,12 @@ import { healthSettings } from "./HealthSettings.ts"
 import { kafkaSettings } from "./KafkaSettings.ts"
 import { logSettings } from "./LogSettings.ts"
 import { outboxSettings } from "./OutboxSettings.ts"
+import { paymentFlags, paymentSettings } from "./PaymentSettings.ts"
 import { pixSettings, simulatorKey } from "./PixSettings.ts"
 import { postgresSettings } from "./PostgresSettings.ts"
 import { processSettings } from "./ProcessSettings.ts"
 import { rabbitMqSettings } from "./RabbitMqSettings.ts"
+import { redisSettings } from "./RedisSettings.ts"
 import { retentionSettings } from "./RetentionSettings.ts"
 import { all, type Group } from "./Setting.ts"
 import { workerSettings } from "./WorkerSettings.ts"
@@ -23,6 +25,7 @@ export { type HealthSettings, healthSettings } from "./HealthSettings.ts"
 export { type KafkaSettings, kafkaSettings } from "./KafkaSettings.ts"
 export { type LogSettings, logSettings } from "./LogSettings.ts"
 export { type OutboxSettings, outboxRules, outboxSettings } from "./OutboxSettings.ts"
+export { type PaymentFlags, type PaymentSettings, paymentFlags, paymentSettings } from "./PaymentSettings.ts"
 export { pixSettings, simulatorKey } from "./PixSettings.ts"
 export { type PostgresSettings, postgresSettings } from "./PostgresSettings.ts"
 export { SettingsError } from "./Problem.ts"
@@ -36,6 +39,7 @@ export {
   withDatabase
 } from "./ProcessSettings.ts"
 export { type RabbitMqSettings, rabbitMqSettings } from "./RabbitMqSettings.ts"
+export { type RedisSettings, redisSettings } from "./RedisSettings.ts"
 export { auditRetention, intentsRetention, paymentsRetention, personalFields } from "./RetentionSettings.ts"
 export { all, type Group, load, onlyIf, onlyWhere, refine, shown } from "./Setting.ts"
 export { queueName, type WorkerSettings, workerSettings } from "./WorkerSettings.ts"
@@ -45,10 +49,12 @@ export const sections: ReadonlyArray<{ readonly title: string; readonly group: G
   { title: "RabbitMQ", group: rabbitMqSettings },
   { title: "Kafka", group: kafkaSettings },
   { title: "PostgreSQL", group: postgresSettings },
+  { title: "Redis", group: redisSettings },
   { title: "The payment worker", group: workerSettings },
   { title: "Topic workers", group: all({ consumers: consumerSettings, guarantees: guaranteeSettings }) },
   { title: "The HTTP API", group: all({ apiBrokers, apiSettings }) },
   { title: "The PIX system", group: all({ pixSettings, simulatorKey }) },
+  { title: "Payments", group: all({ paymentFlags, paymentSettings }) },
   { title: "The outbox", group: outboxSettings },
   { title: "What is kept", group: retentionSettings },
   { title: "The payment gateway", group: all({ gatewaySettings, webhookSecrets }) },

@@ -1,0 +1,45 @@
+/** What has happened to a payment, in words: for operators and dead letters. Nothing of the payer's. */
+import { DateTime } from "effect"
+import { textOf } from "./Money.ts"
+import type { PaymentEvent } from "./PaymentIntent.ts"
+
+/** An event in words. */
+export const wordsOf = (event: PaymentEvent): string => {
+  switch (event._tag) {
+    case "Requested":
+      return `requested: ${textOf(event.amount)} ${event.currency}`
+    case "Begun":
+      return "begun"
+    case "ChargePrepared":
+      return `charge prepared: ${event.reference}`
+    case "StepFinished":
+      return `${event.step} done`
+    case "Doubted":
+      return `in doubt: ${event.reason}`
+    case "CompensationBegun":
+      return `compensation begun: ${event.reason}`
+    case "CompensationRequired":
+      return "compensation waits for an operator"
+    case "CompensationResumed":
+      return "compensation asked for by an operator"
+    case "StepUndone":
+      return `${event.step} undone`
+    case "Succeeded":
+      return "succeeded"
+    case "Failed":
+      return `failed: ${event.reason}`
+    case "Compensated":
+      return "compensated"
+  }
+}
+
+interface Happened {
+  readonly event: PaymentEvent
+  readonly atMillis: number
+}
+
+/** A history on one line. */
+export const historyInWords = (history: ReadonlyArray<Happened>): string =>
+  history
+    .map(({ atMillis, event }) => `${DateTime.formatIso(DateTime.makeUnsafe(atMillis))} ${wordsOf(event)}`)
+    .join("; ")
