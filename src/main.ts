@@ -46,6 +46,10 @@ const modes = {
     does: "publish the committed events of the table outbox_events",
     run: () => alone(import("./modes/Outbox.ts").then(({ outbox }) => outbox))
   },
+  commands: {
+    does: "process payments that were asked for",
+    run: () => alone(import("./modes/PaymentCommands.ts").then(({ commands }) => commands))
+  },
   all: {
     does: "worker, consumers, outbox and api in one process",
     run: (given: Flags) => Effect.flatMap(load(import("./modes/All.ts")), ({ all }) => all(consumersOptions(given)))

@@ -15,22 +15,33 @@ export interface ApiSettings {
   readonly rateLimit: number | undefined
   readonly requestTimeout: Duration.Duration
   readonly publishTimeout: Duration.Duration
+  readonly paymentTimeout: Duration.Duration
   readonly keyRetention: Duration.Duration
   readonly databaseConnections: number
 }
 
 const askedBrokers = optional(
-  Parser.listOf(Parser.oneOf({ kafka: "kafka", rabbitmq: "rabbitmq", embedded: "embedded" })),
+  Parser.listOf(
+    Parser.oneOf<BrokerKind | "none">({ kafka: "kafka", rabbitmq: "rabbitmq", embedded: "embedded", none: "none" })
+  ),
   {
     name: "API_BROKERS",
-    default: "kafka, rabbitmq; where BROKER is set, that one",
-    reason: "The brokers that the API publishes to, each at a route of its own, separated by commas."
+    default: "the one of BROKER",
+    reason:
+      "The brokers that the API publishes PIX events to, each at a route of its own, separated by commas; `none` serves payments alone."
   }
 )
 
+const withoutNone = (asked: ReadonlyArray<BrokerKind | "none">) => {
+  const kinds = [...new Set(asked)].filter((kind) => kind !== "none")
+  return kinds.length > 0 && asked.includes("none")
+    ? Result.fail([{ name: askedBrokers.name, got: JSON.stringify(asked.join(",")), takes: "none, or brokers" }])
+    : Result.succeed(kinds)
+}
+
 /** Which routes a process serves. One that was not asked for would only make it not ready, where its broker is away. */
 export const apiBrokers: Group<ReadonlyArray<BrokerKind>> = refine(askedBrokers, (asked, environment) =>
-  asked === undefined ? Result.map(broker.read(environment), (kind) => [kind]) : Result.succeed([...new Set(asked)])
+  asked === undefined ? Result.map(broker.read(environment), (kind) => [kind]) : withoutNone(asked)
 )
 
 const keys = optional(Parser.secret, {
@@ -84,7 +95,13 @@ export const apiSettings: Group<ApiSettings> = all({
   publishTimeout: setting(Parser.seconds({ minimum: 0.1, maximum: 600 }), {
     name: "API_PUBLISH_TIMEOUT_SECONDS",
     default: "5",
-    reason: "The longest wait for the broker's confirm, and for a history; then the answer is 503."
+    reason: "The longest wait for the broker's confirm, and for the database; then the answer is 503."
+  }),
+  paymentTimeout: setting(Parser.seconds({ minimum: 0.1, maximum: 600 }), {
+    name: "API_PAYMENT_TIMEOUT_SECONDS",
+    default: "20",
+    reason:
+      "Where payments are processed within the request: the longest that it waits for one. Then the answer is 202, and the payment goes on."
   }),
   keyRetention: setting(Parser.hours({ minimum: 0.001, maximum: 8760 }), {
     name: "IDEMPOTENCY_KEY_HOURS",
@@ -94,6 +111,6 @@ export const apiSettings: Group<ApiSettings> = all({
   databaseConnections: setting(Parser.integer({ minimum: 1, maximum: 1000, unit: "connections" }), {
     name: "API_DATABASE_CONNECTIONS",
     default: "10",
-    reason: "Connections for requests with an Idempotency-Key and for histories; more wait for each other."
+    reason: "Connections for payments, requests with an Idempotency-Key and histories; more wait for each other."
   })
 })

@@ -1,7 +1,7 @@
 /** The HTTP API as a server: every path, every problem, limits of time, and a stop that finishes what is in flight. */
 import { createServer } from "node:http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { Cause, Context, DateTime, Duration, Effect, Layer, Schema } from "effect"
+import { Cause, Context, Duration, Effect, Layer, Schema } from "effect"
 import {
   HttpMiddleware,
   HttpRouter,
@@ -12,20 +12,19 @@ import {
 } from "effect/http"
 import { HttpApiBuilder, HttpApiScalar } from "effect/http-api"
 import { PrometheusMetrics } from "effect/observability"
-import { TransactionId } from "../../domain/PixEvent.ts"
-import { AuditLog } from "../../domain/ports/AuditLog.ts"
-import type { Broker } from "../../domain/ports/Broker.ts"
+import type { ChargeNotices } from "../../domain/ports/ChargeNotices.ts"
 import { IdempotencyKeys } from "../../domain/ports/IdempotencyKeys.ts"
 import { Shutdown } from "../../streams/Shutdown.ts"
 import { TracingEnabled } from "../../streams/Tracing.ts"
-import { within } from "../../streams/Within.ts"
-import type { ApiSettings, BrokerKind } from "../config/Settings.ts"
 import * as Access from "./Access.ts"
 import * as ApiMetrics from "./ApiMetrics.ts"
 import * as HealthServer from "./HealthServer.ts"
-import * as PixApi from "./PixApi.ts"
+import * as Payments from "./Payments.ts"
+import * as PaymentWork from "./PaymentWork.ts"
+import * as PaystreamApi from "./PaystreamApi.ts"
+import * as Pix from "./Pix.ts"
 import * as Problems from "./Problems.ts"
-import * as PublishEvent from "./PublishEvent.ts"
+import * as Webhooks from "./Webhooks.ts"
 
 /** The port of the API cannot be used; `flaw` says why. */
 export class ApiPortUnusable extends Schema.TaggedError<ApiPortUnusable>()("ApiPortUnusable", {
@@ -37,70 +36,39 @@ export class ApiPortUnusable extends Schema.TaggedError<ApiPortUnusable>()("ApiP
   }
 }
 
-export interface ApiServerOptions {
-  readonly settings: ApiSettings
-  readonly brokers: ReadonlyMap<BrokerKind, Broker["Service"]>
+export interface ApiServerOptions extends Pix.PixOptions {
+  /** How payments are processed here; `undefined`: by commands, elsewhere. */
+  readonly process: PaymentWork.ProcessPayment
+  /** What a provider tells by itself; `undefined`: nothing that is listened to. */
+  readonly notices: ChargeNotices["Service"] | undefined
   readonly dependencies: ReadonlyArray<HealthServer.Dependency>
   /** The longest wait for requests in flight. */
   readonly drainTimeout: Duration.Duration
 }
 
-type Api = ReturnType<typeof PixApi.make>
-
 // Handlers
 
-const events = (api: Api, { brokers, settings }: ApiServerOptions) =>
-  Layer.unwrap(
-    Effect.gen(function* () {
-      const surroundings = { keys: yield* IdempotencyKeys, scope: yield* Effect.scope }
-      const targets = yield* Effect.forEach(brokers, ([kind, broker]) =>
-        Effect.map(PublishEvent.targetOf(broker, PixApi.routes[kind].name), (target) => ({ kind, target }))
-      )
-      return HttpApiBuilder.group(api, "events", (handlers) => {
-        for (const { kind, target } of targets) {
-          const handler = PublishEvent.make(target, PixApi.routes[kind].path, settings, surroundings)
-          for (const alias of PixApi.pathsOf(kind)) handlers.handleRaw(`publish ${alias}`, handler)
-        }
-        // Which routes there are is known only here: the compiler cannot tell that each has its handler.
-        return handlers as never
-      })
-    })
-  )
-
-const isTransactionId = Schema.is(TransactionId)
-
-const unreadable = () => new Problems.Unavailable({ detail: "the audit log cannot be read now" })
-
-const payments = (api: Api, { settings }: ApiServerOptions) =>
-  HttpApiBuilder.group(api, "payments", (handlers) =>
-    handlers.handle(
-      "history",
-      Effect.fnUntraced(function* ({ params: { transactionId } }) {
-        // A database refuses some texts: of what no payment has for its id, it is not asked.
-        if (!isTransactionId(transactionId)) return yield* new Problems.UnknownTransaction()
-        const log = yield* AuditLog
-        const found = yield* log.history(transactionId).pipe(
-          Effect.mapError(() => unreadable()),
-          within(settings.publishTimeout, () => Effect.fail(unreadable()))
-        )
-        const last = found.at(-1)
-        if (last === undefined) return yield* new Problems.UnknownTransaction()
-        const steps = found.map(({ action, atMillis, detail }) => ({
-          action,
-          at: DateTime.formatIso(DateTime.makeUnsafe(atMillis)),
-          ...(detail === undefined ? {} : { detail })
-        }))
-        return { transactionId, status: last.action, steps }
-      })
-    )
-  )
-
-const operations = (api: Api, { dependencies }: ApiServerOptions) =>
+const operations = (api: PaystreamApi.Api, { dependencies }: ApiServerOptions) =>
   HttpApiBuilder.group(api, "operations", (handlers) =>
     handlers
       .handleRaw("healthz", () => HealthServer.healthPage)
       .handleRaw("readyz", () => HealthServer.readinessPage(dependencies))
       .handleRaw("metrics", () => Effect.map(PrometheusMetrics.format(), (text) => HttpServerResponse.text(text)))
+  )
+
+const handlers = (api: PaystreamApi.Api, options: ApiServerOptions) =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const { notices, process, settings } = options
+      const surroundings = { keys: yield* IdempotencyKeys, scope: yield* Effect.scope }
+      const work = PaymentWork.make(settings, process, surroundings)
+      return Layer.mergeAll(
+        Pix.layer(api, options, surroundings),
+        Payments.layer(api, settings, work),
+        Webhooks.layer(api, settings, work, notices),
+        operations(api, options)
+      )
+    })
   )
 
 // What no handler answers
@@ -111,7 +79,7 @@ interface Route {
   readonly methods: ReadonlyArray<string>
 }
 
-const routesOf = (api: Api): ReadonlyArray<Route> => {
+const routesOf = (api: PaystreamApi.Api): ReadonlyArray<Route> => {
   const declared = Object.values(api.groups).flatMap((group) => Object.values(group.endpoints))
   const all = [...declared, { path: "/docs", method: "GET" }, { path: "/openapi.json", method: "GET" }]
   return [...Map.groupBy(all, ({ path }) => path)].map(([path, endpoints]) => ({
@@ -201,13 +169,12 @@ const routerConfig = Layer.succeed(HttpRouter.RouterConfig, { maxParamLength: Nu
 
 /** Serves until its scope closes, which waits for what is in flight. */
 export const layer = (options: ApiServerOptions) => {
-  const api = PixApi.make([...options.brokers.keys()])
+  const api = PaystreamApi.make({ brokers: [...options.brokers.keys()], hasWebhooks: options.notices !== undefined })
   const routes = routesOf(api)
   const find = routeFinder(routes)
-  const handlers = Layer.mergeAll(events(api, options), payments(api, options), operations(api, options))
   const pages = Layer.mergeAll(
     HttpApiBuilder.layer(api, { openapiPath: "/openapi.json" }).pipe(
-      Layer.provide(handlers),
+      Layer.provide(handlers(api, options)),
       Layer.provide(Access.layer(options.settings))
     ),
     HttpApiScalar.layer(api, { path: "/docs" }),

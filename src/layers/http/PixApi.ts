@@ -1,6 +1,6 @@
-/** The HTTP API as it is declared: what is served here is what the OpenAPI document says. */
+/** The PIX system, as the HTTP API declares it. */
 import { Schema } from "effect"
-import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { schemas, type Topic, topics } from "../../domain/PixEvent.ts"
 import type { BrokerKind } from "../config/Settings.ts"
 import { Access } from "./Access.ts"
@@ -76,25 +76,9 @@ const history = HttpApiEndpoint.get("history", "/pix/:transactionId", {
     "The steps in the audit log, in the order in which they happened; `status` is the last of them."
   )
 
-const page = <const Name extends string>(name: Name, path: `/${string}`, summary: string) =>
-  HttpApiEndpoint.get(name, path, {
-    success: [Schema.String.pipe(HttpApiSchema.asText())],
-    error: [Schema.String.pipe(HttpApiSchema.asText(), HttpApiSchema.status(503))]
-  }).annotate(OpenApi.Summary, summary)
-
-/** For probes and metrics; no key is asked for. */
-const operations = HttpApiGroup.make("operations").add(
-  page("healthz", "/healthz", "Whether the process works (JSON)"),
-  page("readyz", "/readyz", "Whether it can serve, and what is away (JSON)"),
-  page("metrics", "/metrics", "Metrics, as Prometheus reads them")
-)
-
-/** The API of a process that serves these brokers. */
-export const make = (kinds: ReadonlyArray<BrokerKind>) => {
+/** PIX events, at a route of its own for each of these brokers, and what has happened to PIX payments. */
+export const groups = (kinds: ReadonlyArray<BrokerKind>) => {
   const endpoints = kinds.flatMap((kind) => pathsOf(kind).map((path) => publishTo(kind, path)))
   const events = HttpApiGroup.make("events").add(...(endpoints as [(typeof endpoints)[number]]))
-  return HttpApi.make("paystream")
-    .add(events.middleware(Access), HttpApiGroup.make("payments").add(history).middleware(Access), operations)
-    .annotate(OpenApi.Title, "Paystream: PIX events")
-    .annotate(OpenApi.Version, "1.0.0")
+  return [events.middleware(Access), HttpApiGroup.make("pix").add(history).middleware(Access)] as const
 }

@@ -19,6 +19,27 @@ export class InvalidEvent extends HttpApiError.Problem<InvalidEvent>()(
   { errors: Schema.Array(HttpApiError.ProblemIssue) }
 ) {}
 
+/** The body is JSON, but asks for no payment, or no refund: `errors` has the path and the reason of every flaw. */
+export class InvalidPayment extends HttpApiError.Problem<InvalidPayment>()(
+  "InvalidPayment",
+  { type: type("invalid-payment"), status: 400, title: "The request is not valid" },
+  { errors: Schema.Array(HttpApiError.ProblemIssue) }
+) {}
+
+/** Money moves only under a key, so that a request can be sent again without harm. */
+export class MissingKey extends HttpApiError.Problem<MissingKey>()("MissingKey", {
+  type: type("missing-idempotency-key"),
+  status: 400,
+  title: "An Idempotency-Key is needed"
+}) {}
+
+/** The webhook is not signed by whom it should be, or was signed too long ago. */
+export class InvalidSignature extends HttpApiError.Problem<InvalidSignature>()("InvalidSignature", {
+  type: type("invalid-signature"),
+  status: 400,
+  title: "The signature is not valid"
+}) {}
+
 /** The header `Idempotency-Key` cannot be one. */
 export class InvalidKey extends HttpApiError.Problem<InvalidKey>()("InvalidKey", {
   type: type("invalid-idempotency-key"),
@@ -47,6 +68,13 @@ export class UnknownTransaction extends HttpApiError.Problem<UnknownTransaction>
   title: "The transaction is not known"
 }) {}
 
+/** Nothing is known of a payment. */
+export class UnknownPayment extends HttpApiError.Problem<UnknownPayment>()("UnknownPayment", {
+  type: type("unknown-payment"),
+  status: 404,
+  title: "The payment is not known"
+}) {}
+
 /** The path is there, and takes other methods. */
 export class MethodNotAllowed extends HttpApiError.Problem<MethodNotAllowed>()("MethodNotAllowed", {
   type: type("method-not-allowed"),
@@ -66,6 +94,13 @@ export class UnderWay extends HttpApiError.Problem<UnderWay>()("UnderWay", {
   type: type("request-under-way"),
   status: 409,
   title: "A request with this Idempotency-Key is under way"
+}) {}
+
+/** A payment that has no money to give back, or not yet. */
+export class NotRefundable extends HttpApiError.Problem<NotRefundable>()("NotRefundable", {
+  type: type("payment-not-refundable"),
+  status: 409,
+  title: "The payment cannot be refunded"
 }) {}
 
 /** The body is larger than is taken. */

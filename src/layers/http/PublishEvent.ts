@@ -7,19 +7,17 @@
  * - A request with an Idempotency-Key that was begun is ended, also when its client has gone.
  */
 import { createHash } from "node:crypto"
-import { Clock, Context, Duration, Effect, Fiber, Option, type Scope, Tracer } from "effect"
+import { Clock, Context, Duration, Effect, Option, Tracer } from "effect"
 import { type HttpServerRequest, HttpServerResponse, HttpTraceContext } from "effect/http"
 import type { Broker, BrokerError, TopicMessage } from "../../domain/ports/Broker.ts"
-import { IdempotencyKeys } from "../../domain/ports/IdempotencyKeys.ts"
 import * as Batcher from "../../streams/Batcher.ts"
-import { leaseFor, type Outcome, once } from "../../streams/Once.ts"
 import { within } from "../../streams/Within.ts"
 import { Client } from "./Access.ts"
 import * as EventBody from "./EventBody.ts"
+import * as Idempotency from "./Idempotency.ts"
 import * as Problems from "./Problems.ts"
 import * as RequestBody from "./RequestBody.ts"
 
-type Response = HttpServerResponse.HttpServerResponse
 type Request = HttpServerRequest.HttpServerRequest
 
 export interface PublishOptions extends RequestBody.BodyLimits {
@@ -45,11 +43,10 @@ export const targetOf = (broker: Broker["Service"], name: string) =>
     ({ add }): Target => ({ publish: add, name })
   )
 
-/** A broker that has just gone away is back in a few seconds, if it only restarts. */
-const retryAfterSeconds = "2"
+const unavailable = (detail: string) => Problems.toResponse(new Problems.Unavailable({ detail }))
 
-const unavailable = (detail: string) =>
-  Problems.toResponse(new Problems.Unavailable({ detail }), { "retry-after": retryAfterSeconds })
+/** The event may be there by now: who cannot be told is not answered that it is. */
+const keysAway = Effect.suspend(() => unavailable("the Idempotency-Key cannot be looked up now"))
 
 const encoder = new TextEncoder()
 
@@ -94,70 +91,17 @@ const publisher = ({ name, publish }: Target, timeout: Duration.Duration) => {
   })
 }
 
-const takenKey = /^[\x21-\x7e]{1,255}$/
-const invalidKey = { detail: "1 to 255 visible ASCII characters are taken" }
-
-/** An answer as it is kept with its key. */
-interface KeptAnswer {
-  readonly status: number
-  readonly body: unknown
-}
-
-const outcomeOf = (response: Response): Outcome => {
-  const body = response.body._tag === "Uint8Array" ? JSON.parse(new TextDecoder().decode(response.body.body)) : null
-  const answer: KeptAnswer = { status: response.status, body }
-  return { answer: JSON.stringify(answer), isFinal: response.status === 200 }
-}
-
-const replay = (answer: string): Response => {
-  const { body, status } = JSON.parse(answer) as KeptAnswer
-  return HttpServerResponse.jsonUnsafe(body, { status, headers: { "idempotency-replayed": "true" } })
-}
-
-/** Runs the work under its key; it goes on when the client has gone, or its answer would be lost. */
-const underKey = Effect.fnUntraced(function* (
-  options: PublishOptions,
-  claim: { readonly scope: string; readonly key: string; readonly fingerprint: string },
-  publish: Effect.Effect<Response>,
-  { keys, scope }: Surroundings
-) {
-  let response: Response | undefined
-  const work = Effect.map(publish, (given) => {
-    response = given
-    return outcomeOf(given)
-  })
-  const lease = leaseFor(options.publishTimeout)
-  const request = { ...claim, lease, retention: options.keyRetention }
-  const fiber = yield* Effect.forkIn(Effect.provideService(once(request, work), IdempotencyKeys, keys), scope)
-  const answered = yield* Effect.option(Effect.timeout(Fiber.join(fiber), lease))
-  if (Option.isNone(answered)) return yield* unavailable("the Idempotency-Key cannot be looked up now")
-  const found = answered.value
-  if (found._tag === "OtherRequest") return yield* Problems.toResponse(new Problems.OtherRequest())
-  if (found._tag === "UnderWay") {
-    const seconds = Math.max(1, Math.ceil(Duration.toSeconds(found.leaseLeft)))
-    return yield* Problems.toResponse(new Problems.UnderWay(), { "retry-after": String(seconds) })
-  }
-  return response ?? replay(found.answer)
-})
-
-/** What the handlers of all routes share. */
-export interface Surroundings {
-  readonly keys: IdempotencyKeys["Service"]
-  /** Where work lives that outlives its request. */
-  readonly scope: Scope.Scope
-}
-
 /** The handler of the route `path`, under whichever of its names it is asked. */
-export const make = (target: Target, path: string, options: PublishOptions, surroundings: Surroundings) => {
+export const make = (target: Target, path: string, options: PublishOptions, surroundings: Idempotency.Surroundings) => {
   const read = RequestBody.reader(options)
   const publish = publisher(target, options.publishTimeout)
+  const underKey = Idempotency.make({ ...options, longestWork: options.publishTimeout }, surroundings)
   return Effect.fnUntraced(function* ({ request }: { readonly request: Request }) {
     const event = yield* Effect.fromResult(EventBody.decode(yield* read(request)))
     const fingerprint = fingerprintOf(event)
-    const key = request.headers["idempotency-key"]
+    const key = yield* Idempotency.keyOf(request)
     if (key === undefined) return yield* publish(request, event, fingerprint)
-    if (!takenKey.test(key)) return yield* new Problems.InvalidKey(invalidKey)
     const claim = { scope: `${(yield* Client).name} ${path}`, key, fingerprint }
-    return yield* underKey(options, claim, publish(request, event, fingerprint), surroundings)
+    return yield* underKey(claim, publish(request, event, fingerprint), keysAway)
   })
 }

@@ -1,0 +1,107 @@
+/**
+ * Payments over HTTP: read → decoded → claimed under its key → stored, with the command that processes it → answered.
+ *
+ * ## Guarantees
+ * - 202 is said of what is committed, 201 of what has come to its end; anything else within a bounded time.
+ * - One payment for each key of a client, while the payment is kept: also after a crash between storing and answering,
+ *   and where the keys' own store is away or has lost them.
+ */
+import { Effect, Layer, Schema } from "effect"
+import type { HttpServerRequest } from "effect/http"
+import { HttpApiBuilder } from "effect/http-api"
+import { requested } from "../../domain/PaymentIntent.ts"
+import { fingerprintOf, OrderId, requestedBy } from "../../domain/PaymentRequest.ts"
+import type { PaymentIntents } from "../../domain/ports/PaymentIntents.ts"
+import { Reservations } from "../../domain/ports/Reservations.ts"
+import { changeStored } from "../../streams/PaymentChanges.ts"
+import type { PaymentOutlet } from "../../streams/PaymentOutlet.ts"
+import * as PaymentRequests from "../../streams/PaymentRequests.ts"
+import { Client } from "./Access.ts"
+import * as Idempotency from "./Idempotency.ts"
+import * as PaymentBody from "./PaymentBody.ts"
+import * as PaymentView from "./PaymentView.ts"
+import { answer, type PaymentOptions, type PaymentWork } from "./PaymentWork.ts"
+import type { Api } from "./PaystreamApi.ts"
+import * as Problems from "./Problems.ts"
+import * as RequestBody from "./RequestBody.ts"
+
+type Request = { readonly request: HttpServerRequest.HttpServerRequest }
+type OfPayment = { readonly params: { readonly id: string } }
+
+const isPaymentId = Schema.is(Schema.String.check(Schema.isUUID()))
+const isOrderId = Schema.is(OrderId)
+
+/** Without the keys' own store the payment itself is what a second request finds. */
+const taken = Effect.fnUntraced(function* (work: PaymentWork, given: PaymentRequests.Asked) {
+  const found = yield* work.asked(PaymentRequests.take(given, { sendsCommand: work.hasCommands }))
+  if (found._tag === "OtherRequest") return yield* new Problems.OtherRequest()
+  const { id, isNew } = found
+  const response = work.hasCommands
+    ? answer(202, PaymentView.taken(id, requested(requestedBy(id, given.request))))
+    : yield* work.shown(id, 201)
+  return isNew ? response : Idempotency.replayed(response)
+})
+
+const missingKey = { detail: "the header Idempotency-Key, another one for each payment" }
+
+const take = (options: PaymentOptions, work: PaymentWork) => {
+  const read = RequestBody.reader(options)
+  return Effect.fnUntraced(function* ({ request }: Request) {
+    const payment = yield* Effect.fromResult(PaymentBody.decode(yield* read(request)))
+    const key = yield* Idempotency.keyOf(request)
+    if (key === undefined) return yield* new Problems.MissingKey(missingKey)
+    const { name } = yield* Client
+    const stored = taken(work, { client: name, key, request: payment }).pipe(
+      Effect.catch((problem) => Problems.toResponse(problem)),
+      Effect.provideContext(yield* Effect.context<PaymentIntents | PaymentOutlet>())
+    )
+    const claim = { scope: `${name} /payments`, key, fingerprint: fingerprintOf(payment) }
+    return yield* work.underKey(claim, stored, stored)
+  })
+}
+
+const find = (work: PaymentWork) =>
+  Effect.fnUntraced(function* ({ params: { id } }: OfPayment) {
+    // A database refuses some texts: of what no payment has for its id, it is not asked.
+    const payment = isPaymentId(id) ? yield* work.history(id) : undefined
+    return payment ?? (yield* new Problems.UnknownPayment())
+  })
+
+const refund = (options: PaymentOptions, work: PaymentWork) => {
+  const read = RequestBody.reader(options)
+  return Effect.fnUntraced(function* ({ params: { id }, request }: OfPayment & Request) {
+    const reason = yield* Effect.fromResult(PaymentBody.decodeRefund(yield* read(request)))
+    if (!isPaymentId(id)) return yield* new Problems.UnknownPayment()
+    const commandId = work.hasCommands ? `refund/${id}` : undefined
+    const changed = yield* work.asked(changeStored(id, { _tag: "Refund", reason }, { commandId })).pipe(
+      Effect.catchTag("IllegalTransition", ({ status }) => {
+        const detail = `it is ${status}: only a payment that has succeeded can be refunded`
+        return Effect.fail(new Problems.NotRefundable({ detail }))
+      })
+    )
+    if (changed === undefined) return yield* new Problems.UnknownPayment()
+    return yield* work.shown(id, 200)
+  })
+}
+
+const cancel = (work: PaymentWork) =>
+  Effect.fnUntraced(function* ({ params: { orderId } }: { readonly params: { readonly orderId: string } }) {
+    if (!isOrderId(orderId)) {
+      const errors = [{ path: ["orderId"], message: "Expected the id of an order" }]
+      return yield* new Problems.InvalidPayment({ detail: "1 to mend", errors })
+    }
+    yield* work.asked(Reservations.use((orders) => orders.cancel(orderId)))
+    return { orderId, takesPayments: false }
+  })
+
+/** The handlers of payments and orders. */
+export const layer = (api: Api, options: PaymentOptions, work: PaymentWork) =>
+  Layer.merge(
+    HttpApiBuilder.group(api, "payments", (handlers) =>
+      handlers
+        .handleRaw("take", take(options, work))
+        .handle("find", find(work))
+        .handleRaw("refund", refund(options, work))
+    ),
+    HttpApiBuilder.group(api, "orders", (handlers) => handlers.handle("cancel", cancel(work)))
+  )
