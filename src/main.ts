@@ -51,7 +51,7 @@ const modes = {
     run: () => alone(import("./modes/PaymentCommands.ts").then(({ commands }) => commands))
   },
   all: {
-    does: "worker, consumers, outbox and api in one process",
+    does: "worker, consumers, outbox, commands and api in one process",
     run: (given: Flags) => Effect.flatMap(load(import("./modes/All.ts")), ({ all }) => all(consumersOptions(given)))
   },
   demo: {

@@ -6,6 +6,7 @@ import { type ConsumersOptions, consumers } from "./Consumers.ts"
 import { longRunning } from "./LongRunning.ts"
 import { outbox } from "./Outbox.ts"
 import type { Part } from "./Part.ts"
+import { commands } from "./PaymentCommands.ts"
 import { worker } from "./Worker.ts"
 
 /** Kafka has no queues: there, whoever works with one is left out, and the first line says so. */
@@ -17,7 +18,7 @@ const isLeftOut = ({ needs }: Part, environment: Settings.Environment): boolean 
 /** Runs them all, until one of them is done or somebody asks to stop. */
 export const all = Effect.fnUntraced(function* (options: ConsumersOptions) {
   const environment = yield* Settings.environment
-  const parts = [worker, consumers(options), outbox, api]
+  const parts = [worker, consumers(options), outbox, commands, api]
   const leftOut = parts.filter((part) => isLeftOut(part, environment)).map(({ name }) => name)
   yield* longRunning({
     mode: "all",

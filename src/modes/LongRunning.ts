@@ -79,7 +79,7 @@ const together = Effect.fnUntraced(function* (runs: ReadonlyArray<readonly [name
       const exit = yield* Effect.exit(Effect.scoped(run))
       if (Exit.isFailure(exit)) {
         failures.push(exit.cause)
-        yield* Effect.logError(`${name} ended, and with it all others: ${Cause.squash(exit.cause)}`)
+        yield* Effect.logInfo(`${name} has failed, and ends the others: ${Cause.squash(exit.cause)}`)
       }
       yield* shutdown.request
     })

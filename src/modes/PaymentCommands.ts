@@ -7,6 +7,7 @@ import { expiredKeys } from "../streams/ExpiredKeys.ts"
 import { paymentCommands } from "../streams/PaymentCommands.ts"
 import { PaymentOutlet } from "../streams/PaymentOutlet.ts"
 import { paymentSweep } from "../streams/PaymentSweep.ts"
+import { besideRetention } from "../streams/Retention.ts"
 import { supervised } from "../streams/Supervisor.ts"
 import { topicWorker } from "../streams/TopicWorker.ts"
 import * as Part from "./Part.ts"
@@ -18,7 +19,8 @@ const settings = Settings.all({
   flags: Settings.paymentFlags,
   payments: Settings.paymentSettings,
   gateway: Settings.gatewaySettings,
-  guarantees: Settings.guaranteeSettings
+  guarantees: Settings.guaranteeSettings,
+  age: Settings.intentsRetention
 })
 
 type Given = typeof settings extends Settings.Group<infer A> ? A : never
@@ -64,7 +66,8 @@ export const warn = (flags: Settings.PaymentFlags) =>
 
 const tables = Stream.unwrap(PaymentIntents.useSync(({ prepare }) => Stream.fromEffect(prepare)))
 
-const run = Effect.fnUntraced(function* ({ flags, guarantees, payments }: Given) {
+const run = Effect.fnUntraced(function* ({ age, flags, guarantees, payments }: Given) {
+  const { forget } = yield* PaymentIntents
   yield* warn(flags)
   const options = {
     ...payments,
@@ -83,7 +86,10 @@ const run = Effect.fnUntraced(function* ({ flags, guarantees, payments }: Given)
     yield* Stream.runDrain(supervised("payment tables")(tables))
     yield* Effect.all(all, { concurrency: "unbounded", discard: true })
   })
-  yield* Effect.provide(keepingStores([worker], guarantees, work), guards(guarantees))
+  yield* keepingStores([worker], guarantees, work).pipe(
+    Effect.provide(guards(guarantees)),
+    besideRetention({ what: "payments that have ended", age, forget })
+  )
 })
 
 const open = (given: Given) =>

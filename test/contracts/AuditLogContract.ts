@@ -1,7 +1,7 @@
 /** What every implementation of the port promises. */
 import { randomUUID } from "node:crypto"
 import { assert, layer } from "@effect/vitest"
-import { Effect, type Layer } from "effect"
+import { Duration, Effect, type Layer } from "effect"
 import type { AuditEntry } from "../../src/domain/PixHistory.ts"
 import { AuditLog } from "../../src/domain/ports/AuditLog.ts"
 
@@ -61,6 +61,24 @@ export const suite = <E>(name: string, implementation: Layer.Layer<AuditLog, E>)
         yield* record(entry(transactionId))
         assert.deepStrictEqual(yield* history(`${transactionId}-2`), [])
         assert.strictEqual((yield* history(transactionId)).length, 1)
+      })
+    )
+
+    it.effect("forgets what was recorded longer ago than an age, whenever it happened, so much at most", () =>
+      Effect.gen(function* () {
+        const { forget } = yield* AuditLog
+        while ((yield* forget(Duration.zero, 1000)) > 0);
+        const transactionId = randomUUID()
+        const third = entry(transactionId, { atMillis: 2 })
+        yield* Effect.forEach(
+          [entry(transactionId, { atMillis: 3 }), entry(transactionId, { atMillis: 1 }), third],
+          record
+        )
+        assert.strictEqual(yield* forget(Duration.hours(1), 10), 0)
+        assert.strictEqual(yield* forget(Duration.zero, 2), 2)
+        assert.deepStrictEqual(yield* history(transactionId), [third])
+        assert.strictEqual(yield* forget(Duration.zero, 10), 1)
+        assert.strictEqual(yield* forget(Duration.zero, 10), 0)
       })
     )
   })

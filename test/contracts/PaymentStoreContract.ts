@@ -1,7 +1,7 @@
 /** What every payment store promises, as tests: run with any layer of the port, and a way to look at its rows. */
 import { randomUUID } from "node:crypto"
 import { assert, layer as withLayer } from "@effect/vitest"
-import { Array as Arr, Effect, type Layer, Schema } from "effect"
+import { Array as Arr, Duration, Effect, type Layer, Schema } from "effect"
 import { PaymentStore, type ReceivedPayment, type StoreOutcome } from "../../src/domain/ports/PaymentStore.ts"
 
 /** The rows of a queue in the order of their storing, payloads as text. */
@@ -270,6 +270,26 @@ export const suite = <R>(name: string, layer: Layer.Layer<PaymentStore | R, unkn
             assert.isTrue(stored.get(id) === payload ? tag !== "Conflict" : tag === "Conflict", `${id}: ${tag}`)
           }
         }
+      })
+    )
+
+    it.effect("forgets the oldest of those that are older than an age, so many at most, and stores them again", () =>
+      Effect.gen(function* () {
+        const { forget } = yield* PaymentStore
+        while ((yield* forget(Duration.zero, 1000)) > 0);
+        const queue = newQueue()
+        const batch = ["a", "b", "c"].map((id) => payment("1", id))
+        yield* Effect.forEach(batch, (one) => store(queue, [one]))
+        assert.strictEqual(yield* forget(Duration.hours(1), 10), 0)
+        assert.deepStrictEqual(tags(yield* store(queue, batch)), ["Duplicate", "Duplicate", "Duplicate"])
+        assert.strictEqual(yield* forget(Duration.zero, 2), 2)
+        assert.deepStrictEqual(
+          (yield* rowsOf(queue)).map(({ id }) => id),
+          ["c"]
+        )
+        assert.deepStrictEqual(tags(yield* store(queue, batch)), ["Stored", "Stored", "Duplicate"])
+        assert.strictEqual(yield* forget(Duration.zero, 10), 3)
+        assert.strictEqual(yield* forget(Duration.zero, 10), 0)
       })
     )
   })
