@@ -1,4 +1,5 @@
 /** Every part of the product in one process. */
+import { type AddressInfo, createServer, type Server } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Api from "../support/Api.ts"
@@ -36,6 +37,18 @@ const start = Effect.fnUntraced(function* ({ env, runtime }: StartOptions) {
   })
   return { child, health, url: `http://127.0.0.1:${port}` }
 })
+
+/** A port that somebody listens at. */
+const takenPort = Effect.acquireRelease(
+  Effect.promise(
+    () =>
+      new Promise<Server>((resolve) => {
+        const server = createServer()
+        server.listen(0, "127.0.0.1", () => resolve(server))
+      })
+  ),
+  (server) => Effect.sync(() => void server.close())
+).pipe(Effect.map((server) => (server.address() as AddressInfo).port))
 
 const statusOf = (url: string) =>
   Effect.map(Api.ask(url), ({ status, text }) => (status === 200 ? JSON.parse(text).status : status))
@@ -99,9 +112,7 @@ describe.concurrent("--mode=all", () => {
 
   it.live("ends with the exit code of the part that has failed, once the others have finished", () =>
     Effect.gen(function* () {
-      const taken = yield* start({ runtime: "node" })
-      yield* HealthPages.waitForStatus(taken.health, "/readyz", 200)
-      const { child } = yield* start({ runtime: "bun", env: { PORT: new URL(taken.url).port } })
+      const { child } = yield* start({ runtime: "bun", env: { PORT: `${yield* takenPort}` } })
       assert.strictEqual(yield* child.exit, 2)
       assert.match(child.stderr.join("\n"), /PORT: port \d+ is taken by another program/)
       assert.strictEqual(Lines.count(child, "api has failed, and ends the others"), 1)
