@@ -37,8 +37,8 @@ const worldSettings = (mode: string, parts: ReadonlyArray<Part>) => {
   const kinds = Settings.refine(Settings.all(record(parts, brokersOf)), (all) =>
     Result.succeed([...new Set(Object.values(all).flat())])
   )
-  const any = serviceSettingsFor(kinds)
-  const stored = parts.some(({ needs }) => needs.database) ? Settings.withDatabase(mode, any) : any
+  const reached = serviceSettingsFor(kinds)
+  const stored = parts.some(({ needs }) => needs.database) ? Settings.withDatabase(mode, reached) : reached
   return parts.some(({ needs }) => needs.broker === "queues") ? Settings.refine(stored, refuseKafka(mode)) : stored
 }
 
