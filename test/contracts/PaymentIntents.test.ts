@@ -150,8 +150,8 @@ layer(postgres(), { excludeTestServices: true, timeout: "60 seconds" })("The tab
       yield* query(
         url,
         `INSERT INTO payment_intents (id, amount_minor, currency, idempotency_key, payment_method, order_id)
-          SELECT gen_random_uuid(), 1, 'BRL', 'k', 'm', 'o' FROM generate_series(1, 5000);
-        UPDATE payment_intents SET status = 'failed' WHERE status = 'requested' AND random() < 0.99;
+          SELECT gen_random_uuid(), 1, 'BRL', 'k', 'm', n % 1000 FROM generate_series(1, 20000) AS n;
+        UPDATE payment_intents SET status = 'failed' WHERE status = 'requested' AND order_id <> '0';
         ANALYZE payment_intents`
       )
       const [plan] = yield* query<{ "QUERY PLAN": ReadonlyArray<unknown> }>(
@@ -159,7 +159,9 @@ layer(postgres(), { excludeTestServices: true, timeout: "60 seconds" })("The tab
         `EXPLAIN (FORMAT JSON) SELECT id FROM payment_intents WHERE ${underWay} AND updated_at <= now()
           AND (lease_until IS NULL OR lease_until <= now()) ORDER BY updated_at LIMIT 100`
       )
-      assert.include(JSON.stringify(plan), "idx_payment_intents_under_way")
+      const text = JSON.stringify(plan)
+      assert.include(text, '"Index Name"')
+      assert.notInclude(text, "Seq Scan")
     })
   )
 
