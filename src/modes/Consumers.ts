@@ -77,11 +77,6 @@ export const consumers = Effect.fnUntraced(function* (options: ConsumersOptions)
   const hasDatabase = where.process.database !== "none"
   yield* refuseWithoutDatabase(hasDatabase ? [] : workers)
   const audits = workers.includes(pixAudit)
-  if (audits && !hasDatabase) {
-    const takes = `postgres or embedded for the worker ${pixAudit.name}`
-    return yield* new Settings.SettingsError({ problems: [{ name: "DATABASE", got: '"none"', takes }] })
-  }
-
   const introduction = {
     ...Settings.shown(settings, environment),
     ...addresses(where),
