@@ -8,6 +8,7 @@
 import { Clock, Context, Data, Duration, Effect, Predicate, type Schema } from "effect"
 import { Broker, type BrokerError, type Ordered } from "../domain/ports/Broker.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
+import { snoozeDelay } from "../domain/SnoozeDelay.ts"
 
 /** A JSON object whose fields are not known: what a worker without an input schema gets. */
 export type JsonObject = Readonly<Record<string, unknown>>
@@ -83,7 +84,11 @@ export type Services<W> = W extends Worker<infer _In, infer _Out, infer R> ? R :
 export const isWorker = (value: unknown): value is Any => Predicate.hasProperty(value, TypeId)
 
 /** Tried again after `delay`, as if nothing had been tried. */
-export class Snooze extends Data.TaggedError("Snooze")<{ readonly delay: Duration.Duration }> {}
+export class Snooze extends Data.TaggedError("Snooze")<{ readonly delay: Duration.Duration }> {
+  constructor({ delay }: { readonly delay: Duration.Input }) {
+    super({ delay: snoozeDelay(delay) })
+  }
+}
 
 /** Dead-lettered at once. */
 export class Reject extends Data.TaggedError("Reject")<{ readonly reason: string }> {
@@ -94,7 +99,7 @@ export class Reject extends Data.TaggedError("Reject")<{ readonly reason: string
 
 /** Asks to be tried again later, without using up an attempt. */
 export const snooze = (delay: Duration.Input): Effect.Effect<never, Snooze> =>
-  Effect.fail(new Snooze({ delay: Duration.fromInputUnsafe(delay) }))
+  Effect.suspend(() => Effect.fail(new Snooze({ delay })))
 
 /** Asks to be dead-lettered at once; `reason` is read by people. */
 export const reject = (reason: string): Effect.Effect<never, Reject> => Effect.fail(new Reject({ reason }))

@@ -105,6 +105,23 @@ describe("A topic worker whose handler fails", () => {
     })
   )
 
+  onStage("counts what asks for no time at all as a failure, and lets what asks for now wait a little", () =>
+    Effect.gen(function* () {
+      let runs = 0
+      const delays = [0, "-1 hour", Number.NaN, Number.POSITIVE_INFINITY] as const
+      const worker = Worker.make("w", { topic: "in", retry: RetryPolicy.fixed({ maxRetries: 2 }) }, () =>
+        Worker.snooze(delays[runs++] ?? 0)
+      )
+      const { endings } = yield* start(worker)
+      yield* send("in", "1")
+      yield* elapse("99 millis")
+      assert.strictEqual(runs, 1)
+      for (let second = 0; second < 12; second++) yield* elapse("1 second")
+      assert.deepStrictEqual(endings.slice(0, 4), ["snoozed", "snoozed", "retried", "retried"])
+      assert.isTrue(logs.some((line) => line.includes("Worker.snooze takes a finite duration, got NaN")))
+    })
+  )
+
   onStage("dead-letters at once what asks for it", () =>
     Effect.gen(function* () {
       const errors: Array<unknown> = []
