@@ -55,7 +55,8 @@ const started = (workers: ReadonlyArray<Any>, onStart: RegisteredWorkers["onStar
       ? error
       : new StartFailed({ detail: error instanceof Error ? error.message : String(error) })
   const run = Effect.andThen(Effect.forEach(workers, subscribe, { discard: true }), onStart)
-  return Stream.runDrain(supervised("onStart")(Stream.fromEffect(Effect.mapError(run, failure))))
+  // It may go on for as long as it likes, and holds up nobody who asks to stop.
+  return Stream.runDrain(supervised("onStart")(Stream.fromEffect(unlessStopped(run))))
 }
 
 /**

@@ -182,7 +182,7 @@ describe.concurrent("--mode=consumers that is not ready", () => {
       env: { RABBITMQ_URL: inject("rabbitmqUrl"), DATABASE: "none", HEALTH_PORT: "0", UNREADY: part, ...env }
     })
 
-  for (const [index, part] of ["import", "layer"].entries()) {
+  for (const [index, part] of ["import", "layer", "onStart"].entries()) {
     it.live(`for its module's ${part} ends all the same when it is asked to stop`, () =>
       Effect.gen(function* () {
         const program = yield* start(Stage.runtimes[index % 2] ?? "bun", part)
