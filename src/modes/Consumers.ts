@@ -1,8 +1,7 @@
 /** `--mode=consumers`: topic workers, until they are stopped. */
 import "effect/schema/SchemaJITCompiler/enable"
-import { Effect, Layer, Schema, Stream } from "effect"
+import { Effect, Layer, Stream } from "effect"
 import { AuditLog } from "../domain/ports/AuditLog.ts"
-import { BrokerError } from "../domain/ports/Broker.ts"
 import { deadLetterTopicsOf } from "../domain/Subscriptions.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import type * as HealthServer from "../layers/http/HealthServer.ts"
@@ -40,20 +39,8 @@ export interface ConsumersOptions {
   readonly names: ReadonlyArray<string>
 }
 
-/** The `onStart` of a module failed. */
-export class StartFailed extends Schema.TaggedError<StartFailed>()("StartFailed", { detail: Schema.String }) {
-  readonly isRetryable = false
-  override get message(): string {
-    return `the module's onStart failed: ${this.detail}`
-  }
-}
-
 /** Runs `onStart` once every worker is subscribed, so that nothing it publishes goes past them. */
 const started = (workers: ReadonlyArray<Any>, onStart: RegisteredWorkers["onStart"]) => {
-  const failure = (error: unknown) =>
-    error instanceof BrokerError
-      ? error
-      : new StartFailed({ detail: error instanceof Error ? error.message : String(error) })
   const run = Effect.andThen(Effect.forEach(workers, subscribe, { discard: true }), onStart)
   // It may go on for as long as it likes, and holds up nobody who asks to stop.
   return Stream.runDrain(supervised("onStart")(Stream.fromEffect(unlessStopped(run))))
