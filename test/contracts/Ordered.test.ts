@@ -13,6 +13,7 @@ import { bytes } from "../support/Messages.ts"
 import { rabbitMq } from "../support/Services.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import * as TcpProxy from "../support/servers/TcpProxy.ts"
+import { content, newTopic } from "../support/TopicSteps.ts"
 import {
   consume,
   consumeAgainAndAgain,
@@ -22,7 +23,6 @@ import {
   subscribeOrdered,
   suite
 } from "./OrderedContract.ts"
-import { content, newTopic } from "./TopicContract.ts"
 
 const embedded = Layer.unwrap(Effect.map(newDatabase, (url) => EmbeddedBroker.layerOn({ url })))
 

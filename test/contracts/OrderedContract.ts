@@ -3,9 +3,9 @@ import { assert, layer as withLayer } from "@effect/vitest"
 import { Array as Arr, Deferred, Effect, Exit, type Layer, Schedule, Scope, Stream } from "effect"
 import { Broker, type Delivery, type Subscription } from "../../src/domain/ports/Broker.ts"
 import { bytes, text } from "../support/Messages.ts"
+import { settle } from "../support/QueueSteps.ts"
 import { eventually, realSleep } from "../support/servers/eventually.ts"
-import { settle } from "./BrokerContract.ts"
-import { content, deliverLater, newTopic } from "./TopicContract.ts"
+import { content, deliverLater, newTopic } from "../support/TopicSteps.ts"
 
 const deadline = { deadline: "20 seconds" } as const
 

@@ -10,7 +10,6 @@ import type { Broker } from "../../src/domain/ports/Broker.ts"
 import * as EmbeddedBroker from "../../src/layers/embedded/EmbeddedBroker.ts"
 import * as EmbeddedPostgres from "../../src/layers/embedded/EmbeddedPostgres.ts"
 import { publishKeyed, subscribeOrdered } from "../contracts/OrderedContract.ts"
-import { newTopic } from "../contracts/TopicContract.ts"
 import { newDatabase } from "../support/Databases.ts"
 import { kafkaMakingTopics } from "../support/KafkaServices.ts"
 import { rabbitMq } from "../support/Services.ts"
@@ -18,6 +17,7 @@ import type { Child } from "../support/servers/Child.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import * as Program from "../support/servers/Program.ts"
 import { temporaryFolder } from "../support/servers/temporaryFolder.ts"
+import { newTopic } from "../support/TopicSteps.ts"
 
 const module = fileURLToPath(new URL("../support/journalWorker.ts", import.meta.url))
 
