@@ -7,7 +7,7 @@ import { kafka, kafkaMakingTopics } from "../support/KafkaServices.ts"
 import { bytes, take, text } from "../support/Messages.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import * as Kafka from "../support/servers/Kafka.ts"
-import { content, deliverLater, newTopic, publish, subscribe } from "../support/TopicSteps.ts"
+import { content, deliverLater, newGroup, publish } from "../support/TopicSteps.ts"
 
 const deadline = { deadline: "20 seconds" } as const
 
@@ -18,8 +18,7 @@ describe.concurrent("A Kafka", () => {
       Effect.gen(function* () {
         const server = yield* Kafka.startOwn
         yield* Effect.gen(function* () {
-          const topic = yield* newTopic
-          const group = yield* subscribe(topic, "g")
+          const { group, topic } = yield* newGroup
           const broker = yield* Broker
           yield* publish(topic, ["before"])
           yield* deliverLater(group, content({ body: bytes("later") }), "500 millis")
@@ -70,8 +69,7 @@ describe.concurrent("A Kafka", () => {
           KAFKA_SSL_KEY: yield* file(certificates.clientKeyFile)
         }
         const passage = Effect.gen(function* () {
-          const topic = yield* newTopic
-          const group = yield* subscribe(topic, "g")
+          const { group, topic } = yield* newGroup
           yield* publish(topic, ["one"])
           assert.strictEqual((yield* take(group, 1)).length, 1)
         })

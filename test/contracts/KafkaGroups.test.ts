@@ -6,7 +6,7 @@ import { admin, kafkaMakingTopics, lag } from "../support/KafkaServices.ts"
 import { bytes, text, withDeliveries } from "../support/Messages.ts"
 import { numbers, settle } from "../support/QueueSteps.ts"
 import { eventually } from "../support/servers/eventually.ts"
-import { content, depthIs, newTopic, publish, subscribe, TopicDepth, takes } from "../support/TopicSteps.ts"
+import { content, depthIs, newGroup, publish, TopicDepth, takes } from "../support/TopicSteps.ts"
 
 const deadline = { deadline: "20 seconds" } as const
 
@@ -45,8 +45,7 @@ const shortSession = kafkaMakingTopics({ env: { KAFKA_SESSION_TIMEOUT_SECONDS: "
 layer(withTopics, { excludeTestServices: true })("A group of Kafka", (it) => {
   it.effect("commits no further than its lowest unfinished record, and repeats none that is finished", () =>
     Effect.gen(function* () {
-      const topic = yield* newTopic
-      const group = yield* subscribe(topic, "g")
+      const { group, topic } = yield* newGroup
       const broker = yield* Broker
       yield* broker.publishToTopics(Arr.makeBy(20, (index) => keyed(topic, "one key", index)))
       yield* withDeliveries(group, 20, (all) =>
@@ -79,8 +78,7 @@ layer(withTopics, { excludeTestServices: true })("A group of Kafka", (it) => {
 
   it.effect("keeps its partitions while a handler takes longer than the session, and delivers nothing twice", () =>
     Effect.gen(function* () {
-      const topic = yield* newTopic
-      const group = yield* subscribe(topic, "g")
+      const { group, topic } = yield* newGroup
       yield* publish(topic, numbers(10))
       const seen: Array<Delivery> = []
       yield* Effect.scoped(
@@ -104,8 +102,7 @@ layer(withTopics, { excludeTestServices: true })("A group of Kafka", (it) => {
 
   it.effect("loses nothing and turns no key round while members join and leave under load", () =>
     Effect.gen(function* () {
-      const topic = yield* newTopic
-      const group = yield* subscribe(topic, "g")
+      const { group, topic } = yield* newGroup
       const broker = yield* Broker
       const [keys, each] = [12, 100]
       const handled: Array<string> = []
@@ -177,8 +174,7 @@ layer(withTopics, { excludeTestServices: true })("A group of Kafka", (it) => {
 
   it.effect("drops what it has in hand of a partition that another member gets, and settling it does nothing", () =>
     Effect.gen(function* () {
-      const topic = yield* newTopic
-      const group = yield* subscribe(topic, "g")
+      const { group, topic } = yield* newGroup
       yield* publish(topic, numbers(30))
       const [first, second]: [Array<Delivery>, Array<Delivery>] = [[], []]
       const lost = () => first.filter(({ isRevoked }) => isRevoked?.() === true).map(({ body }) => text(body))
@@ -212,8 +208,7 @@ layer(withTopics, { excludeTestServices: true })("A group of Kafka", (it) => {
 
   it.effect("is told of a message that is in hand for too long, and ends", () =>
     Effect.gen(function* () {
-      const topic = yield* newTopic
-      const group = yield* subscribe(topic, "g")
+      const { group, topic } = yield* newGroup
       yield* publish(topic, ["stuck"])
       const broker = yield* Broker
       const error = yield* Effect.flip(Stream.runDrain(broker.deliveries(group, { prefetch: 1 })))
@@ -224,8 +219,7 @@ layer(withTopics, { excludeTestServices: true })("A group of Kafka", (it) => {
 
   it.effect("has no more in hand than the limit of bytes and the one that passes it, and gets all in the end", () =>
     Effect.gen(function* () {
-      const topic = yield* newTopic
-      const group = yield* subscribe(topic, "g")
+      const { group, topic } = yield* newGroup
       const broker = yield* Broker
       const size = 100_000
       yield* Effect.forEach(Arr.range(0, 29), (index) =>

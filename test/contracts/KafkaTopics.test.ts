@@ -7,6 +7,18 @@ import { admin, kafka, lag } from "../support/KafkaServices.ts"
 import { message, take } from "../support/Messages.ts"
 import { content, deliverLater, newTopic, publish, subscribe, TopicDepth, takes } from "../support/TopicSteps.ts"
 
+/** A group on a topic that was made for it, as `--mode=migrate` does. */
+const madeGroup = Effect.gen(function* () {
+  const topic = yield* newTopic
+  yield* KafkaTopics.use(({ make }) =>
+    make([
+      { topic, keeps: "messages" },
+      { topic: `${topic}.g.retry`, keeps: "retries" }
+    ])
+  )
+  return { topic, group: yield* subscribe(topic, "g") }
+})
+
 layer(Layer.merge(kafka(), Layer.succeed(TopicDepth, lag)), { excludeTestServices: true })("Topics of Kafka", (it) => {
   it.effect("are never made by accident: who misses one names it and the command", () =>
     Effect.gen(function* () {
@@ -117,14 +129,7 @@ layer(Layer.merge(kafka(), Layer.succeed(TopicDepth, lag)), { excludeTestService
 
   it.effect("take a message that is too large from nobody, and those of others beside it", () =>
     Effect.gen(function* () {
-      const topic = yield* newTopic
-      yield* KafkaTopics.use(({ make }) =>
-        make([
-          { topic, keeps: "messages" },
-          { topic: `${topic}.g.retry`, keeps: "retries" }
-        ])
-      )
-      const group = yield* subscribe(topic, "g")
+      const { group, topic } = yield* madeGroup
       const broker = yield* Broker
       const large = { ...content({ body: new Uint8Array(1_100_000) }), topic }
       const [tooLarge] = yield* Effect.all(
@@ -138,14 +143,7 @@ layer(Layer.merge(kafka(), Layer.succeed(TopicDepth, lag)), { excludeTestService
 
   it.effect("give a key the partition that Java's client gives it", () =>
     Effect.gen(function* () {
-      const topic = yield* newTopic
-      yield* KafkaTopics.use(({ make }) =>
-        make([
-          { topic, keeps: "messages" },
-          { topic: `${topic}.g.retry`, keeps: "retries" }
-        ])
-      )
-      const group = yield* subscribe(topic, "g")
+      const { group, topic } = yield* madeGroup
       const broker = yield* Broker
       // what org.apache.kafka.common.utils.Utils.toPositive(murmur2(key)) % 3 gives
       const expected = { "21": -973932308, foobar: -790332482, "a-little-bit-long-string": -985981536 }

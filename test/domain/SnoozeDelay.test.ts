@@ -13,7 +13,7 @@ describe("A snooze", () => {
     { arbitrary: { runs: 1000 } }
   )
 
-  for (const input of [Number.NaN, Number.POSITIVE_INFINITY, "Infinity", "soon"] as const) {
+  for (const input of [Number.NaN, Number.POSITIVE_INFINITY, "soon"] as const) {
     it(`of ${input} is refused`, () => {
       // @ts-expect-error "soon" is no duration: not everybody has a compiler
       assert.throws(() => snoozeDelay(input), `Worker.snooze takes a finite duration, got ${input}`)

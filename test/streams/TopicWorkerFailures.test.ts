@@ -1,10 +1,11 @@
 import { assert, describe } from "@effect/vitest"
 import { Array as Arr, Clock, Deferred, Effect, Schema } from "effect"
-import { Broker, BrokerAway, BrokerError, BrokerRefused } from "../../src/domain/ports/Broker.ts"
+import { Broker, BrokerError, BrokerRefused } from "../../src/domain/ports/Broker.ts"
 import * as RetryPolicy from "../../src/domain/RetryPolicy.ts"
 import * as Worker from "../../src/streams/Worker.ts"
 import { text } from "../support/Messages.ts"
 import {
+  away,
   broken,
   deadLetter,
   deadLetters,
@@ -188,7 +189,6 @@ describe("A topic worker whose handler fails", () => {
     Effect.gen(function* () {
       let isAway = true
       const done: Array<unknown> = []
-      const away = new BrokerError({ reason: new BrokerAway({ detail: "away" }) })
       const faulty = yield* broken((broker) => ({
         publishToTopics: (messages) =>
           // dead letters can be published all the while

@@ -16,8 +16,15 @@ import { eventually } from "./servers/eventually.ts"
 /** A topic of its own for a test. */
 export const newTopic = Effect.sync(() => `topic-${randomUUID()}`)
 
+/** Makes a subscription. */
 export const subscribe = (topic: string, group?: string) =>
   Effect.flatMap(Broker, (broker) => broker.subscribe(topic, group))
+
+/** A group on a topic of its own. */
+export const newGroup = Effect.gen(function* () {
+  const topic = yield* newTopic
+  return { topic, group: yield* subscribe(topic, "g") }
+})
 
 /** A message with only what a test cares about. */
 export const content = (fields: Partial<MessageContent> = {}): MessageContent => {
