@@ -1,6 +1,6 @@
 /** What a consumer group of Kafka promises while members come, go, and take their time. */
 import { assert, layer } from "@effect/vitest"
-import { Array as Arr, Effect, Fiber, Layer, Scope, Stream } from "effect"
+import { Array as Arr, Deferred, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import { Broker, type Delivery, type Subscription } from "../../src/domain/ports/Broker.ts"
 import { admin, kafkaMakingTopics, lag } from "../support/KafkaServices.ts"
 import { bytes, text, withDeliveries } from "../support/Messages.ts"
@@ -31,6 +31,9 @@ const countIs = (list: ReadonlyArray<unknown>, count: number) =>
     Effect.sync(() => assert.strictEqual(list.length, count)),
     deadline
   )
+
+const stateOf = (groupId: string) =>
+  admin((client) => client.describeGroups([groupId]).then(({ groups }) => groups[0]?.state))
 
 const committedOf = (groupId: string, topic: string) =>
   admin((client) => client.fetchOffsets({ groupId, topics: [topic] }).then(([found]) => found?.partitions ?? []))
@@ -169,6 +172,42 @@ layer(withTopics, { excludeTestServices: true })("A group of Kafka", (it) => {
       }
       // A rebalance waits for what is in hand: repeats are for crashes.
       assert.strictEqual(handled.length, keys * each)
+    })
+  )
+
+  it.effect("is left for good by a member that is stopped while it joins, and waits for no session to end", () =>
+    Effect.gen(function* () {
+      const { group, topic } = yield* newGroup
+      const settled = yield* Deferred.make<void>()
+      const handled: Array<string> = []
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* consuming(group, (one) =>
+            Effect.andThen(
+              Effect.sync(() => void handled.push(text(one.body))),
+              Effect.andThen(Deferred.await(settled), settle([one]))
+            )
+          )
+          yield* publish(topic, ["held"])
+          yield* countIs(handled, 1)
+          // A rebalance waits for what is in hand: whoever joins meanwhile is kept waiting.
+          const joining = yield* Scope.make()
+          yield* Scope.provide(
+            consuming(group, () => Effect.void),
+            joining
+          )
+          yield* eventually(
+            Effect.map(stateOf(`${topic}.g`), (state) => assert.strictEqual(state, "PreparingRebalance")),
+            deadline
+          )
+          const leaving = yield* Effect.forkScoped(Scope.close(joining, Exit.void), { startImmediately: true })
+          yield* Deferred.succeed(settled, undefined)
+          yield* Fiber.join(leaving)
+          yield* publish(topic, numbers(30))
+          // Less than a session, of which a member that has died is given the whole.
+          yield* countIs(handled, 31)
+        })
+      )
     })
   )
 
