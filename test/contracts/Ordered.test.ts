@@ -30,8 +30,7 @@ suite("memory", MemoryBroker.layer)
 suite("RabbitMQ", rabbitMq())
 suite("RabbitMQ, quorum queues", rabbitMq({ queueType: "quorum" }))
 suite("embedded", embedded)
-// A member that goes while it joins is waited for as long as its session.
-suite("Kafka", kafkaMakingTopics({ env: { KAFKA_SESSION_TIMEOUT_SECONDS: "2" } }), { byNature: true })
+suite("Kafka", kafkaMakingTopics(), { byNature: true })
 
 for (const queueType of ["classic", "quorum"] as const) {
   // Two messages are beyond the limit of a partition.

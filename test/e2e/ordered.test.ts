@@ -71,12 +71,19 @@ interface Ground {
   readonly broker: Layer.Layer<Broker, unknown>
   /** Whether topics have to be made before. */
   readonly needsMigrating?: boolean
+  /** Of the processes by turns, and with it how much each takes into its hands. */
+  readonly concurrencies?: ReadonlyArray<number>
 }
 
 const brokers: Record<string, Effect.Effect<Ground, unknown, Scope.Scope>> = {
   RabbitMQ: Effect.map(newDatabase, (url) => ({
     env: { RABBITMQ_URL: inject("rabbitmqUrl"), DATABASE_URL: Redacted.value(url) },
     broker: rabbitMq()
+  })),
+  "RabbitMQ's quorum queues, each process with a prefetch of its own,": Effect.map(newDatabase, (url) => ({
+    env: { RABBITMQ_URL: inject("rabbitmqUrl"), QUEUE_TYPE: "quorum", DATABASE_URL: Redacted.value(url) },
+    broker: rabbitMq({ queueType: "quorum" }),
+    concurrencies: [1, 12, 3]
   })),
   "the embedded broker": Effect.map(temporaryFolder("data"), (dataDirectory) => ({
     env: { BROKER: "embedded", DATABASE: "embedded", PAYSTREAM_DATA: dataDirectory },
@@ -99,17 +106,26 @@ describe.concurrent("An ordered worker", () => {
   for (const [name, ground] of Object.entries(brokers)) {
     it.live(`keeps each key's order on ${name} while its processes come, go and are killed at work`, () =>
       Effect.gen(function* () {
-        const { broker, env, needsMigrating } = yield* ground
+        const { broker, concurrencies = [4], env, needsMigrating } = yield* ground
         const services = yield* Layer.build(broker)
         const topic = yield* newTopic
         const journal = join(yield* temporaryFolder("journal"), "journal")
         writeFileSync(journal, "")
+        let started = 0
         const run = (mode: string) =>
-          Program.start({
-            runtime: "node",
-            args: [`--mode=${mode}`, `--workers=${module}`],
-            env: { ...env, TOPIC: topic, JOURNAL: journal, HEALTH_PORT: "0" }
-          })
+          Effect.suspend(() =>
+            Program.start({
+              runtime: "node",
+              args: [`--mode=${mode}`, `--workers=${module}`],
+              env: {
+                ...env,
+                TOPIC: topic,
+                JOURNAL: journal,
+                CONCURRENCY: `${concurrencies[started++ % concurrencies.length]}`,
+                HEALTH_PORT: "0"
+              }
+            })
+          )
         const start = run("consumers")
         const grown = (from: number, by: number) =>
           eventually(
