@@ -130,7 +130,7 @@ describe.concurrent("An ordered worker", () => {
         const grown = (from: number, by: number) =>
           eventually(
             Effect.map(read(journal), (entries) => assert.isAtLeast(doneOf(entries).length, from + by)),
-            { deadline: "30 seconds", every: "5 millis" }
+            { deadline: "60 seconds", every: "5 millis" }
           )
 
         if (needsMigrating) assert.strictEqual(yield* (yield* run("migrate")).exit, 0)
