@@ -7,28 +7,20 @@
  */
 import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
-import { measure, names } from "./api/measure.ts"
+import { measure } from "./api/measure.ts"
 import { print, report } from "./api/report.ts"
-import { atLeast, json, list, rounds, runtimes } from "./flags.ts"
+import * as beside from "./beside.ts"
+import { atLeast } from "./flags.ts"
 import * as Services from "./worker/Services.ts"
 
 const flags = {
   connections: atLeast(1, "connections", 64).pipe(Flag.withDescription("Clients, each with one request at a time")),
   seconds: atLeast(1, "seconds", 8).pipe(Flag.withDescription("How long each turn is measured, after its warm-up")),
-  rounds,
-  runtimes,
-  only: list("only", names).pipe(Flag.withDescription(`Contestants: ${names.join(",")}`)),
-  json
+  ...beside.flags
 }
 
-const run = Effect.fnUntraced(function* ({
-  json,
-  only,
-  runtimes,
-  ...rest
-}: Command.Command.Config.Infer<typeof flags>) {
-  const contestants = runtimes.flatMap((runtime) => only.map((name) => ({ name, runtime })))
-  const plan = { ...rest, contestants }
+const run = Effect.fnUntraced(function* ({ json, ...given }: Command.Command.Config.Infer<typeof flags>) {
+  const plan = beside.planOf(given)
   yield* Console.error("bench: starting RabbitMQ and PostgreSQL")
   const services = yield* Services.start
   const measured = report(services, plan, yield* measure(services, plan))

@@ -7,20 +7,18 @@
  */
 import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
+import * as beside from "./beside.ts"
 import * as embedded from "./consumers/embedded.ts"
 import * as kafka from "./consumers/kafka.ts"
-import { type BrokerKind, brokers, measure, names, type Plan } from "./consumers/measure.ts"
+import { type BrokerKind, brokers, measure, type Plan } from "./consumers/measure.ts"
 import * as rabbitMq from "./consumers/rabbitMq.ts"
 import { print, report } from "./consumers/report.ts"
-import { atLeast, json, list, rounds, runtimes } from "./flags.ts"
+import { atLeast } from "./flags.ts"
 
 const flags = {
   broker: Flag.Literals("broker", brokers).pipe(Flag.withDefault("rabbitmq")),
   messages: atLeast(2_000, "messages", 100_000).pipe(Flag.withDescription("Messages to pass on")),
-  rounds,
-  runtimes,
-  only: list("only", names).pipe(Flag.withDescription(`Contestants: ${names.join(",")}`)),
-  json
+  ...beside.flags
 }
 
 const testbeds = { rabbitmq: rabbitMq.start, kafka: kafka.start, embedded: embedded.start } satisfies Record<
@@ -28,14 +26,8 @@ const testbeds = { rabbitmq: rabbitMq.start, kafka: kafka.start, embedded: embed
   unknown
 >
 
-const run = Effect.fnUntraced(function* ({
-  json,
-  only,
-  runtimes,
-  ...rest
-}: Command.Command.Config.Infer<typeof flags>) {
-  const contestants = runtimes.flatMap((runtime) => only.map((name) => ({ name, runtime })))
-  const plan: Plan = { ...rest, contestants }
+const run = Effect.fnUntraced(function* ({ json, ...given }: Command.Command.Config.Infer<typeof flags>) {
+  const plan: Plan = beside.planOf(given)
   yield* Console.error(`bench: starting ${plan.broker}`)
   const testbed = yield* testbeds[plan.broker]
   const measured = report(testbed, plan, yield* measure(testbed, plan))

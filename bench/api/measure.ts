@@ -1,23 +1,19 @@
-/** The rounds: in each, every contestant in turn, so that what changes on the machine changes for all. */
+/** One turn under load, and what it must have left behind. */
 import { randomUUID } from "node:crypto"
 import { join } from "node:path"
-import { Console, Duration, Effect } from "effect"
+import { Duration, Effect } from "effect"
 import { eventually } from "../../test/support/servers/eventually.ts"
 import { freePort } from "../../test/support/servers/freePort.ts"
 import * as Program from "../../test/support/servers/Program.ts"
 import { attempt, BenchmarkError, check } from "../BenchmarkError.ts"
+import { inTurn, type Name, type Rounds } from "../beside.ts"
 import { type Contestant, ended, titleOf } from "../Contestant.ts"
 import { quantile } from "../statistics.ts"
 import { number } from "../table.ts"
 import type { Services } from "../worker/Services.ts"
 import type { Found } from "./load.ts"
 
-export const names = ["product", "bare"] as const
-export type Name = (typeof names)[number]
-
-export interface Plan {
-  readonly contestants: ReadonlyArray<Contestant<Name>>
-  readonly rounds: number
+export interface Plan extends Rounds {
   readonly connections: number
   readonly seconds: number
 }
@@ -28,25 +24,14 @@ export interface Turn {
   readonly latencies: ReadonlyArray<number>
 }
 
-/** All turns of one contestant. */
-export interface Figures {
-  readonly contestant: Contestant<Name>
-  readonly turns: Array<Turn>
-}
-
 /** Every contestant, round by round. */
-export const measure = Effect.fnUntraced(function* (services: Services, plan: Plan) {
-  const all = plan.contestants.map((contestant): Figures => ({ contestant, turns: [] }))
-  for (let round = 1; round <= plan.rounds; round++) {
-    for (const { contestant, turns } of all) {
-      const turn = yield* underLoad(services, plan, contestant)
-      turns.push(turn)
-      const figures = `${number(turn.requestsPerSecond)} requests/s, p99 ${number(quantile(turn.latencies, 0.99), 1)} ms`
-      yield* Console.error(`bench: round ${round} of ${plan.rounds}, ${titleOf(contestant)}: ${figures}`)
-    }
-  }
-  return all
-})
+export const measure = (services: Services, plan: Plan) =>
+  inTurn(
+    plan,
+    (contestant) => underLoad(services, plan, contestant),
+    ({ latencies, requestsPerSecond }) =>
+      `${number(requestsPerSecond)} requests/s, p99 ${number(quantile(latencies, 0.99), 1)} ms`
+  )
 
 const programs = {
   product: { args: ["--mode=api"] },

@@ -1,16 +1,16 @@
 /** The figures as JSON, and as a table for people. */
-import { titleOf } from "../Contestant.ts"
+import { compared, type Figures } from "../beside.ts"
 import { machine } from "../machine.ts"
-import { median, quantile } from "../statistics.ts"
+import { quantile } from "../statistics.ts"
 import { number, table } from "../table.ts"
 import type { Services } from "../worker/Services.ts"
-import type { Figures, Plan } from "./measure.ts"
+import type { Plan, Turn } from "./measure.ts"
 
 /** What was measured, on what, and the figures of each contestant. */
 export const report = (
   { versions }: Services,
   { connections, rounds, seconds }: Plan,
-  all: ReadonlyArray<Figures>
+  all: ReadonlyArray<Figures<Turn>>
 ) => ({
   measuredAt: new Date().toISOString(),
   machine,
@@ -20,24 +20,16 @@ export const report = (
   seconds,
   contestants: all.map((own) => {
     const latencies = own.turns.flatMap((turn) => turn.latencies)
+    const { rate, ...rest } = compared(own, all, ({ requestsPerSecond }) => requestsPerSecond)
     return {
-      title: titleOf(own.contestant),
-      ...own.contestant,
-      requestsPerSecond: rateOf(own),
-      ratioToBare: rateOf(own) / rateOf(bareOf(own, all)),
+      ...rest,
+      requestsPerSecond: rate,
       p50Millis: quantile(latencies, 0.5),
       p99Millis: quantile(latencies, 0.99),
       rates: own.turns.map(({ requestsPerSecond }) => requestsPerSecond)
     }
   })
 })
-
-const rateOf = (figures: Figures | undefined) =>
-  median((figures?.turns ?? []).map(({ requestsPerSecond }) => requestsPerSecond))
-
-/** The reference on the same runtime. */
-const bareOf = ({ contestant }: Figures, all: ReadonlyArray<Figures>) =>
-  all.find((other) => other.contestant.name === "bare" && other.contestant.runtime === contestant.runtime)
 
 /** For people. */
 export const print = ({

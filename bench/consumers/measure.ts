@@ -1,10 +1,11 @@
-/** The rounds: in each, every contestant in turn, so that what changes on the machine changes for all. */
+/** One turn from topic to topic, and what it must have left behind. */
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
-import { Console, Duration, Effect, Schedule } from "effect"
+import { Duration, Effect, Schedule } from "effect"
 import type { Child } from "../../test/support/servers/Child.ts"
 import * as Program from "../../test/support/servers/Program.ts"
 import { BenchmarkError, check } from "../BenchmarkError.ts"
+import { inTurn, type Name, type Rounds } from "../beside.ts"
 import { type Contestant, ended, titleOf } from "../Contestant.ts"
 import { number } from "../table.ts"
 import { problemOf } from "./orders.ts"
@@ -13,13 +14,8 @@ import type { Testbed, Topics } from "./Testbed.ts"
 export const brokers = ["rabbitmq", "kafka", "embedded"] as const
 export type BrokerKind = (typeof brokers)[number]
 
-export const names = ["product", "bare"] as const
-export type Name = (typeof names)[number]
-
-export interface Plan {
+export interface Plan extends Rounds {
   readonly broker: BrokerKind
-  readonly contestants: ReadonlyArray<Contestant<Name>>
-  readonly rounds: number
   readonly messages: number
 }
 
@@ -30,25 +26,14 @@ export interface Pass {
   readonly processorMicros: number
 }
 
-/** All turns of one contestant. */
-export interface Figures {
-  readonly contestant: Contestant<Name>
-  readonly passes: Array<Pass>
-}
-
 /** Every contestant, round by round. */
-export const measure = Effect.fnUntraced(function* (testbed: Testbed, plan: Plan) {
-  const all = plan.contestants.map((contestant): Figures => ({ contestant, passes: [] }))
-  for (let round = 1; round <= plan.rounds; round++) {
-    for (const { contestant, passes } of all) {
-      const pass = yield* passThrough(testbed, plan, contestant)
-      passes.push(pass)
-      const figures = `${number(pass.messagesPerSecond)} messages/s, ${number(pass.processorMicros)} µs each`
-      yield* Console.error(`bench: round ${round} of ${plan.rounds}, ${titleOf(contestant)}: ${figures}`)
-    }
-  }
-  return all
-})
+export const measure = (testbed: Testbed, plan: Plan) =>
+  inTurn(
+    plan,
+    (contestant) => passThrough(testbed, plan, contestant),
+    ({ messagesPerSecond, processorMicros }) =>
+      `${number(messagesPerSecond)} messages/s, ${number(processorMicros)} µs each`
+  )
 
 const references: Record<BrokerKind, string> = {
   rabbitmq: "passThroughRabbitMq.ts",

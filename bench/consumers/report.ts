@@ -1,35 +1,28 @@
 /** The figures as JSON, and as a table for people. */
-
-import { titleOf } from "../Contestant.ts"
+import { compared, type Figures } from "../beside.ts"
 import { machine } from "../machine.ts"
 import { median } from "../statistics.ts"
 import { number, table } from "../table.ts"
-import type { Figures, Plan } from "./measure.ts"
+import type { Pass, Plan } from "./measure.ts"
 import type { Testbed } from "./Testbed.ts"
 
 /** What was measured, on what, and the figures of each contestant. */
-export const report = ({ title }: Testbed, { messages, rounds }: Plan, all: ReadonlyArray<Figures>) => ({
+export const report = ({ title }: Testbed, { messages, rounds }: Plan, all: ReadonlyArray<Figures<Pass>>) => ({
   measuredAt: new Date().toISOString(),
   machine,
   broker: title,
   messages,
   rounds,
-  contestants: all.map((own) => ({
-    title: titleOf(own.contestant),
-    ...own.contestant,
-    messagesPerSecond: rateOf(own),
-    ratioToBare: rateOf(own) / rateOf(bareOf(own, all)),
-    processorMicros: median(own.passes.map(({ processorMicros }) => processorMicros)),
-    passes: own.passes
-  }))
+  contestants: all.map((own) => {
+    const { rate, ...rest } = compared(own, all, ({ messagesPerSecond }) => messagesPerSecond)
+    return {
+      ...rest,
+      messagesPerSecond: rate,
+      processorMicros: median(own.turns.map(({ processorMicros }) => processorMicros)),
+      passes: own.turns
+    }
+  })
 })
-
-const rateOf = (figures: Figures | undefined) =>
-  median((figures?.passes ?? []).map(({ messagesPerSecond }) => messagesPerSecond))
-
-/** The reference on the same runtime. */
-const bareOf = ({ contestant }: Figures, all: ReadonlyArray<Figures>) =>
-  all.find((other) => other.contestant.name === "bare" && other.contestant.runtime === contestant.runtime)
 
 /** For people. */
 export const print = ({ broker, contestants, machine, measuredAt, messages, rounds }: ReturnType<typeof report>) => {

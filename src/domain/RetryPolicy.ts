@@ -1,7 +1,8 @@
 /** How often a failed handler is tried again, and how long each wait is. Pure: jitter takes its random number from outside. */
-import { Duration, Option } from "effect"
+import { Duration } from "effect"
 import { dual } from "effect/Function"
 import { type Pipeable, Prototype } from "effect/Pipeable"
+import { finiteDuration, shownDuration } from "./FiniteDuration.ts"
 
 /** Waits grow as the kind says, from `initialDelay`, never above `maxDelay`; `maxRetries` of 0 never tries again. */
 export interface RetryPolicy extends Pipeable {
@@ -43,10 +44,9 @@ const share = (name: string, value: number): number =>
   value >= 0 && value <= 1 ? value : refuse(name, value, "a number from 0 to 1")
 
 const delayOf = (name: string, input: Duration.Input): Duration.Duration => {
-  // What is not a number would pass for a duration of zero.
-  const delay = Number.isNaN(input) ? undefined : Option.getOrUndefined(Duration.fromInput(input))
-  if (delay !== undefined && Duration.isFinite(delay) && !Duration.isNegative(delay)) return delay
-  return refuse(name, Duration.isDuration(input) ? Duration.format(input) : input, "a finite duration, 0 or longer")
+  const delay = finiteDuration(input)
+  if (delay !== undefined && !Duration.isNegative(delay)) return delay
+  return refuse(name, shownDuration(input), "a finite duration, 0 or longer")
 }
 
 /** Waits 1, 2, 4, 8 … s unless told otherwise. */

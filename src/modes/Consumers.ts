@@ -1,8 +1,7 @@
 /** `--mode=consumers`: topic workers, until they are stopped. */
 import "effect/schema/SchemaJITCompiler/enable"
-import { Effect, Layer, Schema, Stream } from "effect"
+import { Effect, Layer, Stream } from "effect"
 import { AuditLog } from "../domain/ports/AuditLog.ts"
-import { BrokerError } from "../domain/ports/Broker.ts"
 import { deadLetterTopicsOf } from "../domain/Subscriptions.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import { letYoungGenerationGrow } from "../layers/process/Memory.ts"
@@ -33,22 +32,11 @@ export interface ConsumersOptions {
   readonly names: ReadonlyArray<string>
 }
 
-/** The `onStart` of a module failed. */
-export class StartFailed extends Schema.TaggedError<StartFailed>()("StartFailed", { detail: Schema.String }) {
-  readonly isRetryable = false
-  override get message(): string {
-    return `the module's onStart failed: ${this.detail}`
-  }
-}
-
 /** Runs `onStart` once every worker is subscribed, so that nothing it publishes goes past them. */
 const started = (workers: ReadonlyArray<Any>, onStart: RegisteredWorkers["onStart"]) => {
-  const failure = (error: unknown) =>
-    error instanceof BrokerError
-      ? error
-      : new StartFailed({ detail: error instanceof Error ? error.message : String(error) })
   const run = Effect.andThen(Effect.forEach(workers, subscribe, { discard: true }), onStart)
-  return Stream.runDrain(supervised("onStart")(Stream.fromEffect(Effect.mapError(run, failure))))
+  // It may go on for as long as it likes, and holds up nobody who asks to stop.
+  return Stream.runDrain(supervised("onStart")(Stream.fromEffect(unlessStopped(run))))
 }
 
 /** Two batches of look-ups, two of records, and one for a mark or a probe that must not wait behind them. */
@@ -95,10 +83,6 @@ const work = (options: ConsumersOptions) =>
     const found = yield* registered(yield* modulePath(options.module), options.names)
     yield* refuseWithoutDatabase(hasDatabase ? [] : found.workers)
     const audits = found.workers.includes(pixAudit)
-    if (audits && !hasDatabase) {
-      const takes = `postgres or embedded for the worker ${pixAudit.name}`
-      return yield* new Settings.SettingsError({ problems: [{ name: "DATABASE", got: '"none"', takes }] })
-    }
     const introduction = {
       workers: found.workers.map(({ name }) => name).join(", "),
       crashMarks: hasDatabase ? `dead-lettered after ${guarantees.maxCrashes} crashes` : "off (DATABASE=none)"

@@ -1,7 +1,8 @@
 /** `dlq list` and `dlq show`: dead letters looked at, none taken. What is printed is safe for a terminal. */
 import { Array as Arr, Console, Effect, Layer, Option, Result, Schema, type Scope, Stream } from "effect"
+import { DeadLetterHeader } from "../domain/DeadLetter.ts"
 import { printable, printableJson, printableLines, shortened } from "../domain/Printable.ts"
-import { Broker, type Delivery } from "../domain/ports/Broker.ts"
+import { Broker, BrokerError, type Delivery, Unroutable } from "../domain/ports/Broker.ts"
 import { readDeadLetter } from "../domain/ReadDeadLetter.ts"
 import { idsOf, ReplayHeader } from "../domain/Replay.ts"
 import * as Settings from "../layers/config/Settings.ts"
@@ -67,22 +68,39 @@ export interface LookOptions {
   readonly json: boolean
 }
 
+/** Where the dead letters of a topic or a queue usually are, if there is such a place: people ask for the topic itself. */
+const elsewhere = Effect.fnUntraced(function* (name: string) {
+  const usual = `${name}.dlq`
+  const found = yield* Broker.use((broker) => Effect.scoped(broker.browse(usual))).pipe(Effect.option)
+  return Option.map(found, ({ waiting }) => ({
+    waiting,
+    hint: `those of ${name} are in ${usual}, where ${waiting} wait`
+  }))
+})
+
+const noSuchQueue = Effect.fnUntraced(function* (name: string, error: BrokerError) {
+  const place = error.reason._tag === "Unroutable" ? yield* elsewhere(name) : Option.none()
+  if (Option.isNone(place)) return yield* error
+  return yield* new BrokerError({ reason: new Unroutable({ detail: `${error.message}; ${place.value.hint}` }) })
+})
+
 /** The first of what waits, until asked to stop; and how many wait beyond it. */
 export const look = Effect.fnUntraced(function* (name: string, limit: number) {
   const broker = yield* Broker
-  const { messages, waiting } = yield* broker.browse(name)
-  const seen = { count: 0, attempts: 0 }
+  const { messages, waiting } = yield* Effect.catch(broker.browse(name), (error) => noSuchQueue(name, error))
+  const seen = { count: 0, letters: 0, attempts: 0 }
   const first = messages.pipe(
     Stream.take(limit),
-    Stream.tap(({ attempt }) =>
+    Stream.tap(({ attempt, headers }) =>
       Effect.sync(() => {
         seen.count++
+        if (DeadLetterHeader.reason in headers) seen.letters++
         seen.attempts = Math.max(seen.attempts, attempt)
       })
     ),
     untilShutdown
   )
-  return { waiting, wanted: Math.min(limit, waiting), seen, messages: first }
+  return { name, waiting, wanted: Math.min(limit, waiting), seen, messages: first }
 })
 
 type Look = Effect.Success<ReturnType<typeof look>>
@@ -91,9 +109,12 @@ type Look = Effect.Success<ReturnType<typeof look>>
 const manyAttempts = 10
 
 /** Says what was not looked at, and what looking has cost; fails if it was asked to stop before the end. */
-export const concluding = Effect.fnUntraced(function* ({ seen, waiting, wanted }: Look, stoppedAfter: string) {
+export const concluding = Effect.fnUntraced(function* ({ name, seen, waiting, wanted }: Look, stoppedAfter: string) {
   if (seen.count < wanted && (yield* (yield* Shutdown).isRequested))
     return yield* new StoppedEarly({ detail: stoppedAfter })
+  const place = seen.letters === 0 ? yield* elsewhere(name) : Option.none()
+  if (Option.isSome(place) && place.value.waiting > 0)
+    yield* Console.error(`no dead letter was seen in ${name}; ${place.value.hint}`)
   const more = waiting - wanted
   if (more > 0) yield* Console.error(`${more} more wait behind them; --limit=N looks at N`)
   if (seen.attempts < manyAttempts) return

@@ -1,19 +1,27 @@
 /** What workers that ask for `dedupe`, and all of them against messages that kill the process, find around them. */
 import { Effect, Layer, Stream } from "effect"
 import { FinishedInputs } from "../domain/ports/FinishedInputs.ts"
-import type * as Settings from "../layers/config/Settings.ts"
-import { DedupeUnavailable, Deduplication } from "../streams/Deduplication.ts"
-import { OrderedUnavailable } from "../streams/OrderedLanes.ts"
+import * as Settings from "../layers/config/Settings.ts"
+import { Deduplication } from "../streams/Deduplication.ts"
+import { pixAudit } from "../streams/PixWorkers.ts"
 import { Suspects } from "../streams/Suspects.ts"
 import type { Any } from "../streams/Worker.ts"
 import { storesInOrder } from "../streams/WorkerStores.ts"
 
-/** Refuses, by name, a worker that asks for what only a database can give. */
+/** What a worker needs a database for. */
+const needsOf = (worker: Any): ReadonlyArray<string> => [
+  ...(worker.dedupe ? ["dedupe: true"] : []),
+  ...(worker.ordered === undefined ? [] : ["ordered: true"]),
+  ...(worker === pixAudit ? ["the audit log"] : [])
+]
+
+/** Refuses, all of them by name, workers that ask for what only a database can give. */
 export const refuseWithoutDatabase = Effect.fnUntraced(function* (workers: ReadonlyArray<Any>) {
-  for (const { dedupe, name, ordered } of workers) {
-    if (dedupe) return yield* new DedupeUnavailable({ worker: name })
-    if (ordered) return yield* new OrderedUnavailable({ worker: name })
-  }
+  const needing = workers.filter((worker) => needsOf(worker).length > 0)
+  if (needing.length === 0) return
+  const said = needing.map((worker) => `worker ${worker.name} (${needsOf(worker).join(", ")})`)
+  const takes = `postgres (with DATABASE_URL) or embedded for ${said.join(", ")}`
+  return yield* new Settings.SettingsError({ problems: [{ name: "DATABASE", got: '"none"', takes }] })
 })
 
 /** Whether one of them waits for the database. */

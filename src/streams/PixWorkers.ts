@@ -5,7 +5,8 @@
  * refused payment like any other: it is not settled, and its payer is told.
  *
  * ## Guarantees
- * - A payment is settled only if the event on the topic of judgements says `validated`.
+ * - A payment is settled only if the event on the topic of judgements says `validated`; a repeat of that event settles
+ *   nothing again, and tells nobody again, for as long as finished inputs are kept.
  * - The steps of a payment are in order in the audit log, whatever the clocks; a repeat of an event adds none.
  */
 import { Clock, Context, DateTime, Effect } from "effect"
@@ -45,7 +46,7 @@ const audit = Effect.fnUntraced(function* (event: Happened, action: string, deta
   return textOf(timeAfter(atMillis, yield* Clock.currentTimeMillis))
 })
 
-/** Judges a payment that was asked for. */
+/** Judges a payment that was asked for; again, if it is delivered again: who takes the judgement can tell. */
 export const pixValidate = Worker.make(
   "pix-validate",
   {
@@ -74,6 +75,7 @@ export const pixSettle = Worker.make(
     outputTopic: topics.settled,
     groupId,
     concurrency,
+    dedupe: true,
     input: PixEvent.PaymentValidated,
     output: PixEvent.PaymentSettled
   },
@@ -95,6 +97,7 @@ export const pixNotify = Worker.make(
     outputTopic: topics.notified,
     groupId,
     concurrency,
+    dedupe: true,
     input: PixEvent.PaymentSettled,
     output: PixEvent.NotificationSent
   },

@@ -8,6 +8,7 @@
 import { Clock, Context, Data, Duration, Effect, Predicate, type Schema } from "effect"
 import { Broker, type BrokerError, type Ordered } from "../domain/ports/Broker.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
+import { snoozeDelay } from "../domain/SnoozeDelay.ts"
 
 /** A JSON object whose fields are not known: what a worker without an input schema gets. */
 export type JsonObject = Readonly<Record<string, unknown>>
@@ -35,6 +36,8 @@ export interface WorkerOptions<In, Out> {
    * waits, and only that key. Needs PostgreSQL. False by default.
    */
   readonly ordered?: boolean | undefined
+  /** The longest that a hook may take; 10 seconds by default. It is given up then, which is logged. */
+  readonly hookTimeout?: Duration.Input | undefined
   /** How many processes can share an ordered group on RabbitMQ; 8 by default, and the same for as long as it lives. */
   readonly partitions?: number | undefined
 }
@@ -42,14 +45,17 @@ export interface WorkerOptions<In, Out> {
 export interface Handlers<In, Out, E, R> {
   // biome-ignore lint/suspicious/noConfusingVoidType: a handler that gives nothing is an Effect of void
   readonly process: (input: In) => Effect.Effect<Out | null | undefined | void, E, R>
-  /** After the output is confirmed; at least once. */
+  /** After the output is confirmed; at least once, for up to `hookTimeout`. */
   readonly onSuccess?: ((input: In, result: Out | null | undefined) => Effect.Effect<unknown, unknown, R>) | undefined
-  /** After the last attempt; at least once. */
+  /** After the last attempt; at least once, for up to `hookTimeout`. */
   readonly onError?: ((input: In, error: E | Reject | unknown) => Effect.Effect<unknown, unknown, R>) | undefined
 }
 
 /** More processes than one group usually has, and few enough that one process can have them all. */
 const defaultPartitions = 8
+
+/** Long enough for a call to a service; a stop that waits for it stays well within its own limit. */
+const defaultHookTimeout = Duration.seconds(10)
 
 const TypeId = "~paystream/streams/Worker"
 
@@ -68,6 +74,7 @@ export interface Worker<in out In, in out Out, out R = never> {
   readonly dedupe: boolean
   /** Whether a key waits with its message. */
   readonly ordered: Ordered | undefined
+  readonly hookTimeout: Duration.Duration
   /** Taken once, when the worker starts. */
   readonly handlers: Effect.Effect<Handlers<In, Out, unknown, R>, unknown, R>
 }
@@ -83,7 +90,11 @@ export type Services<W> = W extends Worker<infer _In, infer _Out, infer R> ? R :
 export const isWorker = (value: unknown): value is Any => Predicate.hasProperty(value, TypeId)
 
 /** Tried again after `delay`, as if nothing had been tried. */
-export class Snooze extends Data.TaggedError("Snooze")<{ readonly delay: Duration.Duration }> {}
+export class Snooze extends Data.TaggedError("Snooze")<{ readonly delay: Duration.Duration }> {
+  constructor({ delay }: { readonly delay: Duration.Input }) {
+    super({ delay: snoozeDelay(delay) })
+  }
+}
 
 /** Dead-lettered at once. */
 export class Reject extends Data.TaggedError("Reject")<{ readonly reason: string }> {
@@ -92,9 +103,12 @@ export class Reject extends Data.TaggedError("Reject")<{ readonly reason: string
   }
 }
 
-/** Asks to be tried again later, without using up an attempt. */
+/**
+ * Asks to be tried again later, without using up an attempt; after a tenth of a second at the earliest. What is no
+ * finite duration is a defect, which does use one up.
+ */
 export const snooze = (delay: Duration.Input): Effect.Effect<never, Snooze> =>
-  Effect.fail(new Snooze({ delay: Duration.fromInputUnsafe(delay) }))
+  Effect.suspend(() => Effect.fail(new Snooze({ delay })))
 
 /** Asks to be dead-lettered at once; `reason` is read by people. */
 export const reject = (reason: string): Effect.Effect<never, Reject> => Effect.fail(new Reject({ reason }))
@@ -132,6 +146,7 @@ export const make = <
   dlqTopic: options.dlqTopic ?? `${options.topic}.dlq`,
   dedupe: options.dedupe ?? false,
   ordered: options.ordered === true ? { partitions: options.partitions ?? defaultPartitions } : undefined,
+  hookTimeout: Duration.fromInputUnsafe(options.hookTimeout ?? defaultHookTimeout),
   // the compiler does not see that what a handler needs is what its Effect needs
   handlers: Effect.isEffect(handler)
     ? handler

@@ -5,7 +5,7 @@
  * from them.
  * A group without a dot makes that unambiguous, whichever processes run the workers.
  */
-import { Array as Arr, Effect, Schema } from "effect"
+import { Array as Arr, Duration, Effect, Schema } from "effect"
 import { isCommand } from "../domain/OutboxEvent.ts"
 import { groupQueue } from "../domain/ports/Broker.ts"
 import { deadLetterTopicsOf, groupOf, hasOwnQueue, isDeadLetterTopic } from "../domain/Subscriptions.ts"
@@ -81,7 +81,7 @@ export const queueOf = ({ groupId, topic }: Pick<Any, "groupId" | "topic">): str
 
 /** What is wrong with a worker by itself. */
 const problemsOf = (worker: Any): ReadonlyArray<string> => {
-  const { concurrency, dlqTopic, groupId, name, ordered, outputTopic, topic } = worker
+  const { concurrency, dlqTopic, groupId, hookTimeout, name, ordered, outputTopic, topic } = worker
   const problems = [
     ...nameProblems("its name", name),
     ...groupProblems(groupId),
@@ -101,7 +101,8 @@ const problemsOf = (worker: Any): ReadonlyArray<string> => {
     ...(Number.isSafeInteger(concurrency) && concurrency >= 1 && concurrency <= maxConcurrency
       ? []
       : [`concurrency ${concurrency} is no whole number from 1 to ${maxConcurrency}`]),
-    ...partitionProblems(ordered)
+    ...partitionProblems(ordered),
+    ...(Duration.isPositive(hookTimeout) ? [] : [`hookTimeout ${Duration.format(hookTimeout)} is no time at all`])
   ]
   return problems.map((problem) => `worker ${name}: ${problem}`)
 }

@@ -2,14 +2,22 @@
 import { randomUUID } from "node:crypto"
 import { assert, layer as withLayer } from "@effect/vitest"
 import { Array as Arr, Effect, Fiber, type Layer, Order, Schema, Stream } from "effect"
+import { Broker, BrokerError, type Delivery, type Outcome } from "../../src/domain/ports/Broker.ts"
+import { message, take, takeAll, text, withDeliveries } from "../support/Messages.ts"
 import {
-  Broker,
-  BrokerError,
-  type Delivery,
-  type Outcome,
-  type OutgoingMessage
-} from "../../src/domain/ports/Broker.ts"
-import { bytes, message, take, takeAll, text, withDeliveries } from "../support/Messages.ts"
+  consumeInto,
+  contentOf,
+  deadline,
+  depthIs,
+  newQueue,
+  numbers,
+  publish,
+  received,
+  roundTrip,
+  settle,
+  sorted,
+  textsOf
+} from "../support/QueueSteps.ts"
 import { eventually } from "../support/servers/eventually.ts"
 
 /** What a broker says of itself where the port leaves a choice. */
@@ -21,63 +29,6 @@ export interface BrokerProperties {
   /** How exactly the publisher's time is kept. */
   readonly timestampUnitMillis: number
 }
-
-const deadline = { deadline: "10 seconds" } as const
-
-/** A queue of its own for a test. */
-export const newQueue = Effect.gen(function* () {
-  const name = `contract-${randomUUID()}`
-  yield* Effect.flatMap(Broker, (broker) => broker.ensureQueue(name))
-  return name
-})
-
-/** Publishes a message for each text. */
-export const publish = (queue: string, texts: ReadonlyArray<string>) =>
-  Effect.flatMap(Broker, (broker) => broker.publish(texts.map((one) => message(queue, { body: bytes(one), id: one }))))
-
-const numbers = (count: number): ReadonlyArray<string> => Arr.makeBy(count, String)
-const textsOf = (deliveries: ReadonlyArray<Delivery>): ReadonlyArray<string> => deliveries.map(({ body }) => text(body))
-const sorted = (texts: ReadonlyArray<string>): ReadonlyArray<string> => [...texts].sort()
-
-/** Settles deliveries, all in the same way. */
-export const settle = (deliveries: ReadonlyArray<Delivery>, outcome: Outcome = "done") =>
-  Effect.flatMap(Broker, (broker) => broker.settle(deliveries.map((delivery) => ({ delivery, outcome }))))
-
-const depthIs = (queue: string, expected: number) =>
-  eventually(
-    Effect.gen(function* () {
-      assert.strictEqual(yield* Effect.flatMap(Broker, (broker) => broker.depth(queue)), expected)
-    }),
-    deadline
-  )
-
-/** Deliveries in a list that grows, as long as the scope is open. */
-const consumeInto = (queue: string, prefetch: number, received: Array<Delivery>) =>
-  Effect.flatMap(Broker, (broker) =>
-    Effect.forkScoped(
-      Stream.runForEach(broker.deliveries({ _tag: "Queue", name: queue }, { prefetch }), (one) =>
-        Effect.sync(() => void received.push(one))
-      )
-    )
-  )
-
-const received = (deliveries: ReadonlyArray<Delivery>, count: number) =>
-  eventually(
-    Effect.sync(() => assert.strictEqual(deliveries.length, count)),
-    deadline
-  )
-
-const contentOf = ({ attempt: _, receipt: __, properties: ___, body, ...content }: Delivery) => ({
-  ...content,
-  body: Array.from(body)
-})
-
-const roundTrip = (sent: ReadonlyArray<Omit<OutgoingMessage, "queue">>) =>
-  Effect.gen(function* () {
-    const queue = yield* newQueue
-    yield* Effect.flatMap(Broker, (broker) => broker.publish(sent.map((one) => ({ ...one, queue }))))
-    return yield* take(queue, sent.length)
-  })
 
 /** Runs the whole contract. */
 export const suite = (name: string, layer: Layer.Layer<Broker, unknown>, properties: BrokerProperties): void =>

@@ -3,8 +3,8 @@ import { assert, layer as withLayer } from "@effect/vitest"
 import { Array as Arr, Effect, type Layer, Stream } from "effect"
 import { Broker, BrokerError, type Delivery } from "../../src/domain/ports/Broker.ts"
 import { bytes, message, takeAll, text } from "../support/Messages.ts"
-import { newQueue, publish, settle } from "./BrokerContract.ts"
-import { contentOf, depthIs, newTopic, subscribeQueue as subscribe } from "./TopicContract.ts"
+import { newQueue, publish, settle } from "../support/QueueSteps.ts"
+import { contentOf, depthIs, newTopic, subscribeQueue as subscribe } from "../support/TopicSteps.ts"
 
 const textsOf = (deliveries: ReadonlyArray<Delivery>): ReadonlyArray<string> => deliveries.map(({ body }) => text(body))
 const numbers = (count: number): ReadonlyArray<string> => Arr.makeBy(count, String)

@@ -13,6 +13,7 @@ import { bytes } from "../support/Messages.ts"
 import { rabbitMq } from "../support/Services.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import * as TcpProxy from "../support/servers/TcpProxy.ts"
+import { content, newTopic } from "../support/TopicSteps.ts"
 import {
   consume,
   consumeAgainAndAgain,
@@ -22,7 +23,6 @@ import {
   subscribeOrdered,
   suite
 } from "./OrderedContract.ts"
-import { content, newTopic } from "./TopicContract.ts"
 
 const embedded = Layer.unwrap(Effect.map(newDatabase, (url) => EmbeddedBroker.layerOn({ url })))
 
@@ -30,8 +30,7 @@ suite("memory", MemoryBroker.layer)
 suite("RabbitMQ", rabbitMq())
 suite("RabbitMQ, quorum queues", rabbitMq({ queueType: "quorum" }))
 suite("embedded", embedded)
-// A member that goes while it joins is waited for as long as its session.
-suite("Kafka", kafkaMakingTopics({ env: { KAFKA_SESSION_TIMEOUT_SECONDS: "2" } }), { byNature: true })
+suite("Kafka", kafkaMakingTopics(), { byNature: true })
 
 for (const queueType of ["classic", "quorum"] as const) {
   // Two messages are beyond the limit of a partition.

@@ -1,11 +1,11 @@
 /** What every broker promises about ordered subscriptions, as tests: run with any layer of the port. */
-import { assert, layer as withLayer } from "@effect/vitest"
+import { assert, type Vitest, layer as withLayer } from "@effect/vitest"
 import { Array as Arr, Deferred, Effect, Exit, type Layer, Schedule, Scope, Stream } from "effect"
 import { Broker, type Delivery, type Subscription } from "../../src/domain/ports/Broker.ts"
 import { bytes, text } from "../support/Messages.ts"
+import { settle } from "../support/QueueSteps.ts"
 import { eventually, realSleep } from "../support/servers/eventually.ts"
-import { settle } from "./BrokerContract.ts"
-import { content, deliverLater, newTopic } from "./TopicContract.ts"
+import { content, deliverLater, newTopic } from "../support/TopicSteps.ts"
 
 const deadline = { deadline: "20 seconds" } as const
 
@@ -226,31 +226,68 @@ export const suite = (
       })
     )
 
-    if (byNature) return
-
-    it.effect("take a message for the group alone, as its key's last, with and without a delay", () =>
-      Effect.gen(function* () {
-        const topic = yield* newTopic
-        const subscription = yield* subscribeOrdered(topic)
-        const witness = makeWitness()
-        yield* publishKeyed(topic, ["a"], 2)
-        yield* deliverLater(subscription, content({ body: bytes("a:2"), headers: { key: "a" } }), 0)
-        yield* deliverLater(subscription, content({ body: bytes("a:3"), headers: { key: "a" } }), "300 millis")
-        yield* consume(subscription, witness, 1)
-        yield* witness.sawAll(["a"], 4)
-      })
-    )
-
-    it.effect("refuse a group that was not made ordered, and say what to do", () =>
-      Effect.gen(function* () {
-        const topic = yield* newTopic
-        const broker = yield* Broker
-        yield* broker.subscribe(topic, "g")
-        const error = yield* Effect.flip(subscribeOrdered(topic))
-        assert.strictEqual(error.reason._tag, "BrokerRefused")
-        assert.include(error.message, `${topic}.g`)
-        yield* subscribeOrdered(topic, "other")
-        yield* broker.subscribe(topic, "other")
-      })
-    )
+    if (byNature) forGroupsByNature(it)
+    else forGroupsMadeOrdered(it)
   })
+
+type It = Vitest.MethodsNonLive<Broker>
+
+/** Two for the group alone, behind two of the topic. */
+const fourOfOneKey = (topic: string, subscription: Subscription) =>
+  Effect.gen(function* () {
+    yield* publishKeyed(topic, ["a"], 2)
+    yield* deliverLater(subscription, content({ body: bytes("a:2"), headers: { key: "a" } }), 0)
+    yield* deliverLater(subscription, content({ body: bytes("a:3"), headers: { key: "a" } }), "300 millis")
+    const witness = makeWitness()
+    yield* consume(subscription, witness, 1)
+    return witness
+  })
+
+/** Where a group is made ordered, it is so in everything. */
+const forGroupsMadeOrdered = (it: It) => {
+  it.effect("take a message for the group alone, as its key's last, with and without a delay", () =>
+    Effect.gen(function* () {
+      const topic = yield* newTopic
+      const witness = yield* fourOfOneKey(topic, yield* subscribeOrdered(topic))
+      yield* witness.sawAll(["a"], 4)
+    })
+  )
+
+  it.effect("refuse a group that was not made ordered, and say what to do", () =>
+    Effect.gen(function* () {
+      const topic = yield* newTopic
+      const broker = yield* Broker
+      yield* broker.subscribe(topic, "g")
+      const error = yield* Effect.flip(subscribeOrdered(topic))
+      assert.strictEqual(error.reason._tag, "BrokerRefused")
+      assert.include(error.message, `${topic}.g`)
+      yield* subscribeOrdered(topic, "other")
+      yield* broker.subscribe(topic, "other")
+    })
+  )
+}
+
+/** Where all groups are ordered, none has to be made so, and what waits for its time does so beside them. */
+const forGroupsByNature = (it: It) => {
+  it.effect("take a message for the group alone, beside its key's order, with and without a delay", () =>
+    Effect.gen(function* () {
+      const topic = yield* newTopic
+      const { seen } = yield* fourOfOneKey(topic, yield* subscribeOrdered(topic))
+      yield* eventually(
+        Effect.sync(() => assert.sameMembers([...(seen.get("a") ?? [])], [0, 1, 2, 3])),
+        deadline
+      )
+      const ofTopic = seen.get("a")?.filter((number) => number < 2)
+      assert.deepStrictEqual(ofTopic, [0, 1])
+    })
+  )
+
+  it.effect("are those of any group, however it was made", () =>
+    Effect.gen(function* () {
+      const topic = yield* newTopic
+      const broker = yield* Broker
+      assert.deepStrictEqual(yield* broker.subscribe(topic, "g"), yield* subscribeOrdered(topic))
+      assert.deepStrictEqual(yield* subscribeOrdered(topic, "other"), yield* broker.subscribe(topic, "other"))
+    })
+  )
+}

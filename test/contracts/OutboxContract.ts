@@ -1,95 +1,26 @@
 /** What every outbox promises, as tests: run with any layer of the port that is empty when it is built. */
 import { assert, layer as withLayer } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber, type Layer, Stream } from "effect"
-import type { NewEvent, PendingEvent } from "../../src/domain/OutboxEvent.ts"
 import { slotCount } from "../../src/domain/OutboxEvent.ts"
-import type { OrderRules } from "../../src/domain/OutboxOrder.ts"
 import { Outbox } from "../../src/domain/ports/Outbox.ts"
-import { eventually } from "../support/servers/eventually.ts"
-
-const allSlots = Array.from({ length: slotCount }, (_, slot) => slot)
-const rules: OrderRules = { maxAttempts: 3, dead: "hold" }
-const lease = Duration.seconds(30)
-
-/** An event with only what a test cares about. */
-const event = (key: string | undefined, n: number, fields: Partial<NewEvent> = {}): NewEvent => ({
-  topic: "payments.stored",
-  key,
-  payload: { n },
-  ...fields
-})
-
-const append = (...events: ReadonlyArray<NewEvent>) =>
-  Outbox.use((outbox) => outbox.transaction(outbox.appendAll(events)))
-
-/** A relay that owns everything, and nobody beside it. */
-const relay = Effect.acquireRelease(
-  Effect.gen(function* () {
-    const outbox = yield* Outbox
-    const id = yield* outbox.enrol(lease)
-    assert.strictEqual((yield* outbox.acquire(id, allSlots)).length, slotCount)
-    return id
-  }),
-  (id) => Effect.ignore(Outbox.use((outbox) => outbox.leave(id)))
-)
-
-const options = (relay: string, changes: Partial<{ limit: number; limitPerSlot: number; rules: OrderRules }> = {}) => ({
+import {
+  allSlots,
+  append,
+  event,
+  fail,
+  inEmptyOutbox,
+  kill,
+  lease,
+  numbers,
+  options,
+  publish,
   relay,
-  slots: allSlots,
-  limit: 1000,
-  limitPerSlot: 1000,
+  renewOften,
   rules,
-  ...changes
-})
-
-const numbers = (events: ReadonlyArray<PendingEvent>) => events.map(({ payload }) => JSON.parse(payload).n as number)
-
-const take = (id: string, changes?: Parameters<typeof options>[1]) =>
-  Outbox.use((outbox) => Effect.map(outbox.take(options(id, changes)), ({ events }) => events))
-const takeWaiting = (id: string, changes?: Parameters<typeof options>[1]) =>
-  Outbox.use((outbox) => Effect.map(outbox.takeWaiting(options(id, changes)), ({ events }) => events))
-
-const fail = (id: string, events: ReadonlyArray<PendingEvent>, delay: Duration.Input = 0) =>
-  Outbox.use((outbox) =>
-    outbox.markFailed(
-      id,
-      events.map((one) => ({
-        id: one.id,
-        attemptsBefore: one.attempts,
-        reason: "refused",
-        delay: Duration.fromInputUnsafe(delay)
-      }))
-    )
-  )
-
-const publish = (events: ReadonlyArray<PendingEvent>) =>
-  Outbox.use((outbox) => outbox.markPublished(events.map((one) => one.id)))
-
-/** As a relay does all the time, and learns from it what it may pass over. */
-const renewOften = (id: string) =>
-  Outbox.use((outbox) => Effect.replicateEffect(outbox.renew(id, lease), 3, { discard: true }))
-
-/** Fails the first event of key "a" until it is dead. */
-const kill = Effect.fnUntraced(function* (id: string) {
-  const firstOf = (events: ReadonlyArray<PendingEvent>) => events.filter(({ key }) => key === "a").slice(0, 1)
-  const dying = firstOf(yield* take(id))
-  yield* fail(id, dying)
-  for (let attempt = 2; attempt <= rules.maxAttempts; attempt++) yield* fail(id, firstOf(yield* takeWaiting(id)))
-  return dying[0] as PendingEvent
-})
-
-/** Nothing of one test is left to the next: events that nobody wants are published. */
-const inEmptyOutbox = <A, E, R>(test: Effect.Effect<A, E, R>) =>
-  Effect.ensuring(
-    Effect.scoped(test),
-    Effect.orDie(
-      Outbox.use((outbox) =>
-        Effect.flatMap(outbox.list(rules, { onlyDead: false, limit: 10_000 }), (rest) =>
-          outbox.markPublished(rest.map(({ id }) => id))
-        )
-      )
-    )
-  )
+  take,
+  takeWaiting
+} from "../support/OutboxSteps.ts"
+import { eventually } from "../support/servers/eventually.ts"
 
 /** Runs the whole contract. */
 export const suite = (name: string, layer: Layer.Layer<Outbox, unknown>): void =>

@@ -6,10 +6,10 @@ import { inject } from "vitest"
 import { Broker, type BrokerError, type Delivery } from "../../src/domain/ports/Broker.ts"
 import { withChannel } from "../support/Amqp.ts"
 import { bytes, message, take, text, withDeliveries } from "../support/Messages.ts"
+import { newQueue, publish, settle } from "../support/QueueSteps.ts"
 import { rabbitMq } from "../support/Services.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import * as TcpProxy from "../support/servers/TcpProxy.ts"
-import { newQueue, publish, settle } from "./BrokerContract.ts"
 
 const deadline = { deadline: "10 seconds" } as const
 

@@ -12,7 +12,7 @@ import { bytes, takeAll } from "../support/Messages.ts"
 import { rabbitMq } from "../support/Services.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import * as RabbitMq from "../support/servers/RabbitMq.ts"
-import { subscribeQueue } from "./TopicContract.ts"
+import { subscribeQueue } from "../support/TopicSteps.ts"
 
 const largest = 20_000
 const deadline = { deadline: "20 seconds", every: "50 millis" } as const

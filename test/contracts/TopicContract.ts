@@ -1,17 +1,20 @@
 /** What every broker promises about topics and groups, as tests: run with any layer of the port. */
-import { randomUUID } from "node:crypto"
 import { assert, layer as withLayer } from "@effect/vitest"
-import { Array as Arr, Context, Duration, Effect, type Layer, Stream } from "effect"
-import {
-  Broker,
-  type Delivery,
-  type MessageContent,
-  queueOf,
-  type Subscription
-} from "../../src/domain/ports/Broker.ts"
-import { bytes, message, take, text, withDeliveries } from "../support/Messages.ts"
+import { Array as Arr, Duration, Effect, type Layer, Stream } from "effect"
+import { Broker, type Delivery, type MessageContent, type Subscription } from "../../src/domain/ports/Broker.ts"
+import { bytes, take, text, withDeliveries } from "../support/Messages.ts"
+import { deadline, numbers, settle, sorted } from "../support/QueueSteps.ts"
 import { eventually } from "../support/servers/eventually.ts"
-import { settle } from "./BrokerContract.ts"
+import {
+  content,
+  contentOf,
+  deliverLater,
+  depthIs,
+  newTopic,
+  publish,
+  subscribe,
+  takes
+} from "../support/TopicSteps.ts"
 
 /** What a broker says of itself where the port leaves a choice. */
 export interface TopicProperties {
@@ -19,79 +22,8 @@ export interface TopicProperties {
   readonly timestampUnitMillis: number
 }
 
-const deadline = { deadline: "10 seconds" } as const
-
 /** How much earlier than asked for a delayed message may come: what a broker's clock and its rounding make of it. */
 const earlyMillis = 100
-
-/** A topic of its own for a test. */
-export const newTopic = Effect.sync(() => `topic-${randomUUID()}`)
-
-export const subscribe = (topic: string, group?: string) =>
-  Effect.flatMap(Broker, (broker) => broker.subscribe(topic, group))
-
-/** A message with only what a test cares about. */
-export const content = (fields: Partial<MessageContent> = {}): MessageContent => {
-  const { queue: _, ...rest } = message("", fields)
-  return rest
-}
-
-/** Publishes a message for each text. */
-export const publish = (topic: string, texts: ReadonlyArray<string>) =>
-  Effect.flatMap(Broker, (broker) =>
-    broker.publishToTopics(texts.map((one) => ({ ...content({ body: bytes(one), id: one }), topic })))
-  )
-
-/** Has a message delivered again, after a while. */
-export const deliverLater = (subscription: Subscription, one: MessageContent, delay: Duration.Input) =>
-  Effect.flatMap(Broker, (broker) =>
-    broker.deliverLater(subscription, [{ ...one, delay: Duration.fromInputUnsafe(delay) }])
-  )
-
-/** Takes as many deliveries as there are texts, and compares them, in whatever order. */
-export const takes = (subscription: Subscription, texts: ReadonlyArray<string>) =>
-  Effect.gen(function* () {
-    const taken = yield* take(subscription, texts.length)
-    assert.deepStrictEqual(sorted(taken.map(({ body }) => text(body))), sorted(texts))
-    yield* depthIs(subscription, 0)
-  })
-
-/** How to look at what waits for a group of a topic, where the broker has no queue for it. */
-export const TopicDepth = Context.Reference<(subscription: Subscription) => Effect.Effect<number, unknown>>(
-  "paystream/test/TopicDepth",
-  { defaultValue: () => () => Effect.die(new Error("this broker has queues")) }
-)
-
-const depthOf = (subscription: Subscription): Effect.Effect<number, unknown, Broker> =>
-  subscription._tag === "Queue"
-    ? Effect.flatMap(Broker, (broker) => broker.depth(subscription.name))
-    : Effect.flatMap(TopicDepth, (depth) => depth(subscription))
-
-export const depthIs = (subscription: Subscription, expected: number) =>
-  eventually(
-    Effect.gen(function* () {
-      assert.strictEqual(yield* depthOf(subscription), expected)
-    }),
-    deadline
-  )
-
-/** Subscribes at a broker that has a queue for it. */
-export const subscribeQueue = (topic: string, group?: string) =>
-  Effect.flatMap(subscribe(topic, group), (subscription) => queueOf("the broker", subscription)).pipe(
-    Effect.map(({ name }) => ({ _tag: "Queue", name }) as const)
-  )
-
-/** What a delivery is, whatever its broker made of it. */
-export const contentOf = ({
-  attempt: _,
-  receipt: __,
-  properties: ___,
-  isRevoked: ____,
-  ...rest
-}: Delivery): MessageContent => rest
-
-const sorted = (texts: ReadonlyArray<string>): ReadonlyArray<string> => [...texts].sort()
-const numbers = (count: number): ReadonlyArray<string> => Arr.makeBy(count, String)
 
 /** Deliveries in a list that grows, each settled as it comes, as long as the scope is open. */
 const consumeInto = (subscription: Subscription, received: Array<Delivery>) =>

@@ -24,10 +24,10 @@ import {
   newTopic,
   publish,
   subscribeQueue as subscribe,
-  suite,
   TopicDepth,
   takes
-} from "./TopicContract.ts"
+} from "../support/TopicSteps.ts"
+import { suite } from "./TopicContract.ts"
 
 const embedded = Layer.unwrap(Effect.map(newDatabase, (url) => EmbeddedBroker.layerOn({ url })))
 

@@ -5,7 +5,7 @@ import { Array as Arr, Duration, Effect, type Layer, Schema } from "effect"
 import { type WaitingHead, WaitingMessages } from "../../src/domain/ports/WaitingMessages.ts"
 import { bytes, text } from "../support/Messages.ts"
 import { eventually } from "../support/servers/eventually.ts"
-import { content } from "./TopicContract.ts"
+import { content } from "../support/TopicSteps.ts"
 
 const newGroup = Effect.sync(() => `group ${randomUUID()}`)
 

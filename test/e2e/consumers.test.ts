@@ -182,7 +182,7 @@ describe.concurrent("--mode=consumers that is not ready", () => {
       env: { RABBITMQ_URL: inject("rabbitmqUrl"), DATABASE: "none", HEALTH_PORT: "0", UNREADY: part, ...env }
     })
 
-  for (const [index, part] of ["import", "layer"].entries()) {
+  for (const [index, part] of ["import", "layer", "onStart"].entries()) {
     it.live(`for its module's ${part} ends all the same when it is asked to stop`, () =>
       Effect.gen(function* () {
         const program = yield* start(Stage.runtimes[index % 2] ?? "bun", part)
@@ -218,7 +218,7 @@ describe.concurrent("--mode=consumers refuses to start", () => {
     readonly [name: string, module: string, flags: ReadonlyArray<string>, env: Record<string, string>, said: RegExp]
   > = [
     ["a worker that is not there", "relay", ["--worker=nobody"], {}, /no worker "nobody".*effects, relay/],
-    ["dedupe without a database", "relay", [], {}, /worker effects has dedupe: true.*DATABASE/],
+    ["dedupe without a database", "relay", [], {}, /DATABASE: got "none".*worker effects \(dedupe: true\)/],
     ["crash marks asked for without a database", "relay", [], { MAX_CRASHES: "5" }, /MAX_CRASHES.*DATABASE=none/],
     [
       "names that collide, a reserved group and no handlers, all at once",
@@ -259,6 +259,17 @@ describe.concurrent("--mode=consumers refuses to start", () => {
         "worker orders cannot start, its handlers could not be made: no warehouse at this address"
       )
       assert.strictEqual(code, 1)
+    })
+  )
+
+  it.live("for PIX workers without a database, and names each that needs it", () =>
+    Effect.gen(function* () {
+      const args = ["--mode=consumers"]
+      const program = yield* Program.start({ runtime: "node", args, env: { BROKER: "embedded", DATABASE: "none" } })
+      assert.strictEqual(yield* program.exit, 2)
+      const said = program.stderr.join("\n")
+      for (const one of ["pix-settle (dedupe: true)", "pix-notify (dedupe: true)", "pix-audit (the audit log)"])
+        assert.include(said, `worker ${one}`)
     })
   )
 

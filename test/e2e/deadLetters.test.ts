@@ -1,109 +1,12 @@
+/** Dead letters looked at and put back by the product's own command, whatever happens in between. */
 import { randomUUID } from "node:crypto"
-import { writeFile } from "node:fs/promises"
-import { join } from "node:path"
-import { assert, describe, it } from "@effect/vitest"
-import { Array as Arr, type Context, Effect, Layer, Redacted, type Scope } from "effect"
-import { inject } from "vitest"
+import { assert, describe } from "@effect/vitest"
+import { Array as Arr, Effect } from "effect"
 import { Broker } from "../../src/domain/ports/Broker.ts"
-import * as EmbeddedBroker from "../../src/layers/embedded/EmbeddedBroker.ts"
-import * as EmbeddedPostgres from "../../src/layers/embedded/EmbeddedPostgres.ts"
-import * as PostgresReplayMarks from "../../src/layers/postgres/PostgresReplayMarks.ts"
-import { newDatabase } from "../support/Databases.ts"
-import { kafkaWithDepth } from "../support/KafkaQueues.ts"
+import { depth, depthIs, type Environment, newQueue, scenario, twoGroups } from "../support/DeadLetterStage.ts"
 import * as Lines from "../support/Lines.ts"
 import { bytes, message, takeAll } from "../support/Messages.ts"
-import { postgresClient, rabbitMq } from "../support/Services.ts"
 import { eventually } from "../support/servers/eventually.ts"
-import * as Program from "../support/servers/Program.ts"
-import { temporaryFolder } from "../support/servers/temporaryFolder.ts"
-
-type Environment = Readonly<Record<string, string>>
-
-/** A broker that this test and the product's processes share. */
-interface World {
-  readonly env: Environment
-  readonly broker: Context.Context<Broker>
-  /** Whether topics and tables have to be made before. */
-  readonly needsMigrating?: boolean
-}
-
-const onRabbitMq = Effect.gen(function* () {
-  const database = Redacted.value(yield* newDatabase)
-  const env = { RABBITMQ_URL: inject("rabbitmqUrl"), DATABASE_URL: database, HEALTH_PORT: "0" }
-  return { env, broker: yield* Layer.build(rabbitMq()) } satisfies World
-})
-
-const onEmbedded = Effect.gen(function* () {
-  const dataDirectory = yield* temporaryFolder("data")
-  const env = { BROKER: "embedded", DATABASE: "embedded", PAYSTREAM_DATA: dataDirectory, HEALTH_PORT: "0" }
-  const layer = Layer.provide(EmbeddedBroker.layer, EmbeddedPostgres.layer({ dataDirectory }))
-  return { env, broker: yield* Layer.build(layer) } satisfies World
-})
-
-const onKafka = Effect.gen(function* () {
-  const database = yield* newDatabase
-  const env = {
-    BROKER: "kafka",
-    KAFKA_BROKERS: inject("kafkaBrokers"),
-    KAFKA_PARTITIONS: "2",
-    DATABASE_URL: Redacted.value(database),
-    HEALTH_PORT: "0"
-  }
-  const marks = Layer.provide(PostgresReplayMarks.layer({ address: "test" }), postgresClient(database))
-  return { env, broker: yield* Layer.build(kafkaWithDepth(marks)), needsMigrating: true } satisfies World
-})
-
-const worlds = { RabbitMQ: onRabbitMq, embedded: onEmbedded, Kafka: onKafka } as const
-
-/** What a scenario does with the product. */
-const playing = (world: World, runtime: Program.Runtime) => {
-  const start = (args: ReadonlyArray<string>, env: Environment = {}) =>
-    Program.start({ runtime, args, env: { ...world.env, ...env } })
-  const run = (args: ReadonlyArray<string>, env: Environment = {}) =>
-    Effect.gen(function* () {
-      const program = yield* start(args, env)
-      const code = yield* program.exit
-      return { code, stdout: program.stdout.join("\n"), stderr: program.stderr.join("\n") }
-    }).pipe(Effect.scoped)
-  const dlq = (...args: ReadonlyArray<string>) => run(["dlq", ...args])
-  const migrate = (workers: string) =>
-    world.needsMigrating
-      ? Effect.map(run(["--mode=migrate", workers]), ({ code, stderr }) => assert.strictEqual(code, 0, stderr))
-      : Effect.void
-  return { start, run, dlq, migrate }
-}
-
-type Play = ReturnType<typeof playing>
-
-const depth = (queue: string) => Broker.use((broker) => broker.depth(queue))
-
-const depthIs = (queue: string, expected: number) =>
-  eventually(
-    Effect.map(depth(queue), (found) => assert.strictEqual(found, expected, queue)),
-    { deadline: "30 seconds", every: "20 millis" }
-  )
-
-const scenario = (
-  name: string,
-  places: ReadonlyArray<readonly [keyof typeof worlds, Program.Runtime]>,
-  play: (stage: Play) => Effect.Effect<void, unknown, Broker | Scope.Scope>
-) => {
-  for (const [place, runtime] of places) {
-    it.live(`${name} (${place}, ${runtime})`, () =>
-      Effect.gen(function* () {
-        const world = yield* worlds[place]
-        yield* Effect.provide(play(playing(world, runtime)), world.broker)
-      })
-    )
-  }
-}
-
-const newQueue = Effect.gen(function* () {
-  const queue = `test-${randomUUID()}`
-  const deadLetters = `${queue}.dlq`
-  for (const name of [queue, deadLetters]) yield* Broker.use((broker) => broker.ensureQueue(name))
-  return { queue, deadLetters }
-})
 
 const payment = (n: number) => `{"payment" : ${n}, "amount" : 10.00}`
 
@@ -249,66 +152,6 @@ describe.concurrent("dlq", () => {
         assert.isAtMost(ids.length, count + 8)
       })
   )
-
-  it.live("shows a stranger's message so that it can do nothing to a terminal, and leaves it where it is", () =>
-    Effect.gen(function* () {
-      const world = yield* onRabbitMq
-      const { dlq } = playing(world, "node")
-      yield* Effect.gen(function* () {
-        const { deadLetters } = yield* newQueue
-        const hostile = { id: "\u001b[2Jid", headers: { "\u0007": "\u202e" }, body: Uint8Array.from([27, 91, 255]) }
-        yield* Broker.use((broker) => broker.publish([message(deadLetters, hostile)]))
-        const listed = yield* dlq("list", deadLetters)
-        assert.match(listed.stdout, /\\u001b\[2Jid .* not set aside by Paystream/)
-        const shown = yield* dlq("show", deadLetters, "--id=\\u001b[2Jid")
-        assert.include(shown.stdout, Buffer.from(hostile.body).toString("base64"))
-        const replayed = yield* dlq("replay", deadLetters, "--all")
-        assert.strictEqual(replayed.code, 1)
-        for (const { stdout } of [listed, shown, replayed]) assert.notMatch(stdout, /(?!\n)[\p{Cc}\p{Cf}]/u)
-        yield* depthIs(deadLetters, 1)
-      }).pipe(Effect.provide(world.broker))
-    })
-  )
-
-  it.live("needs a database to put back what Kafka keeps, and none to look at it", () =>
-    Effect.gen(function* () {
-      const world = yield* onKafka
-      const { dlq } = playing({ ...world, env: { ...world.env, DATABASE: "none" } }, "node")
-      const topic = `topic-${randomUUID()}`
-      yield* playing(world, "node").migrate(`--workers=${yield* twoGroups(topic)}`)
-      const headers = { "x-paystream-reason": "rejected", "x-paystream-source": "queue" }
-      const letter = { ...message("", { id: "o-1", headers }), topic: `${topic}.dlq` }
-      yield* Effect.provide(
-        Broker.use((broker) => broker.publishToTopics([letter])),
-        world.broker
-      )
-      const listed = yield* dlq("list", letter.topic)
-      assert.match(listed.stdout, /\n1 dead letter: 1 rejected$/)
-      assert.include(listed.stderr, "DATABASE is none: what was put back already is not left out")
-      const refused = yield* dlq("replay", letter.topic, "--all")
-      assert.strictEqual(refused.code, 2)
-      assert.match(refused.stderr, /DATABASE: got "none"; takes postgres or embedded .*BROKER=kafka/)
-      // a queue's worker has no place here
-      const stranger = yield* playing(world, "node").dlq("replay", letter.topic, "--all")
-      assert.strictEqual(stranger.code, 1)
-      assert.match(stranger.stdout, /^o-1 stays: there is no queue queue any more/m)
-    })
-  )
-
-  it.live("says what is wrong with a command, and makes no queue of a wrong name", () =>
-    Effect.gen(function* () {
-      const world = yield* onRabbitMq
-      const { dlq } = playing(world, "node")
-      const name = `typo-${randomUUID()}`
-      const [unknown, neither] = yield* Effect.all([dlq("list", name), dlq("replay", name)], { concurrency: 2 })
-      assert.strictEqual(unknown.code, 3)
-      assert.include(unknown.stderr, `there is no queue ${name}`)
-      assert.strictEqual(neither.code, 2)
-      assert.include(neither.stderr, "--id=ID, repeatable, or --all")
-      const exit = yield* Effect.exit(Effect.provide(depth(name), world.broker))
-      assert.strictEqual(exit._tag, "Failure")
-    })
-  )
 })
 
 const atLeast = (queue: string, count: number) =>
@@ -316,20 +159,3 @@ const atLeast = (queue: string, count: number) =>
     Effect.map(depth(queue), (found) => assert.isAtLeast(found, count)),
     { deadline: "30 seconds", every: "5 millis" }
   )
-
-/** A module of two groups on one topic: one of them decodes nothing as long as it is broken. */
-const twoGroups = (topic: string) =>
-  Effect.gen(function* () {
-    const path = join(yield* temporaryFolder("workers"), "workers.ts")
-    const source = `
-      import { Effect, Schema } from "effect"
-      import { Worker } from "paystream"
-      const has = (name) => ({ n }) => Effect.logInfo(name + " has " + n)
-      const options = { topic: "${topic}" }
-      export const calm = Worker.make("calm", options, has("calm"))
-      const n = process.env.BROKEN ? Schema.String : Schema.Int
-      export const failing = Worker.make("failing", { ...options, input: Schema.Struct({ n }) }, has("failing"))
-    `
-    yield* Effect.promise(() => writeFile(path, source))
-    return path
-  })

@@ -1,5 +1,5 @@
 /** Each example by its one command, on the embedded broker: what its first lines promise is what is seen. */
-import { copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { copyFileSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
@@ -35,25 +35,6 @@ const sending = /bun run main (publish .+)/.exec(readFileSync(join(folder, "READ
 class DataFolder extends Context.Service<DataFolder, string>()("test/DataFolder") {}
 
 const command = (example: string) => `--mode=consumers --workers=./examples/${example}`
-
-describe("A module's onStart", () => {
-  it.live("ends the process when it fails, and says why", () =>
-    Effect.gen(function* () {
-      const module = join(yield* temporaryFolder("module"), "workers.ts")
-      const declared = 'export const w = Worker.make("w", { topic: "t" }, () => Effect.void)'
-      const failing = 'export const onStart = Effect.fail(new Error("no sample at hand"))'
-      writeFileSync(
-        module,
-        `import { Effect } from "effect"\nimport { Worker } from "paystream"\n${declared}\n${failing}\n`
-      )
-      const args = ["--mode=consumers", `--workers=${module}`]
-      const env = { BROKER: "embedded", HEALTH_PORT: "0" }
-      const program = yield* Program.start({ runtime: "node", args, env })
-      assert.strictEqual(yield* program.exit, 1)
-      assert.match(program.stderr.join("\n"), /the module's onStart failed: no sample at hand/)
-    })
-  )
-})
 
 describe("The examples", () => {
   it("are all shown here, say at their top how to run them, and stand in the list", () => {

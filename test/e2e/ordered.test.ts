@@ -10,7 +10,6 @@ import type { Broker } from "../../src/domain/ports/Broker.ts"
 import * as EmbeddedBroker from "../../src/layers/embedded/EmbeddedBroker.ts"
 import * as EmbeddedPostgres from "../../src/layers/embedded/EmbeddedPostgres.ts"
 import { publishKeyed, subscribeOrdered } from "../contracts/OrderedContract.ts"
-import { newTopic } from "../contracts/TopicContract.ts"
 import { newDatabase } from "../support/Databases.ts"
 import { kafkaMakingTopics } from "../support/KafkaServices.ts"
 import { rabbitMq } from "../support/Services.ts"
@@ -18,6 +17,7 @@ import type { Child } from "../support/servers/Child.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import * as Program from "../support/servers/Program.ts"
 import { temporaryFolder } from "../support/servers/temporaryFolder.ts"
+import { newTopic } from "../support/TopicSteps.ts"
 
 const module = fileURLToPath(new URL("../support/journalWorker.ts", import.meta.url))
 
@@ -71,12 +71,19 @@ interface Ground {
   readonly broker: Layer.Layer<Broker, unknown>
   /** Whether topics have to be made before. */
   readonly needsMigrating?: boolean
+  /** Of the processes by turns, and with it how much each takes into its hands. */
+  readonly concurrencies?: ReadonlyArray<number>
 }
 
 const brokers: Record<string, Effect.Effect<Ground, unknown, Scope.Scope>> = {
   RabbitMQ: Effect.map(newDatabase, (url) => ({
     env: { RABBITMQ_URL: inject("rabbitmqUrl"), DATABASE_URL: Redacted.value(url) },
     broker: rabbitMq()
+  })),
+  "RabbitMQ's quorum queues, each process with a prefetch of its own,": Effect.map(newDatabase, (url) => ({
+    env: { RABBITMQ_URL: inject("rabbitmqUrl"), QUEUE_TYPE: "quorum", DATABASE_URL: Redacted.value(url) },
+    broker: rabbitMq({ queueType: "quorum" }),
+    concurrencies: [1, 12, 3]
   })),
   "the embedded broker": Effect.map(temporaryFolder("data"), (dataDirectory) => ({
     env: { BROKER: "embedded", DATABASE: "embedded", PAYSTREAM_DATA: dataDirectory },
@@ -99,22 +106,31 @@ describe.concurrent("An ordered worker", () => {
   for (const [name, ground] of Object.entries(brokers)) {
     it.live(`keeps each key's order on ${name} while its processes come, go and are killed at work`, () =>
       Effect.gen(function* () {
-        const { broker, env, needsMigrating } = yield* ground
+        const { broker, concurrencies = [4], env, needsMigrating } = yield* ground
         const services = yield* Layer.build(broker)
         const topic = yield* newTopic
         const journal = join(yield* temporaryFolder("journal"), "journal")
         writeFileSync(journal, "")
+        let started = 0
         const run = (mode: string) =>
-          Program.start({
-            runtime: "node",
-            args: [`--mode=${mode}`, `--workers=${module}`],
-            env: { ...env, TOPIC: topic, JOURNAL: journal, HEALTH_PORT: "0" }
-          })
+          Effect.suspend(() =>
+            Program.start({
+              runtime: "node",
+              args: [`--mode=${mode}`, `--workers=${module}`],
+              env: {
+                ...env,
+                TOPIC: topic,
+                JOURNAL: journal,
+                CONCURRENCY: `${concurrencies[started++ % concurrencies.length]}`,
+                HEALTH_PORT: "0"
+              }
+            })
+          )
         const start = run("consumers")
         const grown = (from: number, by: number) =>
           eventually(
             Effect.map(read(journal), (entries) => assert.isAtLeast(doneOf(entries).length, from + by)),
-            { deadline: "30 seconds", every: "5 millis" }
+            { deadline: "60 seconds", every: "5 millis" }
           )
 
         if (needsMigrating) assert.strictEqual(yield* (yield* run("migrate")).exit, 0)

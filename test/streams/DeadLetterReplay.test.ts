@@ -1,13 +1,13 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect, Exit, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { Broker, BrokerAway, BrokerError, type Delivery } from "../../src/domain/ports/Broker.ts"
+import { Broker, type Delivery } from "../../src/domain/ports/Broker.ts"
 import * as RetryPolicy from "../../src/domain/RetryPolicy.ts"
 import { type Fate, type ReplayOptions, replayAll, wouldFail } from "../../src/streams/DeadLetterReplay.ts"
 import { DeadLetterTopics } from "../../src/streams/TopicWorker.ts"
 import * as Worker from "../../src/streams/Worker.ts"
 import { bytes, message, takeAll, text } from "../support/Messages.ts"
-import { broken, depth, onStage, send, settled, start } from "../support/TopicStage.ts"
+import { away, broken, depth, onStage, send, settled, start } from "../support/TopicStage.ts"
 
 /** Two groups of one topic, one of which fails as long as it is told to. */
 const groups = () => {
@@ -168,7 +168,6 @@ describe("A replay", () => {
   onStage("removes nothing that the broker has not confirmed", () =>
     Effect.gen(function* () {
       const { handled } = yield* threeDeadLetters
-      const away = new BrokerError({ reason: new BrokerAway({ detail: "gone" }) })
       const unconfirmed = yield* broken(() => ({ deliverLater: () => Effect.fail(away) }))
       const exit = yield* Effect.exit(Effect.provideService(replay("orders.dlq"), Broker, unconfirmed))
       assert.isTrue(Exit.isFailure(exit))

@@ -7,12 +7,21 @@ import { AuditLog } from "../../src/domain/ports/AuditLog.ts"
 import { StoreAway, StoreError } from "../../src/domain/StoreError.ts"
 import * as MemoryAuditLog from "../../src/layers/memory/MemoryAuditLog.ts"
 import * as MemoryBroker from "../../src/layers/memory/MemoryBroker.ts"
+import * as MemoryFinishedInputs from "../../src/layers/memory/MemoryFinishedInputs.ts"
+import { Deduplication } from "../../src/streams/Deduplication.ts"
 import * as PixWorkers from "../../src/streams/PixWorkers.ts"
 import { Shutdown } from "../../src/streams/Shutdown.ts"
 import { Supervisor } from "../../src/streams/Supervisor.ts"
+import { bytes, text } from "../support/Messages.ts"
 import { deadLetter, depth, elapse, json, seen, send, settled, start, watch } from "../support/TopicStage.ts"
 
-const world = Layer.mergeAll(Shutdown.layer, Supervisor.layer, MemoryBroker.layer, MemoryAuditLog.layer)
+const world = Layer.mergeAll(
+  Shutdown.layer,
+  Supervisor.layer,
+  MemoryBroker.layer,
+  MemoryAuditLog.layer,
+  Layer.provide(Deduplication.layer, MemoryFinishedInputs.layer)
+)
 
 const startAll = Effect.gen(function* () {
   yield* watch(...Object.values(topics))
@@ -96,6 +105,18 @@ describe("The PIX workers", () => {
       const other = JSON.stringify({ transactionId: "tx-1", action: "seen by a person" })
       for (let times = 0; times < 2; times++) yield* Effect.andThen(send(topics.audit, other), settled)
       assert.strictEqual((yield* actions).length, settledPath.length + 1)
+    })
+  )
+
+  onStage(
+    "settle a payment once and tell of it once, however often it is asked for or judged",
+    Effect.gen(function* () {
+      yield* startAll
+      for (const id of ["m-1", "m-1"]) yield* ask(request(), id)
+      const [judgement, again] = yield* seen(topics.validated)
+      assert.isDefined(again)
+      yield* Effect.andThen(send(topics.validated, text(judgement?.body ?? bytes("")), { id: judgement?.id }), settled)
+      assert.deepStrictEqual([(yield* seen(topics.settled)).length, (yield* seen(topics.notified)).length], [1, 1])
     })
   )
 

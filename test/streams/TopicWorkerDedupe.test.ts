@@ -1,6 +1,6 @@
 import { assert, describe } from "@effect/vitest"
 import { Deferred, Effect, Layer } from "effect"
-import { Broker, BrokerAway, BrokerError } from "../../src/domain/ports/Broker.ts"
+import { Broker } from "../../src/domain/ports/Broker.ts"
 import { FinishedInputs } from "../../src/domain/ports/FinishedInputs.ts"
 import * as RetryPolicy from "../../src/domain/RetryPolicy.ts"
 import { StoreAway, StoreError } from "../../src/domain/StoreError.ts"
@@ -19,13 +19,14 @@ import {
   settled,
   start,
   stop,
+  unsettledOnce,
   watch
 } from "../support/TopicStage.ts"
 
 const withMemory = <A, E, R>(test: Effect.Effect<A, E, R>) =>
   Effect.provide(test, Layer.provideMerge(Deduplication.Deduplication.layer, MemoryFinishedInputs.layer))
 
-const away = new StoreError({ reason: new StoreAway({ detail: "away", code: "x" }) })
+const storeAway = new StoreError({ reason: new StoreAway({ detail: "away", code: "x" }) })
 
 /** A worker that remembers what it has handled, and fails as often as it is told. */
 const counting = (fail: (runs: number) => boolean = () => false, options = {}) => {
@@ -99,18 +100,9 @@ describe("A topic worker with dedupe", () => {
     withMemory(
       Effect.gen(function* () {
         const { inputs, worker } = counting((runs) => runs <= 2)
-        let crashes = 0
-        const crashing = yield* broken((broker) => ({
-          settle: (batch) =>
-            Effect.suspend(() =>
-              crashes++ === 0
-                ? Effect.fail(new BrokerError({ reason: new BrokerAway({ detail: "a crash" }) }))
-                : broker.settle(batch)
-            )
-        }))
         // Parked and recorded, not acknowledged; then the same again as if it had not been recorded.
         const forgetful = yield* forgettingOnce
-        const { endings } = yield* Effect.provideService(start(worker), Broker, crashing).pipe(
+        const { endings } = yield* Effect.provideService(start(worker), Broker, yield* unsettledOnce).pipe(
           Effect.provideService(Deduplication.Deduplication, Deduplication.make(forgetful))
         )
         yield* send("in", "1", { id: "a" })
@@ -177,7 +169,7 @@ describe("A topic worker with dedupe", () => {
           find: (inputs) =>
             Effect.suspend(() => {
               batches.push(inputs.length)
-              return isAway ? Effect.fail(away) : Effect.delay(finished.find(inputs), "1 millis")
+              return isAway ? Effect.fail(storeAway) : Effect.delay(finished.find(inputs), "1 millis")
             })
         })
         const { inputs, worker } = counting(undefined, { concurrency: 100 })
@@ -199,7 +191,7 @@ describe("A topic worker with dedupe", () => {
     withMemory(
       Effect.gen(function* () {
         const finished = yield* FinishedInputs
-        const faulty = FinishedInputs.of({ ...finished, find: () => Effect.fail(away) })
+        const faulty = FinishedInputs.of({ ...finished, find: () => Effect.fail(storeAway) })
         const { inputs, worker } = counting()
         const { endings, fiber } = yield* Effect.provideService(
           start(worker),

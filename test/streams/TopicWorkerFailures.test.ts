@@ -1,10 +1,11 @@
 import { assert, describe } from "@effect/vitest"
 import { Array as Arr, Clock, Deferred, Effect, Schema } from "effect"
-import { Broker, BrokerAway, BrokerError, BrokerRefused } from "../../src/domain/ports/Broker.ts"
+import { Broker, BrokerError, BrokerRefused } from "../../src/domain/ports/Broker.ts"
 import * as RetryPolicy from "../../src/domain/RetryPolicy.ts"
 import * as Worker from "../../src/streams/Worker.ts"
 import { text } from "../support/Messages.ts"
 import {
+  away,
   broken,
   deadLetter,
   deadLetters,
@@ -105,6 +106,23 @@ describe("A topic worker whose handler fails", () => {
     })
   )
 
+  onStage("counts what asks for no time at all as a failure, and lets what asks for now wait a little", () =>
+    Effect.gen(function* () {
+      let runs = 0
+      const delays = [0, "-1 hour", Number.NaN, Number.POSITIVE_INFINITY] as const
+      const worker = Worker.make("w", { topic: "in", retry: RetryPolicy.fixed({ maxRetries: 2 }) }, () =>
+        Worker.snooze(delays[runs++] ?? 0)
+      )
+      const { endings } = yield* start(worker)
+      yield* send("in", "1")
+      yield* elapse("99 millis")
+      assert.strictEqual(runs, 1)
+      for (let second = 0; second < 12; second++) yield* elapse("1 second")
+      assert.deepStrictEqual(endings.slice(0, 4), ["snoozed", "snoozed", "retried", "retried"])
+      assert.isTrue(logs.some((line) => line.includes("Worker.snooze takes a finite duration, got NaN")))
+    })
+  )
+
   onStage("dead-letters at once what asks for it", () =>
     Effect.gen(function* () {
       const errors: Array<unknown> = []
@@ -171,7 +189,6 @@ describe("A topic worker whose handler fails", () => {
     Effect.gen(function* () {
       let isAway = true
       const done: Array<unknown> = []
-      const away = new BrokerError({ reason: new BrokerAway({ detail: "away" }) })
       const faulty = yield* broken((broker) => ({
         publishToTopics: (messages) =>
           // dead letters can be published all the while

@@ -132,6 +132,25 @@ describe("A topic worker whose handlers cannot be made", () => {
   }
 })
 
+describe("A topic worker whose Effect gives no handlers", () => {
+  const given: Record<string, readonly [handlers: unknown, said: RegExp]> = {
+    "something else": [42, /worker orders: its handlers lack `process`/],
+    nothing: [undefined, /worker orders: its handlers lack `process`/],
+    "hooks alone": [{ onError: () => Effect.void }, /worker orders: its handlers lack `process`/],
+    "what is no hook": [{ process: () => Effect.void, onSuccess: 1 }, /worker orders: its onSuccess or onError is no/]
+  }
+  for (const [name, [handlers, said]] of Object.entries(given)) {
+    onStage(`but ${name} is refused with its name before it takes a message`, () =>
+      Effect.gen(function* () {
+        // a module need not have seen a compiler
+        const unchecked = Effect.succeed(handlers) as Effect.Effect<{ readonly process: () => Effect.Effect<void> }>
+        const { fiber } = yield* start(Worker.make("orders", { topic: "in" }, unchecked))
+        assert.match(String(fiber.pollUnsafe()), said)
+      })
+    )
+  }
+})
+
 describe("Dead letters of a topic that is not named so", () => {
   onStage("are kept once where the process knows what the topic is, consumed or not", () =>
     Effect.gen(function* () {

@@ -26,6 +26,7 @@ const refused: Record<string, readonly [workers: ReadonlyArray<Worker.Any>, said
   "half a handler": [[worker("w", { concurrency: 1.5 })], [/concurrency 1\.5/]],
   "more handlers than a broker counts": [[worker("w", { concurrency: 8192 })], [/concurrency 8192/]],
   "an endless concurrency": [[worker("w", { concurrency: Number.POSITIVE_INFINITY })], [/concurrency Infinity/]],
+  "no time for hooks": [[worker("w", { hookTimeout: 0 })], [/worker w: hookTimeout 0 is no time at all/]],
   "two of one name": [[worker("w"), worker("w", { topic: "other" })], [/workers w, w: have one name, "w"/]],
   "two of one group and topic": [
     [worker("a", { groupId: "g" }), worker("b", { groupId: "g" })],

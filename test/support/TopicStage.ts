@@ -1,15 +1,15 @@
 /** Workers on topics in memory: started, fed, let settle, and their topics looked at. */
 import { assert, it } from "@effect/vitest"
-import { Array as Arr, Effect, Fiber, Layer, Logger, type Scope, Stream } from "effect"
+import { Array as Arr, Deferred, Effect, Fiber, Layer, Logger, type Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { Broker, type Delivery, type TopicMessage } from "../../src/domain/ports/Broker.ts"
+import { Broker, BrokerAway, BrokerError, type Delivery, type TopicMessage } from "../../src/domain/ports/Broker.ts"
 import type { WaitingMessages } from "../../src/domain/ports/WaitingMessages.ts"
 import * as MemoryBroker from "../../src/layers/memory/MemoryBroker.ts"
 import * as MemoryWaitingMessages from "../../src/layers/memory/MemoryWaitingMessages.ts"
 import { Shutdown } from "../../src/streams/Shutdown.ts"
 import { Supervisor } from "../../src/streams/Supervisor.ts"
 import { topicWorker } from "../../src/streams/TopicWorker.ts"
-import type { Worker } from "../../src/streams/Worker.ts"
+import { make, type Worker } from "../../src/streams/Worker.ts"
 import { bytes, takeAll, text } from "./Messages.ts"
 
 /** What is logged by the test that runs. */
@@ -39,6 +39,34 @@ export const onStage = <E>(
 /** The broker with some of its calls replaced. */
 export const broken = (change: (broker: Broker["Service"]) => Partial<Broker["Service"]>) =>
   Broker.useSync((broker) => Broker.of({ ...broker, ...change(broker) }))
+
+/** What a broker says that cannot be reached. */
+export const away = new BrokerError({ reason: new BrokerAway({ detail: "away" }) })
+
+/** The broker, away when a worker first settles. */
+export const unsettledOnce = Effect.suspend(() => {
+  let asked = 0
+  return broken((broker) => ({
+    settle: (batch) => Effect.suspend(() => (asked++ === 0 ? Effect.fail(away) : broker.settle(batch)))
+  }))
+})
+
+/** A worker whose handlers give their input back once `open` has run, and how many have begun. */
+export const gated = Effect.fnUntraced(function* (concurrency: number) {
+  const gate = yield* Deferred.make<void>()
+  let begun = 0
+  const options = { topic: "in", outputTopic: "out", concurrency }
+  const worker = make("w", options, (input) =>
+    Effect.suspend(() => {
+      begun++
+      return Effect.as(Deferred.await(gate), input)
+    })
+  )
+  return { worker, begun: () => begun, open: Effect.andThen(Deferred.succeed(gate, undefined), settled) }
+})
+
+/** Publishes the numbers from 0 on. */
+export const sendNumbers = (count: number) => Effect.forEach(Arr.makeBy(count, String), (body) => send("in", body))
 
 /** How many messages wait in a queue. */
 export const depth = (queue: string) => Broker.use((broker) => broker.depth(queue))

@@ -20,7 +20,7 @@ export const journalWorker = Worker.make(
     input: Schema.String,
     ordered: true,
     partitions: 4,
-    concurrency: 4,
+    concurrency: Number(process.env.CONCURRENCY ?? 4),
     retry: RetryPolicy.fixed({ maxRetries: 1_000, initialDelay: "200 millis", jitter: 0.5 })
   },
   (input) =>

@@ -5,7 +5,8 @@
  * - At least once: a delivery that is not settled comes again, to this consumer or to another.
  * - `publish` returns only when the broker has taken responsibility for every message; a message for a queue that does
  *   not exist is an error, never a silent loss.
- * - Back-pressure: at most `prefetch` deliveries, and the layer's limit of bytes, are unsettled at any time.
+ * - Back-pressure: at most `prefetch` deliveries, and the layer's limit of bytes, are unsettled at any time; of an ordered
+ *   subscription maybe more, where the broker's order depends on a number that all consumers share.
  * - Closing the scope of `deliveries` gives back what is unsettled.
  * - Of an ordered subscription, the messages of one key reach one consumer at a time, in the order of their publishing
  *   by one publisher, whatever crashes in between: what comes again comes with all that followed it. Its consumers

@@ -36,6 +36,8 @@ export interface GroupMember {
 export const rebalanceTimeoutMillis = 60_000
 /** Of that, what is under way may take so much; and no more of the session, in which no heartbeat is sent meanwhile. */
 const longestReleaseMillis = 10_000
+/** A stop waits for a join that is under way: the others' next heartbeats, and part of what they may take to release. */
+const longestJoinMillis = 8_000
 /** Heartbeats and commits wait behind a fetch on the same connection. */
 const fetchWaitMillis = 250
 const mostBytesPerPartition = 1024 * 1024
@@ -67,6 +69,7 @@ export const make = (client: KafkaClient, records: RecordsInHand, options: Membe
   const holds = holdingAtLeast(records, options)
   const releaseMillis = Math.min(longestReleaseMillis, options.sessionTimeoutMillis / 2)
   let releasing: Promise<void> = Promise.resolve()
+  let joining: Promise<void> = Promise.resolve()
   let [isStarted, isRejoining, isStopping] = [false, false, false]
   let lastSign = options.now()
   const ending = endingOnce(options.onEnd)
@@ -110,7 +113,8 @@ export const make = (client: KafkaClient, records: RecordsInHand, options: Membe
     start: async () => {
       await consumer.connect()
       await consumer.subscribe({ topics: [...options.topics], fromBeginning: true })
-      await consumer.run({ autoCommit: false, partitionsConsumedConcurrently: mostPartitionsAtATime, eachBatch })
+      joining = consumer.run({ autoCommit: false, partitionsConsumedConcurrently: mostPartitionsAtATime, eachBatch })
+      await joining
       ending.throwIfOver()
       isStarted = true
     },
@@ -124,6 +128,8 @@ export const make = (client: KafkaClient, records: RecordsInHand, options: Membe
     stop: async () => {
       isStopping = true
       records.setPaused(true)
+      // Only who has been let in can leave: the group would wait for anybody else until the session is over.
+      if (!isStarted) await Promise.race([joining.catch(() => undefined), delay(longestJoinMillis)])
       if (isStarted) await ownership.commit("released").catch(() => undefined)
       for (const partition of records.all()) records.revoke(partition)
       await consumer.disconnect()

@@ -8,7 +8,7 @@
  * ## Assumptions
  * - Handlers reach nothing outside: time would go on while they wait for it. Give them services for tests.
  */
-import { Array as Arr, type Duration, Effect, Layer, Option, type Scope, Stream } from "effect"
+import { Array as Arr, Duration, Effect, Layer, Option, type Scope, Stream } from "effect"
 import { DeadLetterHeader } from "../../domain/DeadLetter.ts"
 import { Broker, type TopicMessage } from "../../domain/ports/Broker.ts"
 import { deadLetterTopicsOf } from "../../domain/Subscriptions.ts"
@@ -16,7 +16,7 @@ import { Deduplication } from "../../streams/Deduplication.ts"
 import { Shutdown } from "../../streams/Shutdown.ts"
 import { Supervisor } from "../../streams/Supervisor.ts"
 import { DeadLetterTopics, type Ending, topicWorker } from "../../streams/TopicWorker.ts"
-import type { Any, Services } from "../../streams/Worker.ts"
+import type { Any, Services, Worker } from "../../streams/Worker.ts"
 import * as MemoryBroker from "./MemoryBroker.ts"
 import * as MemoryFinishedInputs from "./MemoryFinishedInputs.ts"
 import * as TestTime from "./TestTime.ts"
@@ -136,6 +136,9 @@ const world = (workers: ReadonlyArray<Any>) =>
     Layer.succeed(DeadLetterTopics, deadLetterTopicsOf(workers))
   )
 
+/** A hook that waits for something outside would be given up at once in a time that does not wait. */
+const unhurried = <In, Out, R>(worker: Worker<In, Out, R>) => ({ ...worker, hookTimeout: Duration.infinity })
+
 /** All workers, as long as nobody interrupts them. */
 const runAll = <Workers extends ReadonlyArray<Any>>(
   workers: Workers,
@@ -143,7 +146,7 @@ const runAll = <Workers extends ReadonlyArray<Any>>(
 ): Effect.Effect<void, never, Services<Workers[number]> | Broker | Shutdown | Supervisor> =>
   Effect.forEach(
     workers,
-    (worker) => Stream.runForEach(topicWorker(worker), (ending) => Effect.sync(() => onEnding(ending))),
+    (worker) => Stream.runForEach(topicWorker(unhurried(worker)), (ending) => Effect.sync(() => onEnding(ending))),
     { concurrency: "unbounded", discard: true }
   ).pipe(Effect.orDie)
 

@@ -65,7 +65,7 @@ const make = Effect.fnUntraced(function* (options: RabbitMqOptions) {
         Effect.map(queueOf(address, subscription), ({ name, ordered }) =>
           ordered === undefined
             ? consume({ ...options, queue: name, prefetch })
-            : RabbitMqPartitions.deliveries({ ...options, name, ordered, prefetch }, send, settle, (own) =>
+            : RabbitMqPartitions.deliveries({ ...options, name, ordered }, send, settle, (own) =>
                 consume({ address, ...own, isOrdered: true })
               )
         )

@@ -22,6 +22,13 @@ import * as RabbitMqQueues from "./RabbitMqQueues.ts"
 /** What the distributor has in hand: enough to keep the partitions' queues busy, published in one go. */
 const distributorPrefetch = 256
 
+/**
+ * What one process may have in hand of a group, by shares of its partitions; the same for all processes, whatever their
+ * workers ask for. A quorum queue puts what a dead consumer had behind what it gave back before: one that takes less
+ * than its predecessor had, and dies too, would turn the order round.
+ */
+const groupPrefetch = 512
+
 const singleActiveConsumer = { "x-single-active-consumer": true }
 
 export interface OrderedGroup {
@@ -120,7 +127,7 @@ const distribute = (
 
 /** Deliveries of all partitions for which this process is the active one; distributes as long as it is consumed. */
 export const deliveries = (
-  group: OrderedGroup & { readonly prefetch: number; readonly maxBytesInFlight: number },
+  group: OrderedGroup & { readonly maxBytesInFlight: number },
   send: Send,
   settle: (settlements: ReadonlyArray<Settlement>) => void,
   consume: (options: {
@@ -129,11 +136,11 @@ export const deliveries = (
     readonly maxBytesInFlight: number
   }) => Stream.Stream<Delivery, BrokerError>
 ): Stream.Stream<Delivery, BrokerError> => {
-  const { maxBytesInFlight, name, ordered, prefetch } = group
+  const { maxBytesInFlight, name, ordered } = group
   // One that ends begins anew: it had to let go.
   const lasting = (options: Parameters<typeof consume>[0]) => Stream.repeat(consume(options), Schedule.forever)
   const share = {
-    prefetch: Math.max(1, Math.floor(prefetch / ordered.partitions)),
+    prefetch: Math.max(1, Math.floor(groupPrefetch / ordered.partitions)),
     maxBytesInFlight: maxBytesInFlight / ordered.partitions
   }
   const partitions = partitionsOf(group).map((queue) => lasting({ ...share, queue }))

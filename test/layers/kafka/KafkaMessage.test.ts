@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import { fromRecord, toRecord } from "../../../src/layers/kafka/KafkaMessage.ts"
-import { content } from "../../contracts/TopicContract.ts"
+import { content } from "../../support/TopicSteps.ts"
 
 const place = { topic: "orders", partition: 2 }
 const now = 1_800_000_000_000

@@ -1,4 +1,4 @@
-/** A module that never gets ready: as it is loaded, in its layer, or where its handlers are made. */
+/** A module that never gets ready: as it is loaded, in its layer, where its handlers are made, or in its onStart. */
 import { Console, Effect, Layer } from "effect"
 import { Worker } from "paystream"
 
@@ -9,6 +9,8 @@ const waiting = Effect.andThen(Console.log(`waiting in ${UNREADY}`), Effect.neve
 if (UNREADY === "import") await Effect.runPromise(waiting)
 
 export const layer = UNREADY === "layer" ? Layer.effectDiscard(waiting) : Layer.empty
+
+export const onStart = UNREADY === "onStart" ? waiting : Effect.void
 
 export const orders = Worker.make(
   "orders",
