@@ -36,7 +36,10 @@ export interface GroupMember {
 export const rebalanceTimeoutMillis = 60_000
 /** Of that, what is under way may take so much; and no more of the session, in which no heartbeat is sent meanwhile. */
 const longestReleaseMillis = 10_000
-/** A stop waits for a join that is under way: the others' next heartbeats, and part of what they may take to release. */
+/**
+ * A stop waits for a join that is under way: the others' next heartbeats, and part of what they may take to release.
+ * Only who has been let in can leave: the group would wait for anybody else until the session is over.
+ */
 const longestJoinMillis = 8_000
 /** Heartbeats and commits wait behind a fetch on the same connection. */
 const fetchWaitMillis = 250
@@ -68,8 +71,7 @@ export const make = (client: KafkaClient, records: RecordsInHand, options: Membe
   const ownership = Ownership.make(consumer, cluster, records, options)
   const holds = holdingAtLeast(records, options)
   const releaseMillis = Math.min(longestReleaseMillis, options.sessionTimeoutMillis / 2)
-  let releasing: Promise<void> = Promise.resolve()
-  let joining: Promise<void> = Promise.resolve()
+  let [releasing, joining]: [Promise<void>, Promise<void>] = [Promise.resolve(), Promise.resolve()]
   let [isStarted, isRejoining, isStopping] = [false, false, false]
   let lastSign = options.now()
   const ending = endingOnce(options.onEnd)
@@ -97,9 +99,8 @@ export const make = (client: KafkaClient, records: RecordsInHand, options: Membe
     },
     rebalancing: () => {
       const deadline = options.now() + releaseMillis
-      const mayWait = () => !isStopping && options.now() < deadline
       isRejoining = true
-      releasing = release(ownership, records, mayWait)
+      releasing = release(ownership, records, () => !isStopping && options.now() < deadline)
     },
     sign: () => {
       lastSign = options.now()
@@ -128,8 +129,7 @@ export const make = (client: KafkaClient, records: RecordsInHand, options: Membe
     stop: async () => {
       isStopping = true
       records.setPaused(true)
-      // Only who has been let in can leave: the group would wait for anybody else until the session is over.
-      if (!isStarted) await Promise.race([joining.catch(() => undefined), delay(longestJoinMillis)])
+      if (!isStarted) await settledWithin(joining, longestJoinMillis)
       if (isStarted) await ownership.commit("released").catch(() => undefined)
       for (const partition of records.all()) records.revoke(partition)
       await consumer.disconnect()
@@ -151,6 +151,10 @@ const endingOnce = (onEnd: MemberOptions["onEnd"]) => {
     }
   }
 }
+
+/** It has ended, however, or so much time is over. */
+const settledWithin = (promise: Promise<void>, millis: number): Promise<void> =>
+  Promise.race([promise.catch(() => undefined), delay(millis)])
 
 /** Something was settled, or so much time is over. */
 const settledOr = (records: RecordsInHand, millis: number): Promise<void> =>
