@@ -4,6 +4,7 @@ import { Kafka, type KafkaConfig, type LogEntry, logLevel } from "kafkajs"
 import type { BrokerError } from "../../domain/ports/Broker.ts"
 import type { AvailabilityLog } from "../../streams/Availability.ts"
 import { brokerError, typeOf } from "./KafkaError.ts"
+import * as QuickRecords from "./QuickRecords.ts"
 import * as QuietTimers from "./QuietTimers.ts"
 
 export interface ClientOptions {
@@ -38,6 +39,7 @@ const isElecting = (cause: unknown): boolean => electing.has(typeOf(cause) ?? ""
 /** The client; nothing is connected yet. */
 export const make = Effect.fnUntraced(function* (options: ClientOptions, availability: AvailabilityLog) {
   QuietTimers.silence()
+  QuickRecords.install()
   const run = Effect.runForkWith(yield* Effect.context())
   // What matters of this comes to us as an error or an event, and is told once: the rest is for who looks closely.
   const logCreator = () => (entry: LogEntry) => {
