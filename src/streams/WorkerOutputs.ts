@@ -1,11 +1,9 @@
 /** What handlers give, on its way to the output topic: many messages with one call. */
-import { Effect } from "effect"
+import { Effect, Predicate } from "effect"
 import { Broker, type BrokerError, type TopicMessage } from "../domain/ports/Broker.ts"
 import { type Handled, handled, type InHand } from "./InHand.ts"
 import { setAside } from "./WorkerLetters.ts"
 import { keyOf } from "./WorkerMessages.ts"
-
-const encoder = new TextEncoder()
 
 /** What an output is made of. */
 export interface OutputParts {
@@ -21,7 +19,8 @@ export const outputOf = ({ delivery }: InHand, { id, publishedAtMillis, text, to
   return {
     topic,
     id,
-    body: encoder.encode(text),
+    // from a pool: on Node, memory of its own for each takes ten times as long
+    body: Buffer.from(text),
     contentType: "application/json",
     publishedAtMillis,
     headers: key === undefined ? {} : { key }
@@ -47,7 +46,7 @@ export const publishOutput = (one: Handled): Effect.Effect<Handled, BrokerError,
 
 /** Why the broker takes them from nobody, if it does not. */
 const refusalOf = (all: ReadonlyArray<Handled>): Effect.Effect<BrokerError | undefined, BrokerError, Broker> => {
-  const outputs = all.flatMap(({ output }) => output ?? [])
+  const outputs = all.map(({ output }) => output).filter(Predicate.isNotUndefined)
   if (outputs.length === 0) return Effect.undefined
   return Effect.matchEffect(
     Broker.use((broker) => broker.publishToTopics(outputs)),

@@ -26,7 +26,8 @@ type HeaderType = "json" | "bytes"
 /** Kafka deletes by the time of the records: one that says that it is old could be gone before it is read. */
 const longestAgeMillis = 60_000
 
-const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+const bufferOf = (bytes: Uint8Array): Buffer =>
+  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 const textOf = (bytes: Uint8Array): string | undefined => (isUtf8(bytes) ? bufferOf(bytes).toString() : undefined)
 
