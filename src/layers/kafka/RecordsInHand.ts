@@ -66,9 +66,11 @@ const deliveries = () => {
     return true
   }
   return {
-    enter: (receipt: Receipt): void => {
+    enter: (receipt: Receipt): Delivery => {
+      const { record } = receipt
       receipts.add(receipt)
-      bytes += WaitingRecords.bytesOf(receipt.record)
+      bytes += WaitingRecords.bytesOf(record)
+      return { ...record.content, attempt: record.attempt++, receipt, isRevoked: record.partition.isRevoked }
     },
     leave,
     drop: (partition: AssignedPartition): void => {
@@ -111,11 +113,6 @@ export const make = (options: InHandOptions): RecordsInHand => {
     waiting.drop(partition)
     delivered.drop(partition)
   }
-  const toDelivery = (record: ReadRecord, nowMillis: number): Delivery => {
-    const receipt: Receipt = { records: self, record, deliveredAtMillis: nowMillis }
-    delivered.enter(receipt)
-    return { ...record.content, attempt: record.attempt++, receipt, isRevoked: record.partition.isRevoked }
-  }
   const settleOne = ({ delivery, outcome }: Settlement): void => {
     const receipt = delivery.receipt as Receipt
     const { record } = receipt
@@ -141,7 +138,7 @@ export const make = (options: InHandOptions): RecordsInHand => {
       while (!isPaused && delivered.count() < prefetch && delivered.bytes() < maxBytes) {
         const record = waiting.next(nowMillis)
         if (record === undefined) break
-        deliveries.push(toDelivery(record, nowMillis))
+        deliveries.push(delivered.enter({ records: self, record, deliveredAtMillis: nowMillis }))
       }
       if (deliveries.length > 0) options.deliver(deliveries)
     },
