@@ -1,20 +1,19 @@
 /**
  * Inputs that a group has finished are skipped when they come again.
  *
- * Look-ups and records of all workers of the process leave in batches: while one is under way the next gathers, so a
- * statement serves as many messages as the load brings. While the database is away the messages in hand wait; none is
- * taken to be new because nobody could be asked.
+ * Look-ups of all workers of the process leave in batches: while one is under way the next gathers, so a statement
+ * serves as many messages as the load brings. What was finished together is remembered together. While the database is
+ * away the messages in hand wait; none is taken to be new because nobody could be asked.
  */
 import { Cause, Context, Deferred, Effect, Exit, Layer, Random, Schema } from "effect"
 import { type FinishedInput, FinishedInputs } from "../domain/ports/FinishedInputs.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import type { StoreError } from "../domain/StoreError.ts"
 import { type InputIdentity, identityOf } from "../domain/WorkerIds.ts"
-import * as Lanes from "./Lanes.ts"
+import { type Ending, type Handled, handled, type InHand } from "./InHand.ts"
 import { Shutdown } from "./Shutdown.ts"
 import type { Any } from "./Worker.ts"
 import { queueOf } from "./WorkerChecks.ts"
-import type { InHand } from "./WorkerLetters.ts"
 
 /** A worker asks for something that this process cannot give. */
 export class DedupeUnavailable extends Schema.TaggedError<DedupeUnavailable>()("DedupeUnavailable", {
@@ -34,8 +33,8 @@ interface DeduplicationShape {
     consumer: string,
     identity: InputIdentity
   ) => Effect.Effect<boolean | undefined, StoreError, Shutdown>
-  /** Remembers it; false if the process stops before that is done. */
-  readonly record: (input: FinishedInput) => Effect.Effect<boolean, StoreError, Shutdown>
+  /** Remembers them; false if the process stops before that is done. */
+  readonly record: (inputs: ReadonlyArray<FinishedInput>) => Effect.Effect<boolean, StoreError, Shutdown>
 }
 
 /** For one statement. */
@@ -103,12 +102,6 @@ const persistently = <A, R>(attempt: Effect.Effect<A, StoreError, R>) =>
 /** On any store. */
 export const make = (finished: FinishedInputs["Service"]): DeduplicationShape => {
   const find = batching(finished.find)
-  const record = batching((inputs: ReadonlyArray<FinishedInput>) =>
-    Effect.as(
-      finished.record(inputs),
-      inputs.map(() => true)
-    )
-  )
   return {
     ready: Effect.asVoid(persistently(finished.prepare)),
     isFinished: (consumer, { input, parking }) => {
@@ -117,7 +110,10 @@ export const make = (finished: FinishedInputs["Service"]): DeduplicationShape =>
       })
       return persistently(Effect.map(found, ([whole, parked]) => whole || parked))
     },
-    record: (input) => Effect.map(persistently(record(input)), (done) => done ?? false)
+    record: (inputs) =>
+      inputs.length === 0
+        ? Effect.succeed(true)
+        : Effect.map(persistently(Effect.as(finished.record(inputs), true)), (done) => done ?? false)
   }
 }
 
@@ -129,8 +125,15 @@ export class Deduplication extends Context.Reference<DeduplicationShape | undefi
   static readonly layer = Layer.effect(Deduplication, Effect.map(FinishedInputs, make))
 }
 
-/** How a delivery ended that is not settled yet. */
-type HandledEnding = "done" | "retried" | "snoozed" | "dead_lettered" | "returned"
+/** What is remembered of a message by how it ended: the whole input, this parking of it, or nothing. */
+const rememberedOf: Record<Ending, keyof InputIdentity | undefined> = {
+  done: "input",
+  dead_lettered: "input",
+  retried: "parking",
+  snoozed: "parking",
+  skipped: undefined,
+  returned: undefined
+}
 
 /** Around the handling of each input: what the group has finished is skipped, and what it finishes is remembered. */
 export const deduplicating = Effect.fnUntraced(function* (worker: Any) {
@@ -138,30 +141,33 @@ export const deduplicating = Effect.fnUntraced(function* (worker: Any) {
   if (deduplication === undefined) return yield* new DedupeUnavailable({ worker: worker.name })
   yield* deduplication.ready
   const consumer = queueOf(worker)
-  // Of copies that this process has in hand at the same moment, the second finds what the first has done.
-  const copies = Lanes.make(Number.MAX_SAFE_INTEGER)
   let hasTold = false
   const tellOnce = Effect.suspend(() => {
     if (hasTold) return Effect.void
     hasTold = true
     return Effect.logWarning(`worker ${worker.name}: inputs without an id come, which dedupe cannot tell apart`)
   })
+  const toRemember = ({ ending, inHand: { delivery, stem } }: Handled): ReadonlyArray<FinishedInput> => {
+    const remembered = rememberedOf[ending]
+    if (stem === undefined || remembered === undefined) return []
+    return [{ consumer, identity: identityOf(stem, delivery)[remembered] }]
+  }
 
-  return <E, R>({ delivery, stem }: InHand, handled: Effect.Effect<HandledEnding, E, R>) => {
-    if (stem === undefined) return Effect.andThen(tellOnce, handled)
-    const identity = identityOf(stem, delivery)
-    const once = Effect.gen(function* () {
-      const isFinished = yield* deduplication.isFinished(consumer, identity)
-      if (isFinished === undefined) return "returned" as const
-      if (isFinished) return "skipped" as const
-      const ending = yield* handled
-      if (ending === "returned") return ending
-      const isOver = ending === "done" || ending === "dead_lettered"
-      // After the output is confirmed, before the input is acknowledged: a crash before this line handles it again and
-      // gives the same ids, a crash after it skips it. Recorded first, a crash would lose the output.
-      const recorded = yield* deduplication.record({ consumer, identity: isOver ? identity.input : identity.parking })
-      return recorded ? ending : ("returned" as const)
-    })
-    return copies.run(identity.input, once)
+  return {
+    /** Handles an input unless it is finished: asked when no copy of it is in hand any more. */
+    unlessFinished: <E, R>(inHand: InHand, handling: Effect.Effect<Handled, E, R>) => {
+      if (inHand.stem === undefined) return Effect.andThen(tellOnce, handling)
+      const identity = identityOf(inHand.stem, inHand.delivery)
+      return Effect.flatMap(
+        deduplication.isFinished(consumer, identity),
+        (isFinished): Effect.Effect<Handled, E, R> =>
+          isFinished === false ? handling : Effect.succeed(handled(inHand, isFinished ? "skipped" : "returned"))
+      )
+    },
+    /** Remembers what is finished; what could not be remembered goes back. */
+    remember: (all: ReadonlyArray<Handled>) =>
+      Effect.map(deduplication.record(all.flatMap(toRemember)), (done) =>
+        done ? all : all.map((one) => (toRemember(one).length === 0 ? one : handled(one.inHand, "returned")))
+      )
   }
 })

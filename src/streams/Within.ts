@@ -1,5 +1,5 @@
 /** An end to waiting, also for what cannot be interrupted at once. */
-import { type Duration, Effect, Fiber } from "effect"
+import { type Duration, Effect, Exit } from "effect"
 
 /**
  * Does something else when `effect` takes too long. It is interrupted then, but nobody waits until it has ended: a call
@@ -11,9 +11,23 @@ export const within =
     Effect.flatMap(Effect.forkDetach(effect, { startImmediately: true }), (fiber) => {
       const done = fiber.pollUnsafe()
       if (done !== undefined) return done
-      const abandon = Effect.sync(() => fiber.interruptUnsafe())
-      return Fiber.join(fiber).pipe(
-        Effect.onInterrupt(() => abandon),
-        Effect.timeoutOrElse({ duration, orElse })
+      return Effect.flatMap(Effect.forkDetach(Effect.sleep(duration), { startImmediately: true }), (clock) =>
+        // By observers: a race of two would take two more fibers.
+        Effect.callback((resume) => {
+          const abandon = () => {
+            fiber.interruptUnsafe()
+            clock.interruptUnsafe()
+          }
+          fiber.addObserver((exit) => {
+            clock.interruptUnsafe()
+            resume(exit)
+          })
+          clock.addObserver((exit) => {
+            if (Exit.isFailure(exit)) return
+            resume(Effect.suspend(orElse))
+            fiber.interruptUnsafe()
+          })
+          return Effect.sync(abandon)
+        })
       )
     })

@@ -8,11 +8,9 @@
 import { Array as Arr, Duration, Effect, Schema } from "effect"
 import { isCommand } from "../domain/OutboxEvent.ts"
 import { groupQueue } from "../domain/ports/Broker.ts"
-import { deadLetterTopicsOf, groupOf, hasOwnQueue, isDeadLetterTopic } from "../domain/Subscriptions.ts"
+import { deadLetterTopicsOf, hasOwnQueue, isDeadLetterTopic } from "../domain/Subscriptions.ts"
 import { bytesIn, longestId } from "../domain/WorkerIds.ts"
 import type { Any } from "./Worker.ts"
-
-export { groupOf }
 
 /** Workers that cannot run as they are declared. */
 export class WorkerMistake extends Schema.TaggedError<WorkerMistake>()("WorkerMistake", {

@@ -9,24 +9,11 @@ import {
   workerDeadLetter
 } from "../domain/WorkerDeadLetter.ts"
 import { letterId, parkedHeader, parkingsOf } from "../domain/WorkerIds.ts"
+import type { InHand } from "./InHand.ts"
 import { shownId } from "./MessageIds.ts"
-import type { MessageSource, SourceError } from "./MessageSource.ts"
+import type { SourceError } from "./MessageSource.ts"
 import type { Any } from "./Worker.ts"
-import { type Original, retriesHeader, retriesOf } from "./WorkerMessages.ts"
-
-/** A message in hand. */
-export interface InHand {
-  readonly worker: Any
-  /** That the worker consumes with; none where it consumes dead letters. */
-  readonly group: string | undefined
-  readonly source: MessageSource
-  readonly delivery: Delivery
-  readonly original: Original
-  /** Stands for the input's id in those that are made of it. */
-  readonly stem: string | undefined
-  /** Others may be handled from now on, though this one is not finished. */
-  readonly giveUpPlace: () => void
-}
+import { retriesHeader, retriesOf } from "./WorkerMessages.ts"
 
 /** Durable before the delivery is settled: a crash between the two handles it twice, the other order not at all. */
 export const putOff = Effect.fnUntraced(function* (

@@ -1,9 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Array as Arr, Deferred, Effect, Exit, Fiber, Queue, Schema, Stream } from "effect"
+import { Array as Arr, Deferred, Duration, Effect, Exit, Fiber, Queue, Schema, Stream } from "effect"
 import type { Done } from "effect/Cause"
 import { mapSideBySide } from "../../src/streams/SideBySide.ts"
 
-const keyOf = (name: string) => (name.startsWith("-") ? undefined : name[0])
+/** A name's letters are its keys. */
+const keysOf = (name: string) => name.match(/[a-z]/g) ?? []
+
+const batches = { size: 500, window: Duration.zero, concurrency: 2 }
+
+/** Results one by one; finishing does nothing. */
+const sideBySide = <A, B, E>(
+  options: { readonly concurrency: number; readonly keysOf: (element: A) => Iterable<string> },
+  work: (element: A) => Effect.Effect<B, E>
+) => mapSideBySide({ ...options, batches, work, finish: (worked: ReadonlyArray<B>) => Effect.succeed(worked) })
 
 /** A stream of names that are added one by one, whose work says when it begins and ends when it is told to. */
 const onStage = Effect.fnUntraced(function* (concurrency: number) {
@@ -19,7 +28,8 @@ const onStage = Effect.fnUntraced(function* (concurrency: number) {
       return Effect.as(Deferred.await(gate), name)
     })
   const fiber = yield* Stream.fromQueue(source).pipe(
-    mapSideBySide({ concurrency, keyOf }, work),
+    sideBySide({ concurrency, keysOf }, work),
+    Stream.flattenIterable,
     Stream.runForEach((name) => Effect.sync(() => results.push(name))),
     Effect.forkScoped
   )
@@ -98,8 +108,8 @@ describe("Work side by side", () => {
   it.effect("gives results that come together in one array", () =>
     Effect.gen(function* () {
       const sizes = yield* Stream.range(1, 100).pipe(
-        mapSideBySide({ concurrency: 100, keyOf: () => undefined }, Effect.succeed),
-        Stream.mapArray((results) => Arr.of(results.length)),
+        sideBySide({ concurrency: 100, keysOf: () => [] }, Effect.succeed),
+        Stream.map(({ length }) => length),
         Stream.runCollect
       )
       assert.strictEqual(
@@ -110,42 +120,47 @@ describe("Work side by side", () => {
     })
   )
 
-  it.effect("lets others begin when work gives its place up, but not those of its key", () =>
+  it.effect("lets others begin while one is finished, but not those of its key", () =>
     Effect.gen(function* () {
       const begun: Array<string> = []
-      const work = (name: string, giveUpPlace: () => void) =>
-        Effect.suspend(() => {
-          begun.push(name)
-          if (name === "a1") giveUpPlace()
-          return Effect.never
-        })
+      const confirmed = yield* Deferred.make<void>()
+      const work = (name: string) => Effect.sync(() => void begun.push(name))
+      const finish = () => Deferred.await(confirmed)
       yield* Stream.make("a1", "a2", "b1", "c1").pipe(
-        mapSideBySide({ concurrency: 1, keyOf }, work),
+        mapSideBySide({ concurrency: 1, keysOf, work, batches, finish }),
         Stream.runDrain,
         Effect.forkScoped
       )
       yield* settled
-      assert.deepStrictEqual(begun, ["a1", "b1"])
+      assert.deepStrictEqual(begun, ["a1", "b1", "c1"])
+      yield* Deferred.succeed(confirmed, undefined)
+      yield* settled
+      assert.deepStrictEqual(begun, ["a1", "b1", "c1", "a2"])
     })
   )
 
-  it.effect("has room for one more only, when work that gave its place up ends", () =>
+  it.effect("waits for each of several keys", () =>
     Effect.gen(function* () {
-      const begun: Array<string> = []
-      const work = (name: string, giveUpPlace: () => void) =>
-        Effect.suspend(() => {
-          begun.push(name)
-          if (name !== "a1") return Effect.never
-          giveUpPlace()
-          return Effect.yieldNow
-        })
-      yield* Stream.make("a1", "b1", "c1").pipe(
-        mapSideBySide({ concurrency: 1, keyOf }, work),
+      const { add, begun, finish } = yield* onStage(4)
+      yield* add("a1", "b1", "ab2", "b3", "c1")
+      assert.deepStrictEqual(begun, ["a1", "b1", "c1"])
+      yield* finish("b1")
+      assert.deepStrictEqual(begun, ["a1", "b1", "c1"])
+      yield* finish("a1")
+      assert.deepStrictEqual(begun, ["a1", "b1", "c1", "ab2"])
+      yield* finish("ab2")
+      assert.deepStrictEqual(begun, ["a1", "b1", "c1", "ab2", "b3"])
+    })
+  )
+
+  it.effect("fails as finishing does", () =>
+    Effect.gen(function* () {
+      const exit = yield* Stream.make("a1").pipe(
+        mapSideBySide({ concurrency: 1, keysOf, work: Effect.succeed, batches, finish: () => Effect.fail("no") }),
         Stream.runDrain,
-        Effect.forkScoped
+        Effect.exit
       )
-      yield* settled
-      assert.deepStrictEqual(begun, ["a1", "b1"])
+      assert.deepStrictEqual(exit, Exit.fail("no"))
     })
   )
 
@@ -153,14 +168,15 @@ describe("Work side by side", () => {
     Effect.gen(function* () {
       const done = yield* Stream.range(1, 20_000).pipe(
         Stream.rechunk(20_000),
-        mapSideBySide({ concurrency: 1, keyOf: () => undefined }, Effect.succeed),
+        sideBySide({ concurrency: 1, keysOf: () => [] }, Effect.succeed),
+        Stream.flattenIterable,
         Stream.runCollect
       )
       assert.strictEqual(done.length, 20_000)
     })
   )
 
-  const keys = Schema.Array(Schema.Literals(["a", "b", "c", "d", "-"]))
+  const keys = Schema.Array(Schema.Literals(["a", "b", "c", "d", "ab", "bc", "-"]))
   it.effect.prop(
     "does all work once, each key's in its order, for any keys and pauses",
     {
@@ -175,18 +191,19 @@ describe("Work side by side", () => {
         const work = (name: string) =>
           Effect.gen(function* () {
             counts.most = Math.max(counts.most, ++counts.atWork)
-            for (let pause = pauses[Number(name.slice(1))] ?? 0; pause > 0; pause--) yield* Effect.yieldNow
+            for (let pause = pauses[Number(name.replace(/\D/g, ""))] ?? 0; pause > 0; pause--) yield* Effect.yieldNow
             counts.atWork--
             return name
           })
         const done = yield* Stream.fromIterable(names).pipe(
-          mapSideBySide({ concurrency, keyOf }, work),
+          sideBySide({ concurrency, keysOf }, work),
+          Stream.flattenIterable,
           Stream.runCollect
         )
         assert.isAtMost(counts.most, concurrency)
         assert.sameMembers(done, names)
         for (const key of ["a", "b", "c", "d"]) {
-          const ofKey = (all: ReadonlyArray<string>) => all.filter((name) => name.startsWith(key))
+          const ofKey = (all: ReadonlyArray<string>) => all.filter((name) => name.includes(key))
           assert.deepStrictEqual(ofKey(done), ofKey(names))
         }
       }),

@@ -31,9 +31,9 @@ export interface Surroundings {
 const takenKey = /^[\x21-\x7e]{1,255}$/
 
 /** The key of a request, if it has one. */
-export const keyOf = ({
-  headers
-}: HttpServerRequest.HttpServerRequest): Effect.Effect<string | undefined, Problems.InvalidKey> => {
+export const keyOf = (
+  headers: HttpServerRequest.HttpServerRequest["headers"]
+): Effect.Effect<string | undefined, Problems.InvalidKey> => {
   const key = headers["idempotency-key"]
   return key === undefined || takenKey.test(key)
     ? Effect.succeed(key)

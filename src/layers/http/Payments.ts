@@ -48,7 +48,7 @@ const take = (options: PaymentOptions, work: PaymentWork) => {
   const read = RequestBody.reader(options)
   return Effect.fnUntraced(function* ({ request }: Request) {
     const body = yield* read(request)
-    const key = yield* Idempotency.keyOf(request)
+    const key = yield* Idempotency.keyOf(request.headers)
     if (key === undefined) return yield* new Problems.MissingKey(missingKey)
     const payment = yield* Effect.fromResult(PaymentBody.decode(body))
     const { name } = yield* Client

@@ -6,7 +6,7 @@
  * - The message id follows from the event: what is sent again, and published again, is the same message to who reads it.
  * - A request with an Idempotency-Key that was begun is ended, also when its client has gone.
  */
-import { createHash } from "node:crypto"
+import { hash } from "node:crypto"
 import { Clock, Context, Duration, Effect, Option, Tracer } from "effect"
 import { type HttpServerRequest, HttpServerResponse, HttpTraceContext } from "effect/http"
 import type { Broker, BrokerError, TopicMessage } from "../../domain/ports/Broker.ts"
@@ -19,6 +19,7 @@ import * as Problems from "./Problems.ts"
 import * as RequestBody from "./RequestBody.ts"
 
 type Request = HttpServerRequest.HttpServerRequest
+type Headers = Request["headers"]
 
 export interface PublishOptions extends RequestBody.BodyLimits {
   readonly publishTimeout: Duration.Duration
@@ -52,31 +53,31 @@ const encoder = new TextEncoder()
 
 /** The same for the same event, whoever sends it and how often. */
 const fingerprintOf = ({ topic, value }: EventBody.ReceivedEvent): string =>
-  createHash("sha256").update(topic).update("\n").update(value).digest("hex").slice(0, 40)
+  hash("sha256", `${topic}\n${value}`).slice(0, 40)
 
 const takenTraceparent = /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/
 
 /** Where the trace of the request goes on: from our own span, or the client's where we keep none. */
-const traceOf = (request: Request, context: Context.Context<never>): Readonly<Record<string, string>> => {
+const traceOf = (headers: Headers, context: Context.Context<never>): Readonly<Record<string, string>> => {
   const span = Context.getOption(context, Tracer.ParentSpan)
   if (Option.isSome(span) && span.value._tag === "Span") {
     return { traceparent: HttpTraceContext.toHeaders(span.value).traceparent ?? "" }
   }
-  const { traceparent } = request.headers
+  const { traceparent } = headers
   return traceparent !== undefined && takenTraceparent.test(traceparent) ? { traceparent } : {}
 }
 
 /** Publishes to one broker. */
 const publisher = ({ name, publish }: Target, timeout: Duration.Duration) => {
   const late = Effect.suspend(() => unavailable(`${name} did not confirm within ${Duration.format(timeout)}`))
-  return Effect.fnUntraced(function* (request: Request, event: EventBody.ReceivedEvent, fingerprint: string) {
+  return Effect.fnUntraced(function* (headers: Headers, event: EventBody.ReceivedEvent, fingerprint: string) {
     const message = {
       topic: event.topic,
       id: `${event.transactionId}/${fingerprint}`,
       body: encoder.encode(event.value),
       contentType: "application/json",
       publishedAtMillis: yield* Clock.currentTimeMillis,
-      headers: { key: event.transactionId, ...traceOf(request, yield* Effect.context()) }
+      headers: { key: event.transactionId, ...traceOf(headers, yield* Effect.context()) }
     }
     return yield* publish(message).pipe(
       Effect.as(HttpServerResponse.jsonUnsafe({ status: `Event sent to ${name}`, topic: event.topic })),
@@ -99,9 +100,11 @@ export const make = (target: Target, path: string, options: PublishOptions, surr
   return Effect.fnUntraced(function* ({ request }: { readonly request: Request }) {
     const event = yield* Effect.fromResult(EventBody.decode(yield* read(request)))
     const fingerprint = fingerprintOf(event)
-    const key = yield* Idempotency.keyOf(request)
-    if (key === undefined) return yield* publish(request, event, fingerprint)
+    // asked for once: the server reads them anew each time
+    const { headers } = request
+    const key = yield* Idempotency.keyOf(headers)
+    if (key === undefined) return yield* publish(headers, event, fingerprint)
     const claim = { scope: `${(yield* Client).name} ${path}`, key, fingerprint }
-    return yield* underKey(claim, publish(request, event, fingerprint), keysAway)
+    return yield* underKey(claim, publish(headers, event, fingerprint), keysAway)
   })
 }

@@ -28,7 +28,8 @@ export interface AssignedPartition {
   readonly partition: number
   readonly owner: string
   /** Some other consumer's by now: nothing of it counts any more. */
-  isRevoked: boolean
+  readonly isRevoked: () => boolean
+  readonly revoke: () => void
   /** Notes what was read; gives what is new. */
   readonly read: (records: ReadonlyArray<KafkaMessage>, nextOffset: number) => ReadonlyArray<ReadRecord>
   readonly finish: (offset: number) => void
@@ -56,6 +57,7 @@ export const make = (options: PartitionOptions): AssignedPartition => {
   const { nowMillis, owner, partition, topic } = options
   const progress = PartitionProgress.make(options.offset, options.note?.finishedAbove)
   let suspects = options.suspects
+  let isRevoked = false
   let last: Commit | undefined
 
   const attemptOf = (dueMillis: number | undefined): number => {
@@ -71,7 +73,10 @@ export const make = (options: PartitionOptions): AssignedPartition => {
     topic,
     partition,
     owner,
-    isRevoked: false,
+    isRevoked: () => isRevoked,
+    revoke: () => {
+      isRevoked = true
+    },
     read: (records, nextOffset) => {
       const fresh = records.filter(({ offset }) => progress.receive(Number(offset))).map(toRead)
       progress.advance(nextOffset)

@@ -40,7 +40,7 @@ export const consume = Effect.fnUntraced(function* (
     prefetch: options.prefetch,
     maxBytes: Math.max(1, options.maxBytesInFlight),
     now,
-    deliver: (delivery) => void Queue.offerUnsafe(deliveries, delivery)
+    deliver: (due) => void Queue.offerAllUnsafe(deliveries, due)
   })
   const make = () =>
     GroupMember.make(client, records, {

@@ -1,5 +1,5 @@
 /** A message as a record of Kafka and back. Headers there are bytes; what is no text says so in a header of ours. */
-
+import { isUtf8 } from "node:buffer"
 import { Option, Predicate } from "effect"
 import type { IHeaders, KafkaMessage, Message } from "kafkajs"
 import type { HeaderValue, MessageContent } from "../../domain/ports/Broker.ts"
@@ -18,34 +18,39 @@ const typesHeader = "x-paystream-header-types"
 /** When a message that waits is due, in milliseconds since the epoch. */
 const dueHeader = "x-paystream-due"
 
+/** Not among a message's own headers. */
+const ourHeaders = new Set([idHeader, contentTypeHeader, publishedAtHeader, dueHeader, typesHeader])
+
 type HeaderType = "json" | "bytes"
 
 /** Kafka deletes by the time of the records: one that says that it is old could be gone before it is read. */
 const longestAgeMillis = 60_000
 
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-const textOf = (bytes: Uint8Array): string | undefined =>
-  Option.getOrUndefined(Option.liftThrowable(() => utf8.decode(bytes))())
+const bufferOf = (bytes: Uint8Array): Buffer =>
+  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
-const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+const textOf = (bytes: Uint8Array): string | undefined => (isUtf8(bytes) ? bufferOf(bytes).toString() : undefined)
 
 // Out
 
-const encodeHeader = (value: HeaderValue): readonly [bytes: Buffer, type: HeaderType | undefined] => {
-  if (typeof value === "string" && value.isWellFormed()) return [Buffer.from(value), undefined]
+const encodeHeader = (value: HeaderValue): readonly [encoded: string | Buffer, type: HeaderType | undefined] => {
+  if (typeof value === "string" && value.isWellFormed()) return [value, undefined]
   if (value instanceof Uint8Array) return [bufferOf(value), textOf(value) === undefined ? undefined : "bytes"]
-  return [Buffer.from(JSON.stringify(value) ?? "null"), "json"]
+  return [JSON.stringify(value) ?? "null", "json"]
 }
 
+/** All but what is the record's own key. */
 const encodeHeaders = (headers: Headers): IHeaders => {
   const types: Record<string, HeaderType> = {}
   const encoded: IHeaders = {}
+  const hasKey = typeof headers[keyHeader] === "string"
   for (const [name, value] of Object.entries(headers)) {
-    const [bytes, type] = encodeHeader(value)
-    encoded[name] = bytes
+    if (name === keyEncodingHeader || (name === keyHeader && (hasKey || value === undefined))) continue
+    const [text, type] = encodeHeader(value)
+    encoded[name] = text
     if (type !== undefined) types[name] = type
   }
-  if (Object.keys(types).length > 0) encoded[typesHeader] = Buffer.from(JSON.stringify(types))
+  if (Object.keys(types).length > 0) encoded[typesHeader] = JSON.stringify(types)
   return encoded
 }
 
@@ -54,24 +59,20 @@ const keyOf = ({ [keyHeader]: key, [keyEncodingHeader]: encoding }: Headers): Bu
   return encoding === "base64" ? Buffer.from(key, "base64") : Buffer.from(key)
 }
 
-const withoutKey = ({ [keyHeader]: key, [keyEncodingHeader]: encoding, ...headers }: Headers): Headers =>
-  typeof key === "string" ? headers : { ...headers, ...(key === undefined ? {} : { [keyHeader]: key }) }
-
 /** A record for a message; `due` for one that waits. */
 export const toRecord = (message: MessageContent, nowMillis: number, due?: number): Message => {
   const { contentType, id, publishedAtMillis = nowMillis } = message
   const isFresh = due === undefined && Math.abs(nowMillis - publishedAtMillis) <= longestAgeMillis
+  const headers = encodeHeaders(message.headers)
+  if (id !== undefined) headers[idHeader] = id
+  if (contentType !== undefined) headers[contentTypeHeader] = contentType
+  if (!isFresh) headers[publishedAtHeader] = String(publishedAtMillis)
+  if (due !== undefined) headers[dueHeader] = String(due)
   return {
     key: keyOf(message.headers),
     value: bufferOf(message.body),
     timestamp: String(isFresh ? publishedAtMillis : nowMillis),
-    headers: {
-      ...encodeHeaders(withoutKey(message.headers)),
-      ...(id === undefined ? {} : { [idHeader]: id }),
-      ...(contentType === undefined ? {} : { [contentTypeHeader]: contentType }),
-      ...(isFresh ? {} : { [publishedAtHeader]: String(publishedAtMillis) }),
-      ...(due === undefined ? {} : { [dueHeader]: String(due) })
-    }
+    headers
   }
 }
 
@@ -95,26 +96,30 @@ const typesOf = (headers: IHeaders): Readonly<Record<string, unknown>> => {
   return Predicate.isReadonlyObject(types) ? (types as Readonly<Record<string, unknown>>) : {}
 }
 
-const decodeHeaders = ({ [typesHeader]: types, ...headers }: IHeaders): Headers => {
-  const known = types === undefined ? {} : typesOf({ [typesHeader]: types })
-  return Object.fromEntries(
-    Object.entries(headers).map(([name, value]) => [
-      name,
-      decodeHeader(value, Object.hasOwn(known, name) ? known[name] : undefined)
-    ])
-  )
+/** What of a record's headers is ours, and the message's own. */
+const readHeaders = (encoded: IHeaders) => {
+  const types = encoded[typesHeader] === undefined ? undefined : typesOf(encoded)
+  const headers: Record<string, HeaderValue> = {}
+  const ours: Record<string, HeaderValue> = {}
+  for (const [name, value] of Object.entries(encoded)) {
+    const decoded = decodeHeader(value, types !== undefined && Object.hasOwn(types, name) ? types[name] : undefined)
+    if (ourHeaders.has(name)) ours[name] = decoded
+    else headers[name] = decoded
+  }
+  return { headers, ours }
 }
 
-const keyHeadersOf = (key: Buffer | null): Headers => {
-  if (key === null) return {}
+const readKey = (key: Buffer | null, headers: Record<string, HeaderValue>): void => {
+  if (key === null) return
   const text = textOf(key)
-  return text === undefined
-    ? { [keyHeader]: key.toString("base64"), [keyEncodingHeader]: "base64" }
-    : { [keyHeader]: text }
+  headers[keyHeader] = text ?? key.toString("base64")
+  if (text === undefined) headers[keyEncodingHeader] = "base64"
 }
 
 const firstText = (...values: ReadonlyArray<unknown>): string | undefined =>
   values.find((value) => typeof value === "string" && value !== "") as string | undefined
+
+const foreignId = (headers: Headers) => firstText(...foreignIdHeaders.map((name) => headers[name]))
 
 const numberOf = (value: unknown): number | undefined => {
   const number = typeof value === "string" && value !== "" ? Number(value) : Number.NaN
@@ -128,20 +133,15 @@ export interface Place {
 
 /** The message in a record. One without an id has its place for one. */
 export const fromRecord = ({ partition, topic }: Place, record: KafkaMessage): MessageContent & { due?: number } => {
-  const {
-    [idHeader]: id,
-    [contentTypeHeader]: contentType,
-    [publishedAtHeader]: publishedAt,
-    [dueHeader]: dueAt,
-    ...headers
-  } = decodeHeaders(record.headers ?? {})
-  const due = numberOf(dueAt)
+  const { headers, ours } = readHeaders(record.headers ?? {})
+  readKey(record.key, headers)
+  const due = numberOf(ours[dueHeader])
   return {
-    id: firstText(id, ...foreignIdHeaders.map((name) => headers[name])) ?? `${topic}-${partition}-${record.offset}`,
+    id: firstText(ours[idHeader]) ?? foreignId(headers) ?? `${topic}-${partition}-${record.offset}`,
     body: record.value ?? new Uint8Array(),
-    headers: { ...headers, ...keyHeadersOf(record.key) },
-    contentType: firstText(contentType),
-    publishedAtMillis: numberOf(publishedAt) ?? numberOf(record.timestamp),
+    headers,
+    contentType: firstText(ours[contentTypeHeader]),
+    publishedAtMillis: numberOf(ours[publishedAtHeader]) ?? numberOf(record.timestamp),
     ...(due === undefined ? {} : { due })
   }
 }

@@ -8,9 +8,10 @@
  *   knows, and the broker could take new messages for repeats of old ones.
  */
 import { Deferred, Effect, Latch, type Scope } from "effect"
-import { type Message, Partitioners, type Producer } from "kafkajs"
+import type { Message, Producer } from "kafkajs"
 import type { BrokerError } from "../../domain/ports/Broker.ts"
 import { type KafkaClient, retry } from "./KafkaClient.ts"
+import * as Partitioner from "./Partitioner.ts"
 
 export interface TopicRecord {
   readonly topic: string
@@ -35,17 +36,6 @@ const recordOverheadBytes = 200
 const bytesOf = (records: ReadonlyArray<TopicRecord>): number =>
   records.reduce((sum, { record }) => sum + (record.value?.length ?? 0) + recordOverheadBytes, 0)
 
-/** The partition of the key as Java's client finds it. The same for each attempt: a repeat elsewhere would be none. */
-const partitioner = () => {
-  const choose = Partitioners.DefaultPartitioner()
-  const chosen = new WeakMap<Message, number>()
-  return (args: Parameters<typeof choose>[0]): number => {
-    const partition = chosen.get(args.message) ?? choose(args)
-    chosen.set(args.message, partition)
-    return partition
-  }
-}
-
 const byTopic = (records: ReadonlyArray<TopicRecord>) =>
   [...Map.groupBy(records, ({ topic }) => topic)].map(([topic, own]) => ({
     topic,
@@ -65,7 +55,7 @@ const producing = (client: KafkaClient) => {
     const producer = client.kafka.producer({
       idempotent: true,
       allowAutoTopicCreation: false,
-      createPartitioner: partitioner,
+      createPartitioner: Partitioner.make,
       maxInFlightRequests: 1,
       // Each try connects anew, which is tried several times itself.
       retry: { ...retry, retries: 1 }

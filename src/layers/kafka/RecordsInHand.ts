@@ -17,7 +17,7 @@ export interface InHandOptions {
   readonly prefetch: number
   readonly maxBytes: number
   readonly now: () => number
-  readonly deliver: (delivery: Delivery) => void
+  readonly deliver: (deliveries: ReadonlyArray<Delivery>) => void
 }
 
 /** What a delivery of this layer carries as its receipt. */
@@ -66,9 +66,11 @@ const deliveries = () => {
     return true
   }
   return {
-    enter: (receipt: Receipt): void => {
+    enter: (receipt: Receipt): Delivery => {
+      const { record } = receipt
       receipts.add(receipt)
-      bytes += WaitingRecords.bytesOf(receipt.record)
+      bytes += WaitingRecords.bytesOf(record)
+      return { ...record.content, attempt: record.attempt++, receipt, isRevoked: record.partition.isRevoked }
     },
     leave,
     drop: (partition: AssignedPartition): void => {
@@ -105,17 +107,11 @@ export const make = (options: InHandOptions): RecordsInHand => {
   let isPaused = false
 
   const revoke = (partition: AssignedPartition): void => {
-    partition.isRevoked = true
+    partition.revoke()
     const name = nameOf(partition.topic, partition.partition)
     if (partitions.get(name) === partition) partitions.delete(name)
     waiting.drop(partition)
     delivered.drop(partition)
-  }
-  const deliver = (record: ReadRecord): void => {
-    const receipt: Receipt = { records: self, record, deliveredAtMillis: now() }
-    delivered.enter(receipt)
-    const isRevoked = () => record.partition.isRevoked
-    options.deliver({ ...record.content, attempt: record.attempt++, receipt, isRevoked })
   }
   const settleOne = ({ delivery, outcome }: Settlement): void => {
     const receipt = delivery.receipt as Receipt
@@ -137,11 +133,14 @@ export const make = (options: InHandOptions): RecordsInHand => {
     revoke,
     read: (partition, messages, nextOffset) => partition.read(messages, nextOffset).forEach(waiting.add),
     pump: () => {
+      const nowMillis = now()
+      const deliveries: Array<Delivery> = []
       while (!isPaused && delivered.count() < prefetch && delivered.bytes() < maxBytes) {
-        const record = waiting.next(now())
-        if (record === undefined) return
-        deliver(record)
+        const record = waiting.next(nowMillis)
+        if (record === undefined) break
+        deliveries.push(delivered.enter({ records: self, record, deliveredAtMillis: nowMillis }))
       }
+      if (deliveries.length > 0) options.deliver(deliveries)
     },
     setPaused: (paused) => {
       isPaused = paused

@@ -89,7 +89,8 @@ const publishAll = (
   }
 }
 
-const bufferOf = (body: Uint8Array): Buffer => Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+const bufferOf = (body: Uint8Array): Buffer =>
+  Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
 
 const leave = (open: OpenChannel, batch: Batch): void => {
   open.batches.delete(batch)

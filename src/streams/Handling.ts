@@ -1,0 +1,196 @@
+/**
+ * What a topic worker does with one delivery: not finished yet → decoded → handled → encoded; what fails is put off or
+ * set aside. What is left to do then is done for many together.
+ *
+ * What every message passes is made of few steps, without a generator where one step follows another: beside bare
+ * drivers, steps are most of what a worker costs.
+ */
+import { Cause, type Clock, type Duration, Effect, Exit, Random } from "effect"
+import { BrokerError, type Delivery } from "../domain/ports/Broker.ts"
+import * as RetryPolicy from "../domain/RetryPolicy.ts"
+import type { WorkerDeadLetterReason } from "../domain/WorkerDeadLetter.ts"
+import { identityOf } from "../domain/WorkerIds.ts"
+import type { deduplicating } from "./Deduplication.ts"
+import { sha256Hex, stem } from "./Digests.ts"
+import { type Ending, type Handled, handled, type InHand } from "./InHand.ts"
+import type { MessageSource } from "./MessageSource.ts"
+import type { Shutdown } from "./Shutdown.ts"
+import type { SuspectsShape } from "./Suspects.ts"
+import { CurrentMessage, type Handlers, Reject, Snooze, type Worker } from "./Worker.ts"
+import { queueOf } from "./WorkerChecks.ts"
+import { putOff, setAside } from "./WorkerLetters.ts"
+import { type Codec, messageOf, outputIds, readOriginal, retriesOf } from "./WorkerMessages.ts"
+import { outputOf, publishOutput } from "./WorkerOutputs.ts"
+
+/** What deliveries are handled with. */
+export interface Handling<In, Out, R> {
+  readonly worker: Worker<In, Out, R>
+  readonly codec: Codec<In>
+  readonly handlers: Handlers<In, Out, unknown, R>
+  /** Without `dedupe` there is none. */
+  readonly dedupe: Effect.Success<ReturnType<typeof deduplicating>> | undefined
+  /** None for what consumes dead letters. */
+  readonly group: string | undefined
+  readonly source: MessageSource
+  readonly suspects: SuspectsShape
+  readonly shutdown: Shutdown["Service"]
+  readonly clock: Clock.Clock
+}
+
+/** Handles one delivery. */
+export const handle = <In, Out, R>(handling: Handling<In, Out, R>, delivery: Delivery) => {
+  const own = delivery.id === undefined ? Effect.undefined : stem(delivery.id)
+  return Effect.flatMap(own, (stem) => {
+    const { dedupe, group, source, worker } = handling
+    const inHand: InHand = { worker, group, source, delivery, original: readOriginal(delivery), stem }
+    // What is somebody else's by now would only be done twice.
+    if (delivery.isRevoked?.()) return Effect.succeed(handled(inHand, "returned"))
+    return dedupe === undefined ? tried(handling, inHand) : dedupe.unlessFinished(inHand, tried(handling, inHand))
+  })
+}
+
+/** What comes again may be what killed a process: it is marked, and not handled any more when it has done so too often. */
+const tried = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand) => {
+  const { delivery, stem, worker } = inHand
+  const begun = begin(handling, inHand)
+  if (delivery.attempt <= 1) return handling.suspects.beside(begun)
+  const identity =
+    stem === undefined
+      ? Effect.map(sha256Hex(delivery.body), (sha256) => JSON.stringify({ sha256 }))
+      : Effect.succeed(identityOf(stem, delivery).parking)
+  return handling.suspects.again({
+    suspect: Effect.map(identity, (identity) => ({ consumer: queueOf(worker), identity })),
+    handle: begun,
+    // Its author's hook is not called: what kills the process in one handler may do so in the other.
+    setAside: (crashes) =>
+      deadLettered(inHand, "crashed", `the process died ${crashes} times while it handled this message alone`)
+  })
+}
+
+const begin = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand) =>
+  Effect.flatMap(handling.shutdown.isRequested, (isRequested) => {
+    // What waited for its turn meanwhile is not begun any more.
+    if (isRequested) return Effect.succeed(handled(inHand, "returned"))
+    return Effect.matchEffect(handling.codec.decode(inHand.original), {
+      onFailure: (problem) => deadLettered(inHand, "invalid_input", problem),
+      onSuccess: (input) => handleInput(handling, inHand, input)
+    })
+  })
+
+const deadLettered = (inHand: InHand, reason: WorkerDeadLetterReason, error: string) =>
+  Effect.as(setAside(inHand, reason, error), handled(inHand, "dead_lettered"))
+
+const handleInput = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand, input: In) => {
+  const message: CurrentMessage = { id: inHand.stem, nextId: outputIds(handling.worker.name, inHand.stem) }
+  const processed = Effect.suspend(() => {
+    const result = handling.handlers.process(input)
+    // A handler that has its result already asks for nothing.
+    return Exit.isExit(result) ? result : Effect.provideService(result, CurrentMessage, message)
+  })
+  return Effect.matchCauseEffect(processed, {
+    onFailure: (cause) => handleFailure(handling, { inHand, input, message }, cause),
+    onSuccess: (result) => handleResult(handling, { inHand, input, message }, result)
+  })
+}
+
+/** An input that its handler has begun with. */
+interface Begun<In> {
+  readonly inHand: InHand
+  readonly input: In
+  readonly message: CurrentMessage
+}
+
+// Result
+
+// biome-ignore lint/suspicious/noConfusingVoidType: a handler that gives nothing is an Effect of void
+type HandlerResult<Out> = Out | null | undefined | void
+
+const handleResult = <In, Out, R>(handling: Handling<In, Out, R>, begun: Begun<In>, result: HandlerResult<Out>) =>
+  Effect.matchEffect(handling.codec.encode(result), {
+    onFailure: (problem) => deadLettered(begun.inHand, "invalid_output", problem),
+    onSuccess: (text) => {
+      const done = withOutput(handling, begun, text)
+      return isFinishedTogether(handling) ? Effect.succeed(done) : finishAlone(handling, begun, done, result)
+    }
+  })
+
+const withOutput = <In, Out, R>(
+  { clock, worker: { outputTopic } }: Handling<In, Out, R>,
+  { inHand, message }: Begun<In>,
+  text: string | undefined
+): Handled => {
+  if (text === undefined || outputTopic === undefined) return handled(inHand, "done")
+  const publishedAtMillis = clock.currentTimeMillisUnsafe()
+  const output = outputOf(inHand, { topic: outputTopic, id: message.nextId(), text, publishedAtMillis })
+  return { inHand, ending: "done", output }
+}
+
+/**
+ * Whether others may be handled while the output of one is confirmed: requests to the broker are then as large as the
+ * prefetch allows, not as the concurrency does (three times the rate on Kafka). One at a time stays one after the other.
+ */
+const isFinishedTogether = <In, Out, R>({ handlers, worker }: Handling<In, Out, R>): boolean =>
+  worker.concurrency > 1 && handlers.onSuccess === undefined
+
+const finishAlone = Effect.fnUntraced(function* <In, Out, R>(
+  handling: Handling<In, Out, R>,
+  { inHand, input, message }: Begun<In>,
+  done: Handled,
+  result: HandlerResult<Out>
+) {
+  const { ending } = yield* publishOutput(done)
+  const { onSuccess } = handling.handlers
+  if (onSuccess && ending === "done")
+    yield* hook(handling, "onSuccess", message, () => onSuccess(input, result ?? undefined))
+  return handled(inHand, ending)
+})
+
+// Failure
+
+const handleFailure = Effect.fnUntraced(function* <In, Out, R>(
+  handling: Handling<In, Out, R>,
+  { inHand, input, message }: Begun<In>,
+  cause: Cause.Cause<unknown>
+) {
+  const { worker } = handling
+  const error = Cause.squash(cause)
+  // The broker's trouble is no message's fault: it uses up no attempt. What it refuses, it will refuse again.
+  if (error instanceof BrokerError && error.isRetryable) return yield* error
+  if (Cause.hasDies(cause)) yield* Effect.logError(`worker ${worker.name}: a defect in the handler`, cause)
+  const retries = retriesOf(inHand.delivery)
+  if (error instanceof Snooze) return yield* later(inHand, error.delay, retries, "snoozed")
+  if (!(error instanceof Reject) && RetryPolicy.mayRetry(worker.retry, retries + 1)) {
+    const delay = RetryPolicy.jitteredDelay(worker.retry, retries + 1, yield* Random.next)
+    return yield* later(inHand, delay, retries + 1, "retried")
+  }
+  const ended = yield* deadLettered(
+    inHand,
+    error instanceof Reject ? "rejected" : "retries_exhausted",
+    messageOf(error)
+  )
+  const { onError } = handling.handlers
+  if (onError) yield* hook(handling, "onError", message, () => onError(input, error))
+  return ended
+})
+
+/** What the broker does not let wait cannot be tried again: it is set aside. */
+const later = (inHand: InHand, delay: Duration.Duration, retries: number, ending: Ending) =>
+  Effect.as(putOff(inHand, delay, retries), handled(inHand, ending)).pipe(
+    Effect.catchIf(
+      (error) => error._tag === "BrokerError" && error.blamesMessage,
+      (refusal) => deadLettered(inHand, "retries_exhausted", refusal.message)
+    )
+  )
+
+/** A hook that fails is told and changes nothing. */
+const hook = <In, Out, R>(
+  { worker }: Handling<In, Out, R>,
+  name: string,
+  message: CurrentMessage,
+  run: () => Effect.Effect<unknown, unknown, R>
+): Effect.Effect<void, never, R> =>
+  Effect.suspend(run).pipe(
+    Effect.provideService(CurrentMessage, message),
+    Effect.asVoid,
+    Effect.catchCause((cause) => Effect.logWarning(`worker ${worker.name}: its ${name} failed`, cause))
+  )
