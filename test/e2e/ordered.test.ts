@@ -66,6 +66,17 @@ const overlaps = (entries: ReadonlyArray<Entry>): ReadonlyArray<string> => {
   return found
 }
 
+/** Stops a process with work in its hands; one that gets none for a while is left as it is. */
+const freezeAtWork = (journal: string, { kill, pid }: Child) =>
+  Effect.gen(function* () {
+    yield* kill("SIGSTOP")
+    const own = (yield* read(journal)).filter((entry) => entry.pid === pid)
+    const begun = own.filter(({ what }) => what === "begin").length
+    if (begun > own.length - begun) return
+    yield* kill("SIGCONT")
+    return yield* Effect.fail("it has nothing in its hands")
+  }).pipe((frozen) => Effect.ignore(eventually(frozen, { deadline: "5 seconds", every: "5 millis" })))
+
 interface Ground {
   readonly env: Readonly<Record<string, string>>
   readonly broker: Layer.Layer<Broker, unknown>
@@ -142,7 +153,8 @@ describe.concurrent("An ordered worker", () => {
           yield* grown(before, 40)
           // The third goes as it should, the others with work in their hands.
           const leaving = processes.shift() as Child
-          yield* leaving.kill(round === 2 ? "SIGTERM" : "SIGKILL")
+          if (round === 2) yield* leaving.kill("SIGTERM")
+          else yield* Effect.andThen(freezeAtWork(journal, leaving), leaving.kill("SIGKILL"))
           processes.push(yield* start)
         }
         yield* eventually(
