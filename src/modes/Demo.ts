@@ -39,8 +39,8 @@ const defaults = {
   PAYMENT_RETRY_SECONDS: "0.2"
 }
 
-/** Whatever the environment says: no money moves here, and the workers are those of the PIX system. */
-const always = { PAYMENT_GATEWAY: "sandbox", WORKERS: "" }
+/** Whatever the environment says: no money moves here, it is no run, and the workers are those of the PIX system. */
+const always = { PAYMENT_GATEWAY: "sandbox", WORKERS: "", RUN_ID: "" }
 
 /** Where nobody has asked for a port, one that is taken is stepped over. */
 const portsOf = Effect.fnUntraced(function* (environment: Settings.Environment) {
