@@ -36,7 +36,7 @@ export class WorkerRuns extends Context.Service<
     /** Begins the run if nobody has, and claims some of what is left for this holder; renews its lease. */
     readonly claim: (share: RunShare) => Effect.Effect<Claimed, StoreError | RunMismatch>
     /** Renews the lease of a holder that has claimed; of a run that nobody has begun, nothing is counted. */
-    readonly renew: (share: RunShare) => Effect.Effect<RunProgress, StoreError>
+    readonly renew: (share: RunShare) => Effect.Effect<RunProgress, StoreError | RunMismatch>
     /** Counts so many dead letters; `false` if they are not this holder's to count any more. */
     readonly countDeadLetters: (share: RunShare, count: number) => Effect.Effect<boolean, StoreError>
     /**

@@ -34,6 +34,11 @@ const sum = (one: RunTotals, other: RunTotals): RunTotals => ({
 const totalsOf = (run: Run | undefined): RunTotals => [...(run?.shares.values() ?? [])].reduce(sum, nothing)
 const leftOf = (share: Share | undefined): number => (share === undefined ? 0 : share.granted - counted(share))
 
+const mismatch = (run: Run | undefined, terms: RunTerms): RunMismatch | undefined =>
+  run === undefined || (run.terms.queue === terms.queue && run.terms.maxMessages === terms.maxMessages)
+    ? undefined
+    : new RunMismatch({ detail: `the run ${terms.id} was begun on other terms` })
+
 /** The runs of one store, and how the store counts. */
 export const make = () => {
   const runs = new Map<string, Run>()
@@ -70,9 +75,8 @@ export const make = () => {
 
   const claim = ({ holder, lease, run: terms }: RunShare, now: number) => {
     const run = runs.get(terms.id) ?? { terms, shares: new Map(), isDone: false }
-    if (run.terms.queue !== terms.queue || run.terms.maxMessages !== terms.maxMessages) {
-      return Result.fail(new RunMismatch({ detail: `the run ${terms.id} was begun on other terms` }))
-    }
+    const wrong = mismatch(run, terms)
+    if (wrong !== undefined) return Result.fail(wrong)
     runs.set(terms.id, run)
     const isUnlimited = terms.maxMessages === undefined
     const own = run.shares.get(holder) ?? { ...nothing, granted: isUnlimited ? limitOf(run) : 0 }
@@ -107,10 +111,16 @@ export const make = () => {
         Effect.fromResult
       ),
     renew: (share) =>
-      timed((now) => {
-        change(share, () => ({ leasedUntil: now + Duration.toMillis(share.lease) }))
-        return standing(runs.get(share.run.id))
-      }),
+      Effect.flatMap(
+        timed((now) => {
+          const run = runs.get(share.run.id)
+          const wrong = mismatch(run, share.run)
+          if (wrong !== undefined) return Result.fail(wrong)
+          change(share, () => ({ leasedUntil: now + Duration.toMillis(share.lease) }))
+          return Result.succeed(standing(run))
+        }),
+        Effect.fromResult
+      ),
     countDeadLetters: (share, deadLettered) => Effect.sync(() => count(share, { deadLettered })),
     idle: (share) => timed((now) => idle(share, now)),
     leave: (share) =>

@@ -3,7 +3,8 @@
  * the other; who counts holds but its own share's, so that they count side by side.
  */
 import { Duration, Effect, Layer, Result } from "effect"
-import type { SqlClient } from "effect/sql"
+import type { SqlClient, SqlError } from "effect/sql"
+import type { Fragment } from "effect/sql/Statement"
 import { RunMismatch, WorkerRuns } from "../../domain/ports/WorkerRuns.ts"
 import { counted, grantOf, type RunProgress, type RunShare, type RunTerms } from "../../domain/WorkerRun.ts"
 import { constraintOf } from "./SqlState.ts"
@@ -29,13 +30,14 @@ interface Sums {
 const limitText = (limit: number | undefined): string =>
   limit === undefined ? "without MAX_MESSAGES" : `with MAX_MESSAGES=${limit}`
 
-const mismatch = (run: RunTerms, row: RunRow): RunMismatch | undefined => {
-  const limit = row.max_messages ?? undefined
-  if (row.source_queue === run.queue && limit === run.maxMessages) return undefined
+/** A run begun on other terms is another run. */
+const checkTerms = (run: RunTerms, row: RunRow | undefined): Effect.Effect<void, RunMismatch> => {
+  const limit = row?.max_messages ?? undefined
+  if (row === undefined || (row.source_queue === run.queue && limit === run.maxMessages)) return Effect.void
   const detail =
     `the run ${run.id} was begun for the queue ${row.source_queue} ${limitText(limit)}, ` +
     `and not for ${run.queue} ${limitText(run.maxMessages)}: give this one another RUN_ID`
-  return new RunMismatch({ detail })
+  return Effect.fail(new RunMismatch({ detail }))
 }
 
 const progressOf = (sums: Sums, isDone: boolean): RunProgress => ({
@@ -48,17 +50,20 @@ const none: Sums = { stored: 0, duplicates: 0, dead_lettered: 0, granted: 0, own
 /** Statements about one share, to be run within a transaction of theirs. */
 const about = (sql: SqlClient.SqlClient, { holder, lease, run }: RunShare) => {
   const leaseEnd = sql`clock_timestamp() + ${Duration.toMillis(lease)}::float8 * interval '1 millisecond'`
+  const row = (lock: Fragment) =>
+    Effect.map(
+      sql<RunRow>`
+        SELECT source_queue, max_messages::float8 AS max_messages, done_at IS NOT NULL AS is_done
+        FROM worker_runs WHERE run_id = ${run.id} ${lock}`,
+      ([found]) => found
+    )
   return {
     begin: sql`
       INSERT INTO worker_runs (run_id, source_queue, max_messages)
       VALUES (${run.id}, ${run.queue}, ${run.maxMessages ?? null}) ON CONFLICT DO NOTHING`,
     /** Whoever claims meanwhile waits. */
-    hold: Effect.map(
-      sql<RunRow>`
-        SELECT source_queue, max_messages::float8 AS max_messages, done_at IS NOT NULL AS is_done
-        FROM worker_runs WHERE run_id = ${run.id} FOR UPDATE`,
-      ([row]) => row
-    ),
+    hold: row(sql`FOR UPDATE`),
+    look: row(sql``),
     join: sql`
       INSERT INTO worker_run_shares (holder, run_id, granted, leased_until)
       VALUES (${holder}::uuid, ${run.id}, ${run.maxMessages === undefined ? null : 0}, ${leaseEnd})
@@ -96,23 +101,27 @@ const about = (sql: SqlClient.SqlClient, { holder, lease, run }: RunShare) => {
   }
 }
 
-/** Where the run stands; done as soon as all that it may settle is counted. */
+/** Where the run stands: done as soon as all that it may settle is counted. */
 const standing = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, share: RunShare, row: RunRow | undefined) {
-  const { finish, sums: read } = about(sql, share)
-  const sums = yield* read
-  const isComplete = counted(progressOf(sums, false).totals) >= (row?.max_messages ?? Number.POSITIVE_INFINITY)
-  if (isComplete && row?.is_done === false) yield* finish
-  return { sums, progress: progressOf(sums, isComplete || row?.is_done === true) }
+  const sums = yield* about(sql, share).sums
+  const { totals } = progressOf(sums, false)
+  const isComplete = counted(totals) >= (row?.max_messages ?? Number.POSITIVE_INFINITY)
+  return { sums, progress: { totals, isDone: isComplete || row?.is_done === true } }
 })
+
+/** The same, and kept: what is done stays so. */
+const standingKept = (sql: SqlClient.SqlClient, share: RunShare, row: RunRow | undefined) =>
+  Effect.tap(standing(sql, share, row), ({ progress: { isDone } }) =>
+    isDone && row?.is_done === false ? Effect.asVoid(about(sql, share).finish) : Effect.void
+  )
 
 const claim = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, share: RunShare) {
   const { begin, grant, hold, join, reclaim } = about(sql, share)
   yield* begin
   const row = yield* hold
-  const wrong = row === undefined ? undefined : mismatch(share.run, row)
-  if (wrong !== undefined) return yield* wrong
+  yield* checkTerms(share.run, row)
   yield* Effect.andThen(join, reclaim)
-  const { progress, sums } = yield* standing(sql, share, row)
+  const { progress, sums } = yield* standingKept(sql, share, row)
   if (progress.isDone) return { ...progress, left: 0, fresh: 0 }
   const { maxMessages } = share.run
   if (maxMessages === undefined) return { ...progress, left: Number.POSITIVE_INFINITY, fresh: Number.POSITIVE_INFINITY }
@@ -136,20 +145,22 @@ const leave = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, share: RunS
   const { giveBack, hold } = about(sql, share)
   const row = yield* hold
   yield* giveBack
-  return (yield* standing(sql, share, row)).progress
+  return (yield* standingKept(sql, share, row)).progress
 })
 
 const renew = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, share: RunShare) {
-  const { renew: extend, sums } = about(sql, share)
+  const { look, renew: extend } = about(sql, share)
   yield* extend
-  const [row] = yield* sql<{ is_done: boolean }>`
-    SELECT done_at IS NOT NULL AS is_done FROM worker_runs WHERE run_id = ${share.run.id}`
-  return progressOf(yield* sums, row?.is_done === true)
+  const row = yield* look
+  yield* checkTerms(share.run, row)
+  return (yield* standing(sql, share, row)).progress
 })
 
 /** Other terms are an answer, and no fault of the database. */
-const mismatchAside = <A, E>(work: Effect.Effect<A, E | RunMismatch>) =>
-  Effect.map(work, Result.succeed).pipe(Effect.catchTag("RunMismatch", (wrong) => Effect.succeed(Result.fail(wrong))))
+const mismatchAside = <A>(
+  work: Effect.Effect<A, SqlError.SqlError | RunMismatch>
+): Effect.Effect<Result.Result<A, RunMismatch>, SqlError.SqlError> =>
+  Effect.catchTag(Effect.map(work, Result.succeed), "RunMismatch", (wrong) => Effect.succeed(Result.fail(wrong)))
 
 const make = Effect.fnUntraced(function* (options: StatementOptions) {
   const { run, sql } = yield* Tables.make(options)
@@ -164,7 +175,7 @@ const make = Effect.fnUntraced(function* (options: StatementOptions) {
 
   return WorkerRuns.of({
     claim: (share) => Effect.flatMap(run(sql.withTransaction(mismatchAside(claim(sql, share)))), Effect.fromResult),
-    renew: (share) => run(renew(sql, share)),
+    renew: (share) => Effect.flatMap(run(mismatchAside(renew(sql, share))), Effect.fromResult),
     countDeadLetters: (share, count) => run(countDeadLetters(share, count)),
     idle: (share) => run(sql.withTransaction(idle(sql, share))),
     leave: (share) => run(sql.withTransaction(leave(sql, share)))
