@@ -157,10 +157,12 @@ const renew = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, share: RunS
 })
 
 /** Other terms are an answer, and no fault of the database. */
-const mismatchAside = <A>(
-  work: Effect.Effect<A, SqlError.SqlError | RunMismatch>
-): Effect.Effect<Result.Result<A, RunMismatch>, SqlError.SqlError> =>
-  Effect.catchTag(Effect.map(work, Result.succeed), "RunMismatch", (wrong) => Effect.succeed(Result.fail(wrong)))
+const mismatchAside = <A>(work: Effect.Effect<A, SqlError.SqlError | RunMismatch>) =>
+  Effect.matchEffect(work, {
+    onSuccess: (answer): Effect.Effect<Result.Result<A, RunMismatch>, SqlError.SqlError> =>
+      Effect.succeed(Result.succeed(answer)),
+    onFailure: (error) => (error._tag === "RunMismatch" ? Effect.succeed(Result.fail(error)) : Effect.fail(error))
+  })
 
 const make = Effect.fnUntraced(function* (options: StatementOptions) {
   const { run, sql } = yield* Tables.make(options)
