@@ -209,8 +209,8 @@ const storeUntilStopped = (
     const store = yield* PaymentStore
     // What failed may have been committed all the same: a run must not count it twice.
     const again = share === undefined ? payments : payments.map((payment) => ({ ...payment, cameAgain: true }))
-    const outcomes =
-      (yield* untilStopped(store.store(queue, payments, share), { again: store.store(queue, again, share) })) ?? []
+    const storing = (batch: typeof payments) => Effect.suspend(() => store.store(queue, batch, share))
+    const outcomes = (yield* untilStopped(storing(payments), { again: storing(again) })) ?? []
     const isUndecided = (_: ReceivedPayment, index: number) => outcomes[index]?._tag === "Undecided"
     const open = again.filter(isUndecided)
     if (open.length === 0) return outcomes

@@ -6,6 +6,7 @@ import { Effect, Redacted } from "effect"
 import { query } from "../support/Databases.ts"
 import * as Queues from "../support/Queues.ts"
 import * as Stage from "../support/Stage.ts"
+import * as Program from "../support/servers/Program.ts"
 import { temporaryFolder } from "../support/servers/temporaryFolder.ts"
 import * as TableLock from "../support/TableLock.ts"
 
@@ -236,6 +237,30 @@ describe("a run of the payment worker", () => {
         assert.strictEqual((yield* Stage.run(stage, { runtime, env: wrong })).code, 2)
         assert.match((yield* read).error, /RUN_ID/)
       }
+    })
+  )
+
+  it.live("needs no servers but the embedded ones", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder("embedded-run")
+      const env = {
+        BROKER: "embedded",
+        DATABASE: "embedded",
+        PAYSTREAM_DATA: folder,
+        HEALTH_PORT: "0",
+        QUEUE_NAME: "q"
+      }
+      const run = (runtime: "bun" | "node", args: ReadonlyArray<string>, more: Readonly<Record<string, string>> = {}) =>
+        Effect.gen(function* () {
+          const program = yield* Program.start({ runtime, args, env: { ...env, ...more } })
+          assert.strictEqual(yield* program.exit, 0, program.stderr.join("\n"))
+          return program.stdout.join("\n")
+        }).pipe(Effect.scoped)
+      yield* run("node", ["--mode=publish", "--count=30"])
+      const part = { RUN_ID: "embedded", MAX_MESSAGES: "20" }
+      assert.match(yield* run("bun", ["--mode=worker"], part), /"stored":20/)
+      assert.match(yield* run("node", ["--mode=worker"], part), /already done.*"stored":20/)
+      assert.match(yield* run("bun", ["--mode=worker"], { ...part, RUN_ID: "rest", MAX_MESSAGES: "10" }), /"stored":10/)
     })
   )
 })

@@ -42,9 +42,9 @@ export {
 export { type RabbitMqSettings, rabbitMqSettings } from "./RabbitMqSettings.ts"
 export { type RedisSettings, redisSettings } from "./RedisSettings.ts"
 export { auditRetention, intentsRetention, paymentsRetention, personalFields } from "./RetentionSettings.ts"
-export { type RunSettings, runSettings, terminationMessagePath } from "./RunSettings.ts"
+export { runSettings, terminationMessagePath } from "./RunSettings.ts"
 export { all, type Group, load, onlyIf, onlyWhere, refine, shown } from "./Setting.ts"
-export { queueName, type WorkerSettings, workerSettings } from "./WorkerSettings.ts"
+export { queueName, workerSettings } from "./WorkerSettings.ts"
 
 export const sections: ReadonlyArray<{ readonly title: string; readonly group: Group<unknown> }> = [
   { title: "The process", group: processSettings },
