@@ -6,6 +6,7 @@ import { erase } from "./EraseCommandLine.ts"
 import { type Flags, flags } from "./Flags.ts"
 import { outbox } from "./OutboxCommandLine.ts"
 import type { Part } from "./Part.ts"
+import { sagas } from "./SagaCommandLine.ts"
 
 /** Waits for a module that is loaded when it is asked for. */
 export const load = <A>(module: Promise<A>) => Effect.promise(() => module)
@@ -52,4 +53,4 @@ const runWorker = Command.make("runworker", { name: Argument.String("name"), wor
 ).pipe(Command.withDescription("Run one topic worker, or all: the same as --mode=consumers"))
 
 /** All of them. */
-export const subcommands = [publish, workers, runWorker, deadLetters, outbox, erase] as const
+export const subcommands = [publish, workers, runWorker, deadLetters, outbox, sagas, erase] as const

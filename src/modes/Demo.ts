@@ -39,22 +39,24 @@ const defaults = {
   PAYMENT_RETRY_SECONDS: "0.2"
 }
 
-/** Whatever the environment says: no money moves here, it is no run, and the workers are those of the PIX system. */
-const always = { PAYMENT_GATEWAY: "sandbox", WORKERS: "", RUN_ID: "" }
+/** Whatever the environment says: no money moves here, it is no run, the workers are those of the PIX system, on one broker. */
+const always = { PAYMENT_GATEWAY: "sandbox", WORKERS: "", API_BROKERS: "", RUN_ID: "" }
 
 /** Where nobody has asked for a port, one that is taken is stepped over. */
-const portsOf = Effect.fnUntraced(function* (environment: Settings.Environment) {
-  const port = (name: string, first: number) =>
-    environment.get(name) === undefined
-      ? Effect.map(Ports.freePortFrom(first, host), (free) => ({ [name]: `${free}` }))
-      : Effect.succeed({})
-  return { ...(yield* port("PORT", 5000)), ...(yield* port("HEALTH_PORT", 8081)) }
-})
+const firstPorts = { PORT: 5000, HEALTH_PORT: 8081 }
 
 const demoEnvironment = Effect.gen(function* () {
   const environment = yield* Settings.environment
-  const unset = Object.entries(defaults).filter(([name]) => environment.get(name) === undefined)
-  return Settings.override(environment, { ...Object.fromEntries(unset), ...(yield* portsOf(environment)), ...always })
+  const isUnset = ([name]: readonly [string, unknown]) => environment.get(name) === undefined
+  const kept = yield* Effect.forEach(Object.entries(firstPorts).filter(isUnset), ([name, first]) =>
+    Effect.map(Ports.keepFrom(first, host), (port) => ({ ...port, name }))
+  )
+  const ports = Object.fromEntries(kept.map(({ name, port }) => [name, `${port}`]))
+  const unset = Object.fromEntries(Object.entries(defaults).filter(isUnset))
+  return {
+    environment: Settings.override(environment, { ...unset, ...ports, ...always }),
+    releasePorts: Effect.forEach(kept, ({ release }) => release, { discard: true })
+  }
 })
 
 const settings = Settings.all({
@@ -88,8 +90,8 @@ const introduce = Effect.fnUntraced(function* (given: Given, services: Services)
   yield* Console.log(lines.join("\n"))
 })
 
-/** The simulator, as one more part. */
-const simulator = (options: DemoOptions, totals: DemoRun.Totals) =>
+/** The simulator, as one more part: the last one, which opens when all others are about to run. */
+const simulator = (options: DemoOptions, totals: DemoRun.Totals, releasePorts: Effect.Effect<void>) =>
   Part.make("demo", { broker: "queues", database: true }, settings, (given) =>
     Effect.succeed({
       maxConnections: 2,
@@ -98,6 +100,7 @@ const simulator = (options: DemoOptions, totals: DemoRun.Totals) =>
       open: Effect.fnUntraced(function* (services: Services) {
         const database = yield* Layer.build(services.paymentStore)
         yield* introduce(given, services)
+        yield* releasePorts
         const { api, broker, worker } = given
         const traffic = { queue: worker.queue, api, broker, run: yield* newRun }
         const run = Effect.provideContext(DemoRun.run(traffic, options.count, totals), database)
@@ -114,13 +117,20 @@ const isEmbedded = (environment: Settings.Environment): boolean =>
 
 /** Runs the demonstration. */
 export const demo = Effect.fnUntraced(function* (options: DemoOptions) {
-  const environment = yield* demoEnvironment
+  const { environment, releasePorts } = yield* demoEnvironment
   const totals = yield* Ref.make(BatchReport.empty)
   const worker = observedWorker((report) => Ref.update(totals, (sum) => BatchReport.add(sum, report)))
   if (isEmbedded(environment)) yield* Console.log("starting the embedded PostgreSQL …")
   yield* longRunning({
     mode: "demo",
-    parts: [worker, consumers({ module: undefined, names: [] }), outbox, commands, api, simulator(options, totals)],
+    parts: [
+      worker,
+      consumers({ module: undefined, names: [] }),
+      outbox,
+      commands,
+      api,
+      simulator(options, totals, releasePorts)
+    ],
     environment
   })
-})
+}, Effect.scoped)

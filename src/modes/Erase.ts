@@ -20,7 +20,8 @@ const settings = Settings.all({
 /** Something of what was found is still needed. */
 export class NotAllErased extends Schema.TaggedError<NotAllErased>()("NotAllErased", { left: Schema.Int }) {
   override get message(): string {
-    return `${this.left} rows are left, which are still under way (events to be published, payments that have not ended): erase once more when they are done`
+    const rows = this.left === 1 ? "1 row is" : `${this.left} rows are`
+    return `${rows} left: still under way (events to be published, payments that have not ended); erase once more when that is done`
   }
 }
 

@@ -1,18 +1,18 @@
 /** What an API needs for payments: where they are told of, who processes them, and what a provider tells. */
-import { Context, Duration, Effect, Layer, Result, Stream } from "effect"
+import { Context, Effect, Layer, Result, Stream } from "effect"
 import { commandTopic } from "../domain/PaymentMessages.ts"
-import { Broker } from "../domain/ports/Broker.ts"
+import { Broker, type BrokerError } from "../domain/ports/Broker.ts"
 import { ChargeNotices } from "../domain/ports/ChargeNotices.ts"
-import { PaymentIntents } from "../domain/ports/PaymentIntents.ts"
+import type { PaymentIntents } from "../domain/ports/PaymentIntents.ts"
 import type { Reservations } from "../domain/ports/Reservations.ts"
-import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import * as Settings from "../layers/config/Settings.ts"
-import { PaymentOutlet } from "../streams/PaymentOutlet.ts"
+import type { PaymentOutlet } from "../streams/PaymentOutlet.ts"
 import { processNow } from "../streams/PaymentProcessor.ts"
 import { paymentSweep } from "../streams/PaymentSweep.ts"
 import { untilShutdown } from "../streams/Shutdown.ts"
-import { type Retryable, supervised } from "../streams/Supervisor.ts"
-import { chargeNotices, type Services } from "./Services.ts"
+import { supervised } from "../streams/Supervisor.ts"
+import { outletOf, retryOf, warn } from "./PaymentCommands.ts"
+import { chargeNotices, noBroker, type Services } from "./Services.ts"
 
 type Brokers = ReadonlyMap<Settings.BrokerKind, Broker["Service"]>
 
@@ -35,33 +35,24 @@ export const brokersNeeded: Settings.Group<ReadonlyArray<Settings.BrokerKind>> =
   ({ broker, flags, served }) => Result.succeed(flags.outbox ? served : [...new Set([...served, broker])])
 )
 
-const outletOf = ({ broker, flags }: Given, brokers: Brokers) => {
+/** Without an outbox events are published to the broker of `BROKER`; with one, nobody asks for it here. */
+const outletIn = ({ broker, flags }: Given, brokers: Brokers) => {
   const target = brokers.get(broker)
-  return flags.outbox || target === undefined
-    ? PaymentOutlet.outbox
-    : Layer.provide(PaymentOutlet.afterCommit, Layer.succeed(Broker, target))
+  return Layer.provide(outletOf(flags), target === undefined ? noBroker : Layer.succeed(Broker, target))
 }
-
-const warning =
-  "ENABLE_OUTBOX_PATTERN is false: events of payments are published after the commit, and lost in a crash or while the broker is away"
-
-const optionsOf = ({ flags }: Given, settings: Settings.PaymentSettings) => ({
-  ...settings,
-  every: settings.sweepEvery,
-  isCompensating: flags.compensation,
-  retry: RetryPolicy.exponential({
-    initialDelay: settings.retryDelay,
-    maxDelay: Duration.minutes(5),
-    maxRetries: flags.retries ? settings.maxRetries : 0,
-    jitter: 0.1
-  })
-})
 
 /** Payments processed here: within their request, and by the sweep where that was not the end of it. */
 const processingHere = Effect.fnUntraced(function* (given: Given, services: Services) {
   if (given.processing === undefined) return { process: undefined, streams: [] }
-  const options = optionsOf(given, given.processing.settings)
-  const gateway = yield* Layer.build(services.gateway(given.processing.gateway))
+  const { flags, processing } = given
+  yield* warn(flags)
+  const options = {
+    ...processing.settings,
+    every: processing.settings.sweepEvery,
+    isCompensating: flags.compensation,
+    retry: retryOf(flags, processing.settings)
+  }
+  const gateway = yield* Layer.build(services.gateway(processing.gateway))
   const context = Context.merge(gateway, yield* Effect.context<PaymentIntents | Reservations | PaymentOutlet>())
   const process = (id: string) =>
     processNow(id, options).pipe(
@@ -69,43 +60,40 @@ const processingHere = Effect.fnUntraced(function* (given: Given, services: Serv
       Effect.catch((error) =>
         Effect.annotateLogs(Effect.logWarning(`a payment waits: ${error.message}`), { paymentId: id })
       ),
+      Effect.catchDefect((defect) =>
+        Effect.annotateLogs(Effect.logError("a defect in a payment", defect), { paymentId: id })
+      ),
       Effect.asVoid,
       Effect.provideContext(context)
     )
   return { process, streams: [Stream.provideContext(paymentSweep(options), context)] }
 })
 
-/** Done once, as soon as the service is there: that it is away is told, and shown, elsewhere. */
-const onceThere = <E extends Retryable, R>(name: string, work: Effect.Effect<void, E, R>) =>
-  Stream.tick("1 second").pipe(
-    untilShutdown,
-    Stream.mapEffect(() =>
-      Effect.catch(Effect.as(work, true), (error) => (error.isRetryable ? Effect.succeed(false) : Effect.fail(error)))
-    ),
-    Stream.takeUntil((isDone) => isDone),
-    supervised(name)
-  )
-
 /** Commands are for the queue of their name, which has to be there before the first is published. */
 const commandQueue = ({ broker, flags }: Given, brokers: Brokers) => {
   const target = brokers.get(broker)
   if (target === undefined || broker === "kafka" || !flags.asyncCommands) return []
-  return [onceThere("queue of commands", target.ensureQueue(commandTopic))]
+  // That its broker is away is told, and shown, elsewhere.
+  const ensured = Effect.catchIf(
+    Effect.as(target.ensureQueue(commandTopic), true),
+    (error: BrokerError) => error.isRetryable,
+    () => Effect.succeed(false)
+  )
+  const made = Stream.tick("1 second").pipe(
+    untilShutdown,
+    Stream.mapEffect(() => ensured),
+    Stream.takeUntil((isMade) => isMade)
+  )
+  return [supervised("queue of commands")(made)]
 }
-
-const tables = onceThere(
-  "payment tables",
-  PaymentIntents.use(({ prepare }) => prepare)
-)
 
 /** All of it: how payments leave, who processes them, what is listened to, and the streams that go with it. */
 export const payments = Effect.fnUntraced(function* (given: Given, services: Services, brokers: Brokers) {
-  if (!given.flags.outbox) yield* Effect.logWarning(warning)
-  const outlet = yield* Layer.build(outletOf(given, brokers))
+  const outlet = yield* Layer.build(outletIn(given, brokers))
   const { process, streams } = yield* Effect.provideContext(processingHere(given, services), outlet)
   const notices =
     given.webhookSecrets.length === 0
       ? undefined
       : Context.get(yield* Layer.build(chargeNotices(given.webhookSecrets)), ChargeNotices)
-  return { outlet, process, notices, streams: [tables, ...commandQueue(given, brokers), ...streams] }
+  return { outlet, process, notices, streams: [...commandQueue(given, brokers), ...streams] }
 })

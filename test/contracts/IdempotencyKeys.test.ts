@@ -1,8 +1,10 @@
 /** Every implementation passes the contract. */
 import { Effect, Layer } from "effect"
+import { inject } from "vitest"
 import * as MemoryIdempotencyKeys from "../../src/layers/memory/MemoryIdempotencyKeys.ts"
 import * as PostgresIdempotencyKeys from "../../src/layers/postgres/PostgresIdempotencyKeys.ts"
 import { newDatabase } from "../support/Databases.ts"
+import { redisKeys } from "../support/RedisKeys.ts"
 import { postgresClient } from "../support/Services.ts"
 import { suite } from "./IdempotencyKeysContract.ts"
 
@@ -16,3 +18,4 @@ const postgres = Layer.unwrap(
 
 suite("memory", MemoryIdempotencyKeys.layer)
 suite("PostgreSQL", postgres)
+suite("Redis", redisKeys(inject("redisUrl")), { removesByItself: true })

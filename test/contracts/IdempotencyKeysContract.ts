@@ -27,7 +27,12 @@ const tagOf = (given: ClaimRequest) => Effect.map(claim(given), ({ _tag }) => _t
 
 const soon = { deadline: "10 seconds", every: "5 millis" } as const
 
-export const suite = <E>(name: string, implementation: Layer.Layer<IdempotencyKeys, E>) =>
+/** Runs the whole contract; some stores remove what has expired by themselves, and leave nothing to be removed. */
+export const suite = <E>(
+  name: string,
+  implementation: Layer.Layer<IdempotencyKeys, E>,
+  { removesByItself = false } = {}
+) =>
   layer(implementation, { excludeTestServices: true })(`Idempotency keys (${name})`, (it) => {
     it.effect("let one of fifty claims at the same time through", () =>
       Effect.gen(function* () {
@@ -168,7 +173,7 @@ export const suite = <E>(name: string, implementation: Layer.Layer<IdempotencyKe
               Effect.sync(() =>
                 assert.isAtLeast(
                   removed.reduce((sum, count) => sum + count, 0),
-                  5
+                  removesByItself ? 0 : 5
                 )
               )
             )

@@ -5,6 +5,7 @@ import * as Postgres from "./servers/Postgres.ts"
 import * as RabbitMq from "./servers/RabbitMq.ts"
 import * as Redis from "./servers/Redis.ts"
 import { ServerError } from "./servers/ServerError.ts"
+import * as StripeMock from "./servers/StripeMock.ts"
 
 declare module "vitest" {
   export interface ProvidedContext {
@@ -31,7 +32,7 @@ const servers = { rabbitMq: RabbitMq.start, kafka: Kafka.start, postgres: Postgr
 
 const startServers = Effect.suspend(() => Effect.andThen(findAll, Effect.all(servers, { concurrency: "unbounded" })))
 
-const finds: ReadonlyArray<Effect.Effect<unknown, ServerError>> = [RabbitMq, Kafka, Postgres, Redis].map(
+const finds: ReadonlyArray<Effect.Effect<unknown, ServerError>> = [RabbitMq, Kafka, Postgres, Redis, StripeMock].map(
   ({ find }) => find
 )
 

@@ -10,7 +10,8 @@
  * - Time is the store's own: processes whose clocks disagree agree on what is overdue.
  *
  * ## Assumptions
- * - Events were decided on the state that `version` stands for.
+ * - Events were decided on the state that `version` stands for, and change the status once at most: each transition is
+ *   checked where it is stored.
  */
 import { Context, type Duration, type Effect } from "effect"
 import type { PaymentEvent, PaymentState, Status } from "../PaymentIntent.ts"

@@ -20,8 +20,7 @@ const form = "redis:// or rediss://user:password@host:port/database"
 const url = optional(connectionUrl(/^rediss?$/i, form), {
   name: "REDIS_URL",
   default: "idempotency keys in the database",
-  reason:
-    "Where idempotency keys are kept, rediss:// for TLS. Without it PostgreSQL keeps them; payments it guards anyway.",
+  reason: "Where idempotency keys are kept; rediss:// is TLS. What it loses is safe: PostgreSQL guards every payment.",
   secret: true
 })
 

@@ -41,6 +41,19 @@ const limited =
       within(longest, unavailable)
     )
 
+/** The tables, made or checked before the first request that gets through to the database. */
+const preparing = () => {
+  let isPrepared = false
+  const prepare = Effect.tap(
+    PaymentIntents.use((intents) => intents.prepare),
+    () =>
+      Effect.sync(() => {
+        isPrepared = true
+      })
+  )
+  return Effect.suspend(() => (isPrepared ? Effect.void : prepare))
+}
+
 /** A payment as an answer, and where to look at it. */
 export const answer = (status: 200 | 201 | 202, payment: PaymentTaken): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.jsonUnsafe(payment, { status, headers: { location: `/payments/${payment.id}` } })
@@ -48,7 +61,9 @@ export const answer = (status: 200 | 201 | 202, payment: PaymentTaken): HttpServ
 /** For all requests of a process. */
 export const make = (options: PaymentOptions, process: ProcessPayment, surroundings: Idempotency.Surroundings) => {
   const { paymentTimeout, publishTimeout } = options
-  const asked = limited(publishTimeout)
+  const inTime = limited(publishTimeout)
+  const prepared = preparing()
+  const asked = <A, E, R>(effect: Effect.Effect<A, E | StoreError, R>) => inTime(Effect.andThen(prepared, effect))
 
   /** Stored, processed where that is done here, and looked at. */
   const longestWork = Duration.sum(

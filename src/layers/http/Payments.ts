@@ -47,9 +47,10 @@ const missingKey = { detail: "the header Idempotency-Key, another one for each p
 const take = (options: PaymentOptions, work: PaymentWork) => {
   const read = RequestBody.reader(options)
   return Effect.fnUntraced(function* ({ request }: Request) {
-    const payment = yield* Effect.fromResult(PaymentBody.decode(yield* read(request)))
+    const body = yield* read(request)
     const key = yield* Idempotency.keyOf(request)
     if (key === undefined) return yield* new Problems.MissingKey(missingKey)
+    const payment = yield* Effect.fromResult(PaymentBody.decode(body))
     const { name } = yield* Client
     const stored = taken(work, { client: name, key, request: payment }).pipe(
       Effect.catch((problem) => Problems.toResponse(problem)),

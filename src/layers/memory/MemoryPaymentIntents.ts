@@ -22,6 +22,9 @@ interface Row {
   readonly payment: Payment
   readonly history: ReadonlyArray<PaymentStep>
   readonly token: bigint
+  /** The places of its creation and of its last change among all of them: many things happen at one time. */
+  readonly created: number
+  readonly changed: number
   /** 0 for nobody's. */
   readonly leaseUntil: number
 }
@@ -33,7 +36,7 @@ const rowOf = (rows: Rows, id: string): Row | undefined => Option.getOrUndefined
 
 const rowsOf = (rows: Rows): Array<Row> => [...HashMap.values(rows)]
 
-const newRow = ({ event, id, idempotencyKey }: NewPayment, now: number): Row => ({
+const newRow = ({ event, id, idempotencyKey }: NewPayment, now: number, place: number): Row => ({
   payment: {
     id,
     idempotencyKey,
@@ -43,6 +46,8 @@ const newRow = ({ event, id, idempotencyKey }: NewPayment, now: number): Row => 
     updatedAtMillis: now
   },
   history: [{ event, atMillis: now }],
+  created: place,
+  changed: place,
   token: 0n,
   leaseUntil: 0
 })
@@ -52,8 +57,9 @@ const holds = (row: Row, token: bigint): boolean => row.token === token && row.l
 const isAllowed = (from: Status, to: Status): boolean =>
   from === to || (transitions[from] as ReadonlyArray<Status>).includes(to)
 
-const appended = (row: Row, { events }: Append, now: number): Row => ({
+const appended = (row: Row, { events }: Append, now: number, place: number): Row => ({
   ...row,
+  changed: place,
   payment: {
     ...row.payment,
     state: events.reduce(evolve, row.payment.state),
@@ -68,13 +74,13 @@ const illegal = (from: Status, to: Status): StoreError =>
 
 type Appending = "stored" | "stale" | StoreError
 
-const appendTo = (rows: Rows, append: Append, now: number): Written<Appending> => {
+const appendTo = (rows: Rows, append: Append, now: number, place: number): Written<Appending> => {
   const row = rowOf(rows, append.id)
   if (row === undefined || row.payment.version !== append.version) return ["stale", rows]
   if (append.token !== undefined && !holds(row, append.token)) return ["stale", rows]
   const { status } = row.payment.state
   if (!isAllowed(status, append.state.status)) return [illegal(status, append.state.status), rows]
-  return ["stored", HashMap.set(rows, append.id, appended(row, append, now))]
+  return ["stored", HashMap.set(rows, append.id, appended(row, append, now, place))]
 }
 
 const claimIn = (rows: Rows, id: string, leaseUntil: number, now: number): Written<ClaimedPayment | undefined> => {
@@ -93,11 +99,8 @@ const leaseIn = (rows: Rows, { id, token }: Held, leaseUntil: number): Written<b
 
 const goesOn = (state: PaymentState): boolean => !isFinal(state) && !state.isCompensationRequired
 
-const byId = (one: Row, other: Row): number => (one.payment.id < other.payment.id ? -1 : 1)
-const byAge = (one: Row, other: Row): number =>
-  one.payment.updatedAtMillis - other.payment.updatedAtMillis || byId(one, other)
-const latestFirst = (one: Row, other: Row): number =>
-  other.payment.createdAtMillis - one.payment.createdAtMillis || byId(other, one)
+const byAge = (one: Row, other: Row): number => one.changed - other.changed
+const latestFirst = (one: Row, other: Row): number => other.created - one.created
 
 const overdueIn = (rows: Rows, before: number, now: number): ReadonlyArray<Row> =>
   rowsOf(rows)
@@ -136,6 +139,7 @@ const lookingAt = (table: Table): Pick<PaymentIntents["Service"], "find" | "find
 type Table = ReturnType<typeof MemoryTransactions.makeTable<Row>>
 
 const make = Effect.sync(() => {
+  let places = 0
   const table: Table = MemoryTransactions.makeTable<Row>()
   return PaymentIntents.of({
     ...lookingAt(table),
@@ -143,12 +147,14 @@ const make = Effect.sync(() => {
       Effect.andThen(
         MemoryTransactions.onCommit("PaymentIntents.create", () => {}),
         table.write<boolean>((rows, now) =>
-          HashMap.has(rows, payment.id) ? [false, rows] : [true, HashMap.set(rows, payment.id, newRow(payment, now))]
+          HashMap.has(rows, payment.id)
+            ? [false, rows]
+            : [true, HashMap.set(rows, payment.id, newRow(payment, now, ++places))]
         )
       ),
     append: Effect.fnUntraced(function* (append) {
       yield* MemoryTransactions.onCommit("PaymentIntents.append", () => {})
-      const result = yield* table.write((rows, now) => appendTo(rows, append, now))
+      const result = yield* table.write((rows, now) => appendTo(rows, append, now, ++places))
       return typeof result === "string" ? result === "stored" : yield* result
     }),
     claim: (id, lease) => table.write((rows, now) => claimIn(rows, id, now + Duration.toMillis(lease), now)),

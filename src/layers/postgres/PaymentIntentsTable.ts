@@ -1,6 +1,8 @@
 /**
  * The tables `payment_intents` and `payment_events`: how each payment stands, and all that has happened to it.
  *
+ * Claims are updates that no index knows of, and find their place beside the row: hence the fill factor.
+ *
  * A status can only go where the domain lets it, whichever program writes: the guard is made of `transitions`. A change
  * of those needs a migration that makes it again.
  */
@@ -39,7 +41,7 @@ const makePayments = Effect.gen(function* () {
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     deleted_at timestamptz
-  )`
+  ) WITH (fillfactor = 80)`
   yield* sql`CREATE UNIQUE INDEX idx_payment_intents_reference ON payment_intents (provider_reference)
     WHERE provider_reference IS NOT NULL`
   yield* sql`CREATE INDEX idx_payment_intents_key ON payment_intents (idempotency_key)`

@@ -23,7 +23,7 @@ export const textsOf = (events: ReadonlyArray<PaymentEvent>): ReadonlyArray<stri
 const outdated = (address: string, id: string) =>
   new StoreError({
     reason: new StoreOutdated({
-      detail: `PostgreSQL at ${address}: the history of payment ${id} has events that this version does not know; update it`
+      detail: `PostgreSQL at ${address}: the history of payment ${id} has no beginning, or events that this version does not know`
     })
   })
 

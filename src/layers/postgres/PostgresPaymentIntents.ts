@@ -37,7 +37,7 @@ const millis = (sql: SqlClient.SqlClient, column: string) =>
 const columns = (sql: SqlClient.SqlClient) => sql`
   payment.id, payment.idempotency_key, payment.version, ${millis(sql, "payment.created_at")} AS created,
   ${millis(sql, "payment.updated_at")} AS updated,
-  (SELECT jsonb_agg(event ORDER BY version) FROM payment_events WHERE payment_id = payment.id) AS events`
+  coalesce((SELECT jsonb_agg(event ORDER BY version) FROM payment_events WHERE payment_id = payment.id), '[]') AS events`
 
 // Looking
 
@@ -77,11 +77,14 @@ const lookingAt = (sql: SqlClient.SqlClient, run: Run, address: string) => {
       return steps.map((event, place) => ({ event, atMillis: rows[place]?.at ?? 0 }))
     }),
     list: (statuses, limit) =>
-      Effect.flatMap(list(statuses, limit), (rows) =>
-        Effect.forEach(rows, (row) =>
+      Effect.gen(function* () {
+        const [payments, unreadable] = yield* Effect.partition(yield* list(statuses, limit), (row) =>
           Effect.map(paymentOf(address, row), (payment) => ({ ...payment, leaseLeftMillis: row.lease_left }))
         )
-      )
+        // One that a later version has written to hides none of the others.
+        yield* Effect.forEach(unreadable, (error) => Effect.logWarning(error.message), { discard: true })
+        return payments
+      })
   } satisfies Partial<Port>
 }
 
@@ -155,7 +158,7 @@ const claimingIn = (sql: SqlClient.SqlClient, run: Run, address: string, find: P
     const [row] = yield* claimed(id, lease)
     if (row === undefined) return undefined
     // Who waited for somebody else's append has its version, and not yet its events.
-    const payment = row.events?.length === row.version ? yield* paymentOf(address, row) : yield* find(id)
+    const payment = row.events.length === row.version ? yield* paymentOf(address, row) : yield* find(id)
     return payment === undefined ? undefined : { ...payment, token: row.lease_token }
   })
   const held = ({ id, token }: Pick<ClaimedPayment, "id" | "token">) =>

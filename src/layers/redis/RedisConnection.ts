@@ -3,7 +3,7 @@
  *
  * ## Guarantees
  * - Who asks has an answer or an error within twice the time that one step may take, also of a Redis that is frozen.
- * - While Redis is away, it is tried again once a second at most; who asks in between is told so at once.
+ * - While Redis is away, one of those who ask tries it again, once a second at most; the others are told so at once.
  */
 import { Clock, Effect, Redacted, Semaphore } from "effect"
 import { createClient } from "redis"
@@ -45,6 +45,10 @@ export const make = Effect.fnUntraced(function* (settings: RedisSettings) {
   let client: Client | undefined
   let failed: { readonly error: StoreError; readonly atMillis: number } | undefined
 
+  const failing = (error: StoreError) =>
+    Effect.map(Clock.currentTimeMillis, (atMillis) => {
+      failed = { error, atMillis }
+    })
   const step = <A>(question: () => Promise<A>) =>
     Effect.tryPromise({ try: question, catch: toStoreError(address) }).pipe(
       Effect.timeoutOrElse({
@@ -62,29 +66,32 @@ export const make = Effect.fnUntraced(function* (settings: RedisSettings) {
       () => drop(made)
     )
     client = made
+    failed = undefined
     return made
-  }).pipe(
-    Effect.tapError((error) =>
-      Effect.map(Clock.currentTimeMillis, (atMillis) => {
-        failed = { error, atMillis }
-      })
+  }).pipe(Effect.tapError(failing))
+
+  const connectUnlessTried = Effect.gen(function* () {
+    if (client?.isReady) return client
+    const now = yield* Clock.currentTimeMillis
+    if (failed !== undefined && now < failed.atMillis + retryAfterMillis) return yield* failed.error
+    return yield* connect
+  })
+  // While it is away one finds out whether it is back; nobody else waits for that.
+  const connected = Effect.suspend(() => {
+    if (client?.isReady) return Effect.succeed(client)
+    if (failed === undefined) return turn.withPermit(connectUnlessTried)
+    const { error } = failed
+    return Effect.flatMap(turn.withPermitsIfAvailable(1)(connectUnlessTried), (found) =>
+      Effect.mapError(Effect.fromOption(found), () => error)
     )
-  )
-  const connected = turn.withPermit(
-    Effect.gen(function* () {
-      if (client?.isReady) return client
-      const now = yield* Clock.currentTimeMillis
-      if (failed !== undefined && now < failed.atMillis + retryAfterMillis) return yield* failed.error
-      return yield* connect
-    })
-  )
+  })
 
   const ask: Ask = (question) =>
     Effect.flatMap(connected, (current) =>
       // One that does not answer may never again: the next one who asks begins anew.
       Effect.tapError(
         step(() => question(current)),
-        (error) => (isUnanswered(error) ? drop(current) : Effect.void)
+        (error) => (isUnanswered(error) ? Effect.andThen(drop(current), failing(error)) : Effect.void)
       )
     ).pipe(
       Effect.tap(() => availability.connected),

@@ -18,6 +18,7 @@ const worker = Settings.all({
 })
 
 const secrets = ["RABBITMQ_PASS", "RABBITMQ_URL", "POSTGRES_PASS", "DATABASE_URL"]
+const stripeSecrets = ["STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET"]
 const kafkaSecrets = ["KAFKA_SASL_PASSWORD", "KAFKA_SSL_CA", "KAFKA_SSL_CERT", "KAFKA_SSL_KEY"]
 
 describe("load", () => {
@@ -205,7 +206,7 @@ describe("pages", () => {
         .filter(({ secret }) => secret)
         .map(({ name }) => name)
         .sort(),
-      [...secrets, ...kafkaSecrets, "API_KEY", "API_KEYS"].sort()
+      [...secrets, ...kafkaSecrets, ...stripeSecrets, "REDIS_URL", "API_KEY", "API_KEYS"].sort()
     )
   })
 

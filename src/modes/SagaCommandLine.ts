@@ -1,0 +1,35 @@
+/** The flags of `sagas list | show | compensate`; what they do is loaded when it is asked for. */
+import { Effect } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+
+const commands = Effect.promise(() => import("./SagaCommands.ts"))
+
+const json = Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("Print for machines"))
+const id = Argument.String("id").pipe(Argument.withDescription("The payment's id"))
+
+const list = Command.make(
+  "list",
+  {
+    status: Flag.String("status").pipe(
+      Flag.atLeast(0),
+      Flag.withDescription("Only payments of this status, or compensation_required; may be repeated")
+    ),
+    limit: Flag.Int("limit").pipe(Flag.withDefault(100), Flag.withDescription("At most so many; 100 unless told")),
+    json
+  },
+  (given) => Effect.flatMap(commands, (sagas) => sagas.list(given))
+).pipe(Command.withDescription("List payments and how they stand, latest first"))
+
+const show = Command.make("show", { id, json }, (given) => Effect.flatMap(commands, (sagas) => sagas.show(given))).pipe(
+  Command.withDescription("Show a payment: each step, and all that has happened")
+)
+
+const compensate = Command.make("compensate", { id }, (given) =>
+  Effect.flatMap(commands, (sagas) => sagas.compensate(given))
+).pipe(Command.withDescription("Let a compensation go on that waits for an operator (ENABLE_COMPENSATION=false)"))
+
+/** `sagas list | show | compensate`. */
+export const sagas = Command.make("sagas").pipe(
+  Command.withDescription("Look at payments that were asked for, and let their compensation go on"),
+  Command.withSubcommands([list, show, compensate])
+)

@@ -1,0 +1,154 @@
+/** `sagas list | show | compensate`: what operators see of payments, and do about them. */
+import { Clock, Console, DateTime, Duration, Effect, Layer, Schema } from "effect"
+import { textOf } from "../domain/Money.ts"
+import { wordsOf } from "../domain/PaymentHistory.ts"
+import {
+  isFinal,
+  next,
+  type PaymentState,
+  type Status,
+  type Step,
+  steps,
+  transitions
+} from "../domain/PaymentIntent.ts"
+import { type Payment, PaymentIntents, type PaymentStep, type PaymentSummary } from "../domain/ports/PaymentIntents.ts"
+import * as Settings from "../layers/config/Settings.ts"
+import * as Logs from "../layers/telemetry/Logs.ts"
+import { changeStored } from "../streams/PaymentChanges.ts"
+import { PaymentOutlet } from "../streams/PaymentOutlet.ts"
+import { databaseOnly, services } from "./Services.ts"
+import { cards, table } from "./Table.ts"
+import { WrongUsage } from "./WrongUsage.ts"
+
+const settings = Settings.all({
+  services: Settings.withDatabase("sagas", databaseOnly),
+  payments: Settings.paymentSettings,
+  log: Settings.logSettings
+})
+
+/** There is no such payment, or nothing to do for it. */
+export class UnchangedPayment extends Schema.TaggedError<UnchangedPayment>()("UnchangedPayment", {
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+const withPayments = <A, E>(
+  use: (payments: Settings.PaymentSettings) => Effect.Effect<A, E, PaymentIntents | PaymentOutlet>
+) =>
+  Effect.gen(function* () {
+    const environment = yield* Settings.environment
+    const { log, payments, services: where } = yield* Settings.load(settings, environment)
+    const { outbox, paymentIntents } = services(where, { maxConnections: 1, maxBytesInFlight: 0 })
+    const world = Layer.merge(paymentIntents, Layer.provide(PaymentOutlet.outbox, outbox))
+    return yield* Effect.provide(use(payments), Layer.provideMerge(world, Logs.besideAnswer(log)))
+  })
+
+/** One that waits for an operator is shown as that. */
+const required = "compensation_required"
+const statuses: ReadonlyArray<string> = [...Object.keys(transitions), required]
+const statusOf = (state: PaymentState): string => (state.isCompensationRequired ? required : state.status)
+
+const iso = (millis: number): string => DateTime.formatIso(DateTime.makeUnsafe(millis))
+
+/** What there is to know of a payment at a glance. */
+const rowOf = ({ id, state, updatedAtMillis }: Payment) => ({
+  id,
+  status: statusOf(state),
+  amount: textOf(state.amount),
+  currency: state.currency,
+  order: state.orderId,
+  reference: state.reference ?? "-",
+  since: iso(updatedAtMillis),
+  reason: state.failure ?? "-"
+})
+
+const noteOf = (payment: PaymentSummary, now: number, { stuckAfter }: Settings.PaymentSettings): string => {
+  const { leaseLeftMillis, state, updatedAtMillis } = payment
+  if (isFinal(state)) return "-"
+  if (state.isCompensationRequired) return `\`sagas compensate ${payment.id}\``
+  if (now - updatedAtMillis >= Duration.toMillis(stuckAfter)) return "STUCK: see `sagas show`"
+  return leaseLeftMillis > 0 ? "worked on now" : "taken up by the next sweep"
+}
+
+const checkStatuses = (given: ReadonlyArray<string>) => {
+  const unknown = given.find((status) => !statuses.includes(status))
+  return unknown === undefined
+    ? Effect.void
+    : new WrongUsage({ detail: `there is no status ${JSON.stringify(unknown)}; there are ${statuses.join(", ")}` })
+}
+
+/** Lists payments, latest first. */
+export const list = Effect.fnUntraced(function* (given: {
+  readonly status: ReadonlyArray<string>
+  readonly limit: number
+  readonly json: boolean
+}) {
+  yield* checkStatuses(given.status)
+  const asked = new Set(given.status.map((status) => (status === required ? "compensating" : status) as Status))
+  yield* withPayments(
+    Effect.fnUntraced(function* (payments) {
+      const found = yield* PaymentIntents.use((intents) => intents.list([...asked], given.limit))
+      const now = yield* Clock.currentTimeMillis
+      const rows = found
+        .filter(({ state }) => given.status.length === 0 || given.status.includes(statusOf(state)))
+        .map((payment) => ({ ...rowOf(payment), note: noteOf(payment, now, payments) }))
+      if (given.json) return yield* Console.log(JSON.stringify(rows))
+      yield* Console.log(rows.length === 0 ? "no payments" : table(rows))
+      if (found.length === given.limit) yield* Console.log(`the latest ${given.limit}; --limit shows more`)
+    })
+  )
+})
+
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+const found = Effect.fnUntraced(function* (id: string) {
+  if (!uuid.test(id)) return yield* new WrongUsage({ detail: `${JSON.stringify(id)} is no payment's id` })
+  return yield* withPayments(() =>
+    Effect.gen(function* () {
+      const intents = yield* PaymentIntents
+      const payment = yield* intents.find(id)
+      if (payment === undefined) return yield* new UnchangedPayment({ detail: `there is no payment ${id}` })
+      return { payment, history: yield* intents.history(id) }
+    })
+  )
+})
+
+const stepStateOf = (step: Step, state: PaymentState, wasUndone: boolean): string => {
+  const wanted = next(state)
+  if ("step" in wanted && wanted.step === step) return wanted._tag === "Do" ? "under way" : "being undone"
+  if (state.finished.includes(step)) return "done"
+  if (wasUndone) return "undone"
+  return wanted._tag === "ResolveDoubt" && steps[state.finished.length] === step ? "in doubt" : "not done"
+}
+
+/** Each step, how it stands, and since when. */
+const stepsOf = (state: PaymentState, history: ReadonlyArray<PaymentStep>) =>
+  steps.map((step) => {
+    const own = history.filter(({ event }) => "step" in event && event.step === step)
+    const wasUndone = own.some(({ event }) => event._tag === "StepUndone")
+    const last = own.at(-1)
+    return { step, state: stepStateOf(step, state, wasUndone), at: last === undefined ? "-" : iso(last.atMillis) }
+  })
+
+/** Shows a payment: each step, and all that has happened. */
+export const show = Effect.fnUntraced(function* (given: { readonly id: string; readonly json: boolean }) {
+  const { history, payment } = yield* found(given.id)
+  const happened = history.map(({ atMillis, event }) => ({ at: iso(atMillis), what: wordsOf(event) }))
+  const all = stepsOf(payment.state, history)
+  if (given.json) return yield* Console.log(JSON.stringify({ ...rowOf(payment), steps: all, history: happened }))
+  yield* Console.log([cards([rowOf(payment)]), table(all), table(happened)].join("\n\n"))
+})
+
+/** Lets a compensation go on that waits for an operator; processes with `--mode=commands` take it up. */
+export const compensate = Effect.fnUntraced(function* ({ id }: { readonly id: string }) {
+  const { payment } = yield* found(id)
+  if (!payment.state.isCompensationRequired) {
+    const detail = `the compensation of payment ${id} waits for nobody: the payment is ${payment.state.status}`
+    return yield* new UnchangedPayment({ detail })
+  }
+  yield* withPayments(() => changeStored(id, { _tag: "ResumeCompensation" }))
+  yield* Console.log("to be compensated: --mode=commands takes it up within seconds")
+})

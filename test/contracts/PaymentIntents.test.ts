@@ -1,0 +1,181 @@
+/** Every store of payments passes the contract; and what only the tables can promise. */
+import { randomUUID } from "node:crypto"
+import { assert, layer } from "@effect/vitest"
+import { Array as Arr, Context, Effect, Layer, type Redacted } from "effect"
+import { type Status, transitions } from "../../src/domain/PaymentIntent.ts"
+import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
+import * as MemoryOutbox from "../../src/layers/memory/MemoryOutbox.ts"
+import * as MemoryPaymentIntents from "../../src/layers/memory/MemoryPaymentIntents.ts"
+import { underWay } from "../../src/layers/postgres/PaymentIntentsTable.ts"
+import * as PostgresOutbox from "../../src/layers/postgres/PostgresOutbox.ts"
+import * as PostgresPaymentIntents from "../../src/layers/postgres/PostgresPaymentIntents.ts"
+import { newDatabase, query } from "../support/Databases.ts"
+import { postgresClient } from "../support/Services.ts"
+import { created, go, suite, toSuccess } from "./PaymentIntentsContract.ts"
+
+/** Where the tables are. */
+class Database extends Context.Service<Database, Redacted.Redacted>()("paystream/test/PaymentIntentsDatabase") {}
+
+const store = { address: "the tests' server", migrateOnStart: true }
+
+const postgres = (options?: { readonly prepare: boolean }) =>
+  Layer.unwrap(
+    Effect.map(newDatabase, (url) => {
+      const payments = Layer.tap(
+        PostgresPaymentIntents.layer(store),
+        (services) => Context.get(services, PaymentIntents).prepare
+      )
+      return Layer.merge(payments, PostgresOutbox.layer(store)).pipe(
+        Layer.provide(postgresClient(url, options)),
+        Layer.merge(Layer.succeed(Database, url))
+      )
+    })
+  )
+
+suite("memory", Layer.merge(MemoryPaymentIntents.layer, MemoryOutbox.layer))
+suite("PostgreSQL", postgres())
+suite("PostgreSQL without prepared statements", postgres({ prepare: false }))
+
+const statuses = Object.keys(transitions) as ReadonlyArray<Status>
+
+/** The ways from the beginning to every status. */
+const wayTo = (wanted: Status): ReadonlyArray<Status> => {
+  let ways: ReadonlyArray<ReadonlyArray<Status>> = [["requested"]]
+  for (;;) {
+    const way = ways.find((one) => one.at(-1) === wanted)
+    if (way !== undefined) return way
+    ways = ways.flatMap((one) => transitions[one.at(-1) ?? "requested"].map((to) => [...one, to]))
+  }
+}
+
+const insert = (status: string) => `INSERT INTO payment_intents
+  (id, amount_minor, currency, status, idempotency_key, payment_method, order_id)
+  VALUES ('${randomUUID()}', 1, 'BRL', '${status}', 'k', 'm', 'o') RETURNING id`
+
+layer(postgres(), { excludeTestServices: true, timeout: "60 seconds" })("The table payment_intents", (it) => {
+  const isTaken = (statement: string) =>
+    Effect.flatMap(Database, (url) =>
+      query(url, statement).pipe(
+        Effect.as(true),
+        Effect.catchDefect((error) => {
+          assert.strictEqual((error as { code?: string }).code, "23514")
+          return Effect.succeed(false)
+        })
+      )
+    )
+  const inStatus = Effect.fnUntraced(function* (status: Status) {
+    const [row] = yield* query<{ id: string }>(yield* Database, insert("requested"))
+    const moves = wayTo(status).slice(1)
+    for (const to of moves) assert.isTrue(yield* isTaken(update(row?.id ?? "", to)))
+    return row?.id ?? ""
+  })
+  const update = (id: string, to: string) => `UPDATE payment_intents SET status = '${to}' WHERE id = '${id}'`
+
+  for (const from of statuses) {
+    it.effect(`lets any program's UPDATE take ${from} where the domain lets it, and nowhere else`, () =>
+      Effect.gen(function* () {
+        for (const to of [...statuses, "unheard_of"]) {
+          const isLegal = to === from || (transitions[from] as ReadonlyArray<string>).includes(to)
+          assert.strictEqual(yield* isTaken(update(yield* inStatus(from), to)), isLegal, `${from} → ${to}`)
+        }
+      })
+    )
+  }
+
+  it.effect("begins with a payment that is requested", () =>
+    Effect.gen(function* () {
+      const begun = yield* Effect.filter(statuses, (status) => isTaken(insert(status)))
+      assert.deepStrictEqual(begun, ["requested"])
+    })
+  )
+
+  it.effect("gives one charge to one payment", () =>
+    Effect.gen(function* () {
+      const reference = `pi_${randomUUID()}`
+      yield* go(yield* created(), ...toSuccess(reference))
+      const error = yield* Effect.flip(Effect.flatMap(created(), (other) => go(other, ...toSuccess(reference))))
+      assert.strictEqual(error.reason._tag, "StoreRefused")
+      assert.notInclude(error.message, reference)
+    })
+  )
+
+  it.effect("says of a history that a later version has written that this one is too old for it", () =>
+    Effect.gen(function* () {
+      const payments = yield* PaymentIntents
+      const { id } = yield* created()
+      const later = `INSERT INTO payment_events (payment_id, version, event) VALUES ('${id}', 2, '{"_tag": "Later"}')`
+      yield* query(yield* Database, later)
+      for (const ask of [payments.find(id), payments.history(id), payments.claim(id, "1 minute" as never)]) {
+        const error = yield* Effect.flip(
+          Effect.suspend((): Effect.Effect<unknown, { reason: { _tag: string } }> => ask)
+        )
+        assert.strictEqual(error.reason._tag, "StoreOutdated")
+      }
+    })
+  )
+
+  it.effect("keeps fields of events that it does not know", () =>
+    Effect.gen(function* () {
+      const payments = yield* PaymentIntents
+      const { id } = yield* created()
+      const more = `UPDATE payment_events SET event = event || '{"later": {"n": 1}}' WHERE payment_id = '${id}'`
+      const url = yield* Database
+      yield* query(url, more)
+      yield* go((yield* payments.find(id)) as never, { _tag: "Begin" })
+      const rows = yield* query<{ event: unknown }>(
+        url,
+        `SELECT event->'later' AS event FROM payment_events WHERE payment_id = '${id}' ORDER BY version`
+      )
+      assert.deepStrictEqual(rows, [{ event: { n: 1 } }, { event: null }])
+    })
+  )
+
+  it.effect("shows nothing of a payment that is marked as deleted", () =>
+    Effect.gen(function* () {
+      const payments = yield* PaymentIntents
+      const { id } = yield* created()
+      yield* query(yield* Database, `UPDATE payment_intents SET deleted_at = now() WHERE id = '${id}'`)
+      assert.isUndefined(yield* payments.find(id))
+      const listed = yield* payments.list([], 10_000)
+      assert.notInclude(
+        listed.map((one) => one.id),
+        id
+      )
+    })
+  )
+
+  it.effect("finds what is overdue by an index, however many payments have ended", () =>
+    Effect.gen(function* () {
+      const url = yield* Database
+      yield* query(
+        url,
+        `INSERT INTO payment_intents (id, amount_minor, currency, idempotency_key, payment_method, order_id)
+          SELECT gen_random_uuid(), 1, 'BRL', 'k', 'm', 'o' FROM generate_series(1, 5000);
+        UPDATE payment_intents SET status = 'failed' WHERE status = 'requested' AND random() < 0.99;
+        ANALYZE payment_intents`
+      )
+      const [plan] = yield* query<{ "QUERY PLAN": ReadonlyArray<unknown> }>(
+        url,
+        `EXPLAIN (FORMAT JSON) SELECT id FROM payment_intents WHERE ${underWay} AND updated_at <= now()
+          AND (lease_until IS NULL OR lease_until <= now()) ORDER BY updated_at LIMIT 100`
+      )
+      assert.include(JSON.stringify(plan), "idx_payment_intents_under_way")
+    })
+  )
+
+  it.effect("has as many events of a payment as its version says, however many payments change at once", () =>
+    Effect.gen(function* () {
+      const url = yield* Database
+      const all = yield* Effect.forEach(Arr.range(1, 10), () => created())
+      yield* Effect.forEach(all, (one) => go(one, ...toSuccess(`pi_${one.id}`)), { concurrency: "unbounded" })
+      const rows = yield* query<{ id: string }>(
+        url,
+        `SELECT id FROM payment_intents AS payment WHERE version <> (
+          SELECT count(*) FROM payment_events WHERE payment_id = payment.id
+        ) AND id = ANY ($1)`,
+        [all.map(({ id }) => id)]
+      )
+      assert.deepStrictEqual(rows, [])
+    })
+  )
+})

@@ -1,0 +1,143 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Layer, Logger } from "effect"
+import * as TestClock from "effect/testing/TestClock"
+import { PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
+import { changeStored } from "../../src/streams/PaymentChanges.ts"
+import { processPayment } from "../../src/streams/PaymentProcessor.ts"
+import { swept } from "../../src/streams/PaymentSweep.ts"
+import { Shutdown } from "../../src/streams/Shutdown.ts"
+import { ask, ground, money, options, requests, scripted, stateOf } from "../support/PaymentGround.ts"
+
+const world = Layer.merge(ground, Shutdown.layer)
+
+const test = <A, E>(name: string, body: () => Effect.Effect<A, E, Layer.Success<typeof world>>) =>
+  it.effect(name, () => Effect.provide(body(), world))
+
+const sweeping = {
+  ...options,
+  every: Duration.seconds(5),
+  overdueAfter: Duration.seconds(15),
+  giveUpAfter: Duration.hours(1),
+  stuckAfter: Duration.minutes(15),
+  concurrency: 4
+}
+
+const sweep = (told: Set<string> = new Set()) => swept(sweeping, told)
+
+/** What is logged, at which level. */
+const listening = <A, E, R>(work: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const lines: Array<string> = []
+    const logger = Logger.make(({ logLevel, message }) => void lines.push(`${logLevel} ${String(message)}`))
+    yield* Effect.provide(work, Logger.layer([logger]))
+    return lines.filter((line) => line.startsWith("Error"))
+  })
+
+describe("The sweep", () => {
+  test("takes up what nobody has taken up, when it is due", () =>
+    Effect.gen(function* () {
+      const id = yield* ask()
+      yield* sweep()
+      assert.strictEqual((yield* stateOf(id)).status, "requested")
+      yield* TestClock.adjust("15 seconds")
+      yield* sweep()
+      assert.strictEqual((yield* stateOf(id)).status, "succeeded")
+    }))
+
+  test("asks what became of charges in doubt, again and again", () =>
+    Effect.gen(function* () {
+      const id = yield* ask({ method: "sandbox_timeout_charged" })
+      yield* scripted("retrieve", "away", "lost", "refused")
+      yield* Effect.flip(processPayment(id, options))
+      for (let round = 0; round < 2; round++) {
+        yield* TestClock.adjust("15 seconds")
+        yield* sweep()
+        assert.strictEqual((yield* stateOf(id)).status, "in_doubt")
+      }
+      yield* sweep()
+      assert.strictEqual((yield* stateOf(id)).status, "succeeded")
+      assert.strictEqual((yield* money(id)).charges, 1)
+    }))
+
+  test("gives up a charge that gets nowhere for too long", () =>
+    Effect.gen(function* () {
+      const id = yield* ask({ method: "sandbox_error" })
+      yield* Effect.flip(processPayment(id, options))
+      yield* TestClock.adjust("59 minutes")
+      yield* sweep()
+      assert.strictEqual((yield* stateOf(id)).status, "processing")
+      yield* TestClock.adjust("1 minute")
+      yield* sweep()
+      assert.strictEqual((yield* stateOf(id)).status, "failed")
+    }))
+
+  test("never gives up undoing, and tells an operator once that it does not get on", () =>
+    Effect.gen(function* () {
+      const id = yield* ask()
+      yield* processPayment(id, options)
+      yield* changeStored(id, { _tag: "Refund", reason: "requested_by_customer" })
+      yield* scripted("refund", ...Array.from({ length: 4 }, () => "away" as const))
+      const told = new Set<string>()
+      yield* TestClock.adjust("14 minutes")
+      assert.deepStrictEqual(yield* listening(sweep(told)), [])
+      // Some of it is undone by now: that is news.
+      yield* TestClock.adjust("15 minutes")
+      assert.deepStrictEqual(yield* listening(sweep(told)), [
+        "Error a payment does not get on by itself: see `sagas show`"
+      ])
+      yield* TestClock.adjust("2 hours")
+      assert.deepStrictEqual(yield* listening(sweep(told)), [])
+      yield* sweep(told)
+      yield* sweep(told)
+      assert.strictEqual((yield* stateOf(id)).status, "compensated")
+      assert.strictEqual((yield* money(id)).refunds, 1)
+    }))
+
+  test("leaves alone what waits for an operator", () =>
+    Effect.gen(function* () {
+      const id = yield* ask()
+      const stopping = { ...options, isCompensating: false }
+      yield* processPayment(id, stopping)
+      yield* changeStored(id, { _tag: "Refund", reason: "requested_by_customer" })
+      yield* processPayment(id, stopping)
+      yield* TestClock.adjust("2 hours")
+      yield* sweep()
+      assert.isTrue((yield* stateOf(id)).isCompensationRequired)
+    }))
+
+  test("leaves a provider alone that is away for ten in a row, until the next look", () =>
+    Effect.gen(function* () {
+      yield* Effect.forEach(
+        Array.from({ length: 40 }, (_, number) => number),
+        (number) => ask({ number, method: "sandbox_error" })
+      )
+      yield* TestClock.adjust("15 seconds")
+      yield* swept({ ...sweeping, concurrency: 1 }, new Set())
+      assert.strictEqual((yield* requests).filter((request) => request === "confirm").length, 10)
+    }))
+
+  test("is not stopped by a defect in one payment", () =>
+    Effect.gen(function* () {
+      const broken = yield* ask()
+      const sound = yield* ask({ number: 2 })
+      const gateway = yield* PaymentGateway
+      yield* TestClock.adjust("15 seconds")
+      const failing = {
+        ...gateway,
+        prepare: (charge: Parameters<typeof gateway.prepare>[0]) =>
+          charge.paymentId === broken ? Effect.die("a defect") : gateway.prepare(charge)
+      }
+      const lines = yield* listening(Effect.provideService(sweep(), PaymentGateway, failing))
+      assert.strictEqual(lines.length, 1)
+      assert.strictEqual((yield* stateOf(sound)).status, "succeeded")
+    }))
+
+  test("takes up nothing more when it is asked to stop", () =>
+    Effect.gen(function* () {
+      const id = yield* ask()
+      yield* TestClock.adjust("15 seconds")
+      yield* Shutdown.use((shutdown) => shutdown.request)
+      yield* sweep()
+      assert.strictEqual((yield* stateOf(id)).status, "requested")
+    }))
+})

@@ -1,0 +1,47 @@
+/** Payments as tests ask for them over HTTP, and as the database has them. */
+import { randomUUID } from "node:crypto"
+import { Effect, Redacted } from "effect"
+import * as Api from "./Api.ts"
+import { query } from "./Databases.ts"
+import * as Stage from "./Stage.ts"
+
+/** A body; a card that is charged unless told. */
+export const body = (paymentMethod = "pm_card_visa", more: Readonly<Record<string, unknown>> = {}) =>
+  JSON.stringify({ amount: "100.00", currency: "BRL", paymentMethod, ...more })
+
+export interface PaymentsOptions extends Api.ApiOptions {
+  /** Where it plays; a stage of its own unless told. */
+  readonly stage?: Stage.Stage
+}
+
+/** An API for payments alone. */
+export const start = (options: PaymentsOptions) =>
+  Effect.gen(function* () {
+    const stage = options.stage ?? (yield* Stage.make)
+    const env = { API_BROKERS: "none", PAYMENT_GATEWAY: "sandbox", ...options.env }
+    const { child, url } = yield* Api.start(stage, { ...options, env })
+    const ask = (given: string, key: string = randomUUID(), headers: Readonly<Record<string, string>> = {}) =>
+      Api.post(`${url}/payments`, given, { "idempotency-key": key, ...headers })
+    const rows = <Row extends object>(statement: string) => query<Row>(Redacted.make(stage.databaseUrl), statement)
+    return { stage, child, url, ask, rows }
+  })
+
+export interface Told {
+  readonly id: string
+  readonly status: string
+  readonly failure?: string
+  readonly reference?: string
+  readonly history?: ReadonlyArray<{ readonly event: string; readonly step?: string }>
+}
+
+/** The payment that an answer tells of. */
+export const told = ({ text }: Api.Answer): Told => JSON.parse(text)
+
+/** Everything on its way to brokers. */
+export const outbox = "SELECT topic, key, payload, headers FROM outbox_events ORDER BY id"
+export interface OutboxRow {
+  readonly topic: string
+  readonly key: string
+  readonly payload: Readonly<Record<string, unknown>>
+  readonly headers: Readonly<Record<string, unknown>>
+}
