@@ -1,7 +1,6 @@
 /** Runs of payment workers in memory, beside the rows that they count. */
 import { Clock, Duration, Effect, Result } from "effect"
-import type { WorkerRuns } from "../../domain/ports/WorkerRuns.ts"
-import { RunMismatch } from "../../domain/ports/WorkerRuns.ts"
+import { type Claimed, RunMismatch, type WorkerRuns } from "../../domain/ports/WorkerRuns.ts"
 import {
   counted,
   grantOf,
@@ -39,15 +38,65 @@ const mismatch = (run: Run | undefined, terms: RunTerms): RunMismatch | undefine
     ? undefined
     : new RunMismatch({ detail: `the run ${terms.id} was begun on other terms` })
 
+const limitOf = ({ terms }: Run): number => terms.maxMessages ?? Number.POSITIVE_INFINITY
+
+const standing = (run: Run | undefined): RunProgress => {
+  const totals = totalsOf(run)
+  if (run !== undefined && counted(totals) >= limitOf(run)) run.isDone = true
+  return { totals, isDone: run?.isDone === true }
+}
+
+const change = (run: Run | undefined, holder: string, changes: (share: Share) => Partial<Share>): void => {
+  const share = run?.shares.get(holder)
+  if (share !== undefined) run?.shares.set(holder, { ...share, ...changes(share) })
+}
+
+/** What holders have left behind that nothing was heard of. */
+const reclaim = ({ shares }: Run, now: number): void => {
+  for (const [holder, share] of shares) {
+    const isLeftBehind = share.leasedUntil < now && Number.isFinite(share.granted)
+    if (isLeftBehind) shares.set(holder, { ...share, granted: counted(share) })
+  }
+}
+
+const claim = (run: Run, { holder, lease }: RunShare, now: number): Claimed => {
+  const isUnlimited = run.terms.maxMessages === undefined
+  const own = run.shares.get(holder) ?? { ...nothing, granted: isUnlimited ? limitOf(run) : 0 }
+  run.shares.set(holder, { ...own, isIdle: false, leasedUntil: now + Duration.toMillis(lease) })
+  reclaim(run, now)
+  const progress = standing(run)
+  if (progress.isDone) return { ...progress, left: 0, fresh: 0 }
+  if (isUnlimited) return { ...progress, left: limitOf(run), fresh: limitOf(run) }
+  const granted = [...run.shares.values()].reduce((all, share) => all + share.granted, 0)
+  const fresh = grantOf(limitOf(run) - granted)
+  change(run, holder, (share) => ({ granted: share.granted + fresh }))
+  return { ...progress, left: leftOf(run.shares.get(holder)), fresh }
+}
+
+const idle = (run: Run | undefined, { holder, lease }: RunShare, now: number): boolean => {
+  if (run === undefined) return false
+  change(run, holder, () => ({ isIdle: true, leasedUntil: now + Duration.toMillis(lease) }))
+  const isBusy = (share: Share) => !share.isIdle && share.leasedUntil >= now && leftOf(share) > 0
+  if (![...run.shares.values()].some(isBusy)) run.isDone = true
+  return run.isDone
+}
+
 /** The runs of one store, and how the store counts. */
 export const make = () => {
   const runs = new Map<string, Run>()
-  const limitOf = (run: Run) => run.terms.maxMessages ?? Number.POSITIVE_INFINITY
-
-  const standing = (run: Run | undefined): RunProgress => {
-    const totals = totalsOf(run)
-    if (run !== undefined && counted(totals) >= limitOf(run)) run.isDone = true
-    return { totals, isDone: run?.isDone === true }
+  const timed = <A>(work: (now: number) => A): Effect.Effect<A> => Effect.map(Clock.currentTimeMillis, work)
+  const onItsTerms = <A>({ run: terms }: RunShare, work: (run: Run | undefined, now: number) => A) => {
+    const answer = timed((now) => {
+      const run = runs.get(terms.id)
+      const wrong = mismatch(run, terms)
+      return wrong === undefined ? Result.succeed(work(run, now)) : Result.fail(wrong)
+    })
+    return Effect.flatMap(answer, Effect.fromResult)
+  }
+  const begin = (terms: RunTerms): Run => {
+    const run = { terms, shares: new Map(), isDone: false }
+    runs.set(terms.id, run)
+    return run
   }
 
   /** Counts, if the share has room for it. */
@@ -55,78 +104,25 @@ export const make = () => {
     const run = runs.get(id)
     const share = run?.shares.get(holder)
     const totals = sum(share ?? nothing, { ...nothing, ...more })
-    if (run === undefined || share === undefined || counted(totals) > share.granted) return false
-    run.shares.set(holder, { ...share, ...totals, isIdle: false })
+    if (share === undefined || counted(totals) > share.granted) return false
+    change(run, holder, () => ({ ...totals, isIdle: false }))
     return true
   }
 
-  const change = ({ holder, run }: RunShare, changes: (share: Share) => Partial<Share>) => {
-    const shares = runs.get(run.id)?.shares
-    const share = shares?.get(holder)
-    if (share !== undefined) shares?.set(holder, { ...share, ...changes(share) })
-  }
-
-  const reclaim = ({ shares }: Run, now: number) => {
-    for (const [holder, share] of shares) {
-      const isLeftBehind = share.leasedUntil < now && Number.isFinite(share.granted)
-      if (isLeftBehind) shares.set(holder, { ...share, granted: counted(share) })
-    }
-  }
-
-  const claim = ({ holder, lease, run: terms }: RunShare, now: number) => {
-    const run = runs.get(terms.id) ?? { terms, shares: new Map(), isDone: false }
-    const wrong = mismatch(run, terms)
-    if (wrong !== undefined) return Result.fail(wrong)
-    runs.set(terms.id, run)
-    const isUnlimited = terms.maxMessages === undefined
-    const own = run.shares.get(holder) ?? { ...nothing, granted: isUnlimited ? limitOf(run) : 0 }
-    run.shares.set(holder, { ...own, isIdle: false, leasedUntil: now + Duration.toMillis(lease) })
-    reclaim(run, now)
-    const progress = standing(run)
-    if (progress.isDone) return Result.succeed({ ...progress, left: 0, fresh: 0 })
-    if (isUnlimited) return Result.succeed({ ...progress, left: limitOf(run), fresh: limitOf(run) })
-    const granted = [...run.shares.values()].reduce((all, share) => all + share.granted, 0)
-    const fresh = grantOf(limitOf(run) - granted)
-    change({ holder, lease, run: terms }, (share) => ({ granted: share.granted + fresh }))
-    return Result.succeed({ ...progress, left: leftOf(run.shares.get(holder)), fresh })
-  }
-
-  const idle = (share: RunShare, now: number): boolean => {
-    const run = runs.get(share.run.id)
-    if (run === undefined) return false
-    change(share, () => ({ isIdle: true, leasedUntil: now + Duration.toMillis(share.lease) }))
-    const isBusy = [...run.shares.values()].some(
-      (other) => !other.isIdle && other.leasedUntil >= now && leftOf(other) > 0
-    )
-    if (!isBusy) run.isDone = true
-    return run.isDone
-  }
-
-  const timed = <A>(work: (now: number) => A): Effect.Effect<A> => Effect.map(Clock.currentTimeMillis, work)
-
   const service: WorkerRuns["Service"] = {
-    claim: (share) =>
-      Effect.flatMap(
-        timed((now) => claim(share, now)),
-        Effect.fromResult
-      ),
+    claim: (share) => onItsTerms(share, (run, now) => claim(run ?? begin(share.run), share, now)),
     renew: (share) =>
-      Effect.flatMap(
-        timed((now) => {
-          const run = runs.get(share.run.id)
-          const wrong = mismatch(run, share.run)
-          if (wrong !== undefined) return Result.fail(wrong)
-          change(share, () => ({ leasedUntil: now + Duration.toMillis(share.lease) }))
-          return Result.succeed(standing(run))
-        }),
-        Effect.fromResult
-      ),
+      onItsTerms(share, (run, now) => {
+        change(run, share.holder, () => ({ leasedUntil: now + Duration.toMillis(share.lease) }))
+        return standing(run)
+      }),
     countDeadLetters: (share, deadLettered) => Effect.sync(() => count(share, { deadLettered })),
-    idle: (share) => timed((now) => idle(share, now)),
+    idle: (share) => timed((now) => idle(runs.get(share.run.id), share, now)),
     leave: (share) =>
       timed((now) => {
-        change(share, (own) => ({ granted: counted(own), leasedUntil: now }))
-        return standing(runs.get(share.run.id))
+        const run = runs.get(share.run.id)
+        change(run, share.holder, (own) => ({ granted: counted(own), leasedUntil: now }))
+        return standing(run)
       })
   }
   return { service, count }
