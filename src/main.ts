@@ -91,4 +91,9 @@ const command = Command.make("paystream", flags, runMode).pipe(
 // The log's level is a setting like any other: LOG_LEVEL.
 const builtIns = CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] })
 
-Process.run(Command.run(command, { version }).pipe(Effect.provide([NodeServices.layer, builtIns])))
+Process.run(Command.run(command, { version }).pipe(Effect.provide([NodeServices.layer, builtIns])), {
+  terminationMessagePath: Effect.match(Settings.environment, {
+    onFailure: () => undefined,
+    onSuccess: (environment) => environment.get("TERMINATION_MESSAGE_PATH")
+  })
+})

@@ -19,6 +19,7 @@ export type Verdict =
 const ofOutcome = (outcome: StoreOutcome = { _tag: "Undecided" }): Verdict => {
   switch (outcome._tag) {
     case "Undecided":
+    case "OutOfShare":
       return { _tag: "Returned" }
     case "Conflict":
       return { _tag: "DeadLetter", reason: "conflict", error: "the same message id is stored with another payload" }

@@ -39,8 +39,8 @@ const defaults = {
   PAYMENT_RETRY_SECONDS: "0.2"
 }
 
-/** Whatever the environment says: no money moves here, the workers are those of the PIX system, on one broker. */
-const always = { PAYMENT_GATEWAY: "sandbox", WORKERS: "", API_BROKERS: "" }
+/** Whatever the environment says: no money moves here, it is no run, the workers are those of the PIX system, on one broker. */
+const always = { PAYMENT_GATEWAY: "sandbox", WORKERS: "", API_BROKERS: "", RUN_ID: "" }
 
 /** Where nobody has asked for a port, one that is taken is stepped over. */
 const firstPorts = { PORT: 5000, HEALTH_PORT: 8081 }

@@ -14,6 +14,7 @@ import * as PostgresPaymentStore from "../layers/postgres/PostgresPaymentStore.t
 import * as PostgresReplayMarks from "../layers/postgres/PostgresReplayMarks.ts"
 import * as PostgresReservations from "../layers/postgres/PostgresReservations.ts"
 import * as PostgresWaitingMessages from "../layers/postgres/PostgresWaitingMessages.ts"
+import * as PostgresWorkerRuns from "../layers/postgres/PostgresWorkerRuns.ts"
 import * as SandboxGateway from "../layers/postgres/SandboxGateway.ts"
 import type { StatementOptions } from "../layers/postgres/Statements.ts"
 import * as RabbitMqBroker from "../layers/rabbitmq/RabbitMqBroker.ts"
@@ -174,6 +175,8 @@ export const services = (settings: ServiceSettings, options: ServiceOptions) => 
     brokers,
     /** The store, and the pool that it uses. */
     paymentStore: Layer.provideMerge(PostgresPaymentStore.layer(store), client),
+    /** Runs that count over several processes, on the same pool. */
+    workerRuns: Layer.provide(PostgresWorkerRuns.layer(store), client),
     /** What topic workers are guarded by, and what ordered ones need; nothing connects before it is used. */
     workerStores: Layer.provide(
       Layer.mergeAll(

@@ -10,6 +10,7 @@ import { PaymentIntents } from "../domain/ports/PaymentIntents.ts"
 import { PaymentStore } from "../domain/ports/PaymentStore.ts"
 import { Reservations } from "../domain/ports/Reservations.ts"
 import { WaitingMessages } from "../domain/ports/WaitingMessages.ts"
+import { WorkerRuns } from "../domain/ports/WorkerRuns.ts"
 import { noBroker, type ServiceSettings, type Services } from "./Services.ts"
 
 /** What has no use for a part costs it nothing: everything connects when it is first used. */
@@ -25,6 +26,7 @@ type Stores =
   | WaitingMessages
   | PaymentIntents
   | Reservations
+  | WorkerRuns
 
 /** In place of a database, where there is none. */
 const noDatabase = Layer.mergeAll(
@@ -36,7 +38,8 @@ const noDatabase = Layer.mergeAll(
   Layer.mock(CrashMarks, {}),
   Layer.mock(WaitingMessages, {}),
   Layer.mock(PaymentIntents, {}),
-  Layer.mock(Reservations, {})
+  Layer.mock(Reservations, {}),
+  Layer.mock(WorkerRuns, {})
 )
 
 const storesOf = (services: Services) =>
@@ -47,7 +50,8 @@ const storesOf = (services: Services) =>
     services.idempotencyKeys,
     services.workerStores,
     services.paymentIntents,
-    services.reservations
+    services.reservations,
+    services.workerRuns
   )
 
 /** Built from the last to the first and closed the other way: the broker goes before the database. */

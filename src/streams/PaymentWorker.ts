@@ -9,40 +9,35 @@
  * ## Assumptions
  * - Messages without an id are stored at least once: a crash between commit and acknowledgement stores them again.
  */
-import {
-  Array as Arr,
-  Clock,
-  DateTime,
-  type Duration,
-  Effect,
-  Metric,
-  Predicate,
-  Result,
-  Schedule,
-  Stream
-} from "effect"
+import { Array as Arr, Clock, DateTime, type Duration, Effect, Metric, Predicate, Result, Stream } from "effect"
 import * as BatchReport from "../domain/BatchReport.ts"
 import { deadLetter } from "../domain/DeadLetter.ts"
 import { decodePayload } from "../domain/Payment.ts"
 import { Broker, type Delivery } from "../domain/ports/Broker.ts"
 import { PaymentStore, type ReceivedPayment, type StoreOutcome } from "../domain/ports/PaymentStore.ts"
+import { type RunMismatch, WorkerRuns } from "../domain/ports/WorkerRuns.ts"
 import type { StoreError } from "../domain/StoreError.ts"
 import * as Verdict from "../domain/Verdict.ts"
+import type { RunShare } from "../domain/WorkerRun.ts"
 import * as Availability from "./Availability.ts"
 import { mapInBatches } from "./Batches.ts"
 import { untilIdle } from "./Idle.ts"
 import { logBatch, logDeadLetter } from "./PaymentLogs.ts"
 import * as PaymentMetrics from "./PaymentMetrics.ts"
-import { Shutdown, untilShutdown } from "./Shutdown.ts"
-import { type Retryable, type StreamState, Supervisor, supervised } from "./Supervisor.ts"
+import { turnsOf, withinShare } from "./RunTurns.ts"
+import { type Shutdown, untilShutdown } from "./Shutdown.ts"
+import { type StreamState, Supervisor, supervised } from "./Supervisor.ts"
 import { withBatchSpan } from "./Tracing.ts"
+import { untilStopped } from "./UntilStopped.ts"
 
 export interface PaymentWorkerOptions {
   readonly queue: string
   /** Where dead letters go; `undefined` refuses them, so that the broker's own policy decides. */
   readonly deadLetterQueue: string | undefined
-  /** Settle exactly so many, then end. */
+  /** Settle exactly so many, then end; with a share, the run's limit says so. */
   readonly maxMessages: number | undefined
+  /** The part in a run that counts over several processes. */
+  readonly share?: RunShare | undefined
   readonly maxMessageBytes: number
   /** End after the queue was empty for so long. */
   readonly idleTimeout: Duration.Duration | undefined
@@ -53,34 +48,69 @@ export interface PaymentWorkerOptions {
   readonly prefetch: number
 }
 
-/** A report per settled batch; ends after `maxMessages`, when idle, or when asked to shut down. */
+/** A report per settled batch; ends after `maxMessages`, when idle, when its run is done, or when asked to shut down. */
 export const paymentWorker = (options: PaymentWorkerOptions) =>
   Stream.suspend(() => {
-    const progress = progressTo(options.maxMessages)
     const worker: Running = { ...options, deadLetters: watchDeadLetters(options) }
-    return Stream.suspend(() =>
-      deliveries(options, progress.left()).pipe(
-        untilShutdown,
-        untilIdle(options.idleTimeout, nothingToDo(options, progress)),
-        Stream.take(progress.left()),
-        Stream.mapArray(progress.taken),
-        mapInBatches(batching(options), (batch) => storeOrSetAside(worker, batch)),
-        Stream.mapEffect(settle),
-        Stream.tap(progress.settled)
-      )
-    ).pipe(supervised(`payment worker ${options.queue}`))
+    const { share } = options
+    const all = share === undefined ? alone(worker) : inRun(worker, share)
+    return all.pipe(supervised(`payment worker ${options.queue}`))
   })
+
+/** As many as this process may settle by itself. */
+const alone = (worker: Running) => {
+  const progress = progressTo(worker.maxMessages)
+  return Stream.suspend(() => {
+    const left = progress.left()
+    return settledBatches(worker, { progress, left, onlyThose: Stream.take(left), isNobodyBusy: Effect.succeed(true) })
+  })
+}
+
+/** As many as are left in the run: in turns, since another process may leave some for this one. */
+const inRun = (worker: Running, share: RunShare) =>
+  turnsOf(share).pipe(
+    Stream.flatMap((left) => {
+      const progress = progressTo(left)
+      const onlyThose = withinShare<Delivery>(share, { left, isLost: progress.hasReturned })
+      const isNobodyBusy = WorkerRuns.use((runs) => runs.idle(share))
+      return settledBatches(worker, { progress, left, onlyThose, isNobodyBusy })
+    })
+  )
+
+/** What one pass over the queue may take. */
+interface Turn<R> {
+  readonly progress: Progress
+  readonly left: number
+  readonly onlyThose: <E, R2>(
+    self: Stream.Stream<Delivery, E, R2>
+  ) => Stream.Stream<Delivery, E | StoreError | RunMismatch, R | R2 | Shutdown>
+  /** Asked when there is nothing to do here. */
+  readonly isNobodyBusy: Effect.Effect<boolean, StoreError, R>
+}
+
+const settledBatches = <R>(worker: Running, { isNobodyBusy, left, onlyThose, progress }: Turn<R>) =>
+  deliveries(worker, left).pipe(
+    untilShutdown,
+    untilIdle(worker.idleTimeout, nothingToDo(worker, progress, isNobodyBusy)),
+    onlyThose,
+    Stream.mapArray(progress.taken),
+    mapInBatches(batching(worker), (batch) => storeOrSetAside(worker, batch)),
+    Stream.mapEffect(settle),
+    Stream.tap(progress.settled)
+  )
 
 /** What is left to settle, kept beyond a restart of the stream, and what is in hand, which a restart gives back. */
 const progressTo = (maxMessages = Number.POSITIVE_INFINITY) => {
   let left = maxMessages
   let inHand = 0
+  let returned = 0
   return {
     left: () => {
       inHand = 0
       return left
     },
     hasNothingInHand: () => inHand === 0,
+    hasReturned: () => returned > 0,
     taken: (deliveries: readonly [Delivery, ...Array<Delivery>]) => {
       inHand += deliveries.length
       return deliveries
@@ -89,6 +119,7 @@ const progressTo = (maxMessages = Number.POSITIVE_INFINITY) => {
       Effect.sync(() => {
         inHand -= BatchReport.settled(report) + report.returned
         left -= BatchReport.settled(report)
+        returned += report.returned
       })
   }
 }
@@ -125,9 +156,15 @@ const batching = (options: PaymentWorkerOptions) => ({
 })
 
 // A worker that has something in hand is not idle, however long the database is away.
-const nothingToDo = ({ queue }: PaymentWorkerOptions, progress: Progress) =>
+const nothingToDo = <E, R>(
+  { queue }: PaymentWorkerOptions,
+  progress: Progress,
+  isNobodyBusy: Effect.Effect<boolean, E, R>
+) =>
   Effect.flatMap(Broker, (broker) =>
-    Effect.map(broker.depth(queue), (depth) => depth === 0 && progress.hasNothingInHand())
+    Effect.flatMap(broker.depth(queue), (depth) =>
+      depth === 0 && progress.hasNothingInHand() ? isNobodyBusy : Effect.succeed(false)
+    )
   )
 
 /** Everything that must be true before the batch may be acknowledged. */
@@ -146,48 +183,38 @@ const storeOrSetAside = Effect.fnUntraced(function* (worker: Running, batch: Bat
 })
 
 /** Decodes the batch and stores what can be stored; a verdict for each delivery, in order. */
-const judge = Effect.fnUntraced(function* (options: PaymentWorkerOptions, batch: Batch) {
-  const payloads = batch.map(({ body }) => decodePayload(body, options.maxMessageBytes))
+const judge = Effect.fnUntraced(function* (worker: PaymentWorkerOptions, batch: Batch) {
+  const payloads = batch.map(({ body }) => decodePayload(body, worker.maxMessageBytes))
+  const receive = worker.share === undefined ? received : receivedInRun
   const payments = Arr.filterMap(payloads, (payload, index) =>
-    Result.map(payload, (text) => ({ id: batch[index]?.id, payload: text }))
+    Result.map(payload, (text) => receive(text, batch[index]))
   )
-  return Verdict.verdicts(payloads, yield* storeUntilStopped(options.queue, payments))
+  return Verdict.verdicts(payloads, yield* storeUntilStopped(worker, payments))
 })
 
-/** From 100 ms to 5 s, each ±20 %: quick after a hiccup, no load to speak of on a service that starts. */
-const untilBack = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")]).pipe(
-  Schedule.jittered
-)
-
-/** Goes on until it works, or until the worker is asked to stop: then there is no result. */
-const untilStopped = <A, E extends Retryable, R>(
-  attempt: Effect.Effect<A, E, R>
-): Effect.Effect<A | undefined, E, R | Shutdown> => {
-  const again = Effect.retry(Effect.delay(attempt, "100 millis"), {
-    schedule: untilBack,
-    while: (error) => error.isRetryable
-  })
-  // The first attempt is never given up: it may have done its work.
-  return Effect.catchIf(
-    attempt,
-    (error) => error.isRetryable,
-    () => Effect.flatMap(Shutdown, ({ requested }) => Effect.raceFirst(again, Effect.as(requested, undefined)))
-  )
-}
+const received = (payload: string, delivery: Delivery | undefined): ReceivedPayment => ({ id: delivery?.id, payload })
+const receivedInRun: typeof received = (payload, delivery) => ({
+  ...received(payload, delivery),
+  cameAgain: delivery !== undefined && delivery.attempt > 1
+})
 
 /** Stores, however long the database is away; what is not decided when the worker is asked to stop has no outcome. */
 const storeUntilStopped = (
-  queue: string,
+  worker: PaymentWorkerOptions,
   payments: ReadonlyArray<ReceivedPayment>
 ): Effect.Effect<ReadonlyArray<StoreOutcome | undefined>, StoreError, PaymentStore | Shutdown> =>
   Effect.gen(function* () {
     if (payments.length === 0) return []
+    const { queue, share } = worker
     const store = yield* PaymentStore
-    const outcomes = (yield* untilStopped(store.store(queue, payments))) ?? []
+    // What failed may have been committed all the same: a run must not count it twice.
+    const again = share === undefined ? payments : payments.map((payment) => ({ ...payment, cameAgain: true }))
+    const storing = (batch: typeof payments) => Effect.suspend(() => store.store(queue, batch, share))
+    const outcomes = (yield* untilStopped(storing(payments), { again: storing(again) })) ?? []
     const isUndecided = (_: ReceivedPayment, index: number) => outcomes[index]?._tag === "Undecided"
-    const open = payments.filter(isUndecided)
+    const open = again.filter(isUndecided)
     if (open.length === 0) return outcomes
-    const rest = yield* Effect.delay(storeUntilStopped(queue, open), "100 millis")
+    const rest = yield* Effect.delay(storeUntilStopped(worker, open), "100 millis")
     let next = 0
     return outcomes.map((outcome) => (outcome?._tag === "Undecided" ? rest[next++] : outcome))
   })
@@ -207,7 +234,18 @@ const setAside = Effect.fnUntraced(function* (worker: Running, batch: Batch, ver
   const published = yield* untilStopped(Effect.as(publishLetters(worker, letters), true))
   if (published === undefined) return verdicts.map(Verdict.unlessDeadLetter)
   yield* Effect.forEach(letters, logDeadLetter, { discard: true })
-  return verdicts
+  return (yield* countLetters(worker, letters.length)) ? verdicts : verdicts.map(Verdict.unlessDeadLetter)
+})
+
+/**
+ * In a run, counts dead letters that are published, before they are acknowledged. A crash before the count publishes
+ * them again, one after it counts them again too: then the run ends with fewer messages taken than it might have, and
+ * what is left waits in the queue. Counting after the acknowledgement could take more than the run may.
+ */
+const countLetters = Effect.fnUntraced(function* ({ share }: Running, count: number) {
+  if (share === undefined) return true
+  const runs = yield* WorkerRuns
+  return (yield* untilStopped(runs.countDeadLetters(share, count))) ?? false
 })
 
 const publishLetters = Effect.fnUntraced(function* (worker: Running, letters: ReadonlyArray<Letter>) {

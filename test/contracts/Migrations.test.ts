@@ -64,7 +64,8 @@ describe("A fresh database", () => {
         column("received_at", "timestamp with time zone", "NO", { default: "now()" }),
         column("payload", "jsonb", "NO"),
         column("message_id", "text", "YES"),
-        column("source_queue", "text", "NO")
+        column("source_queue", "text", "NO"),
+        column("run_id", "text", "YES")
       ])
     })
   )
@@ -270,7 +271,8 @@ describe("The table of an old Python worker", () => {
           ["received_at", "timestamp without time zone"],
           ["payload", "jsonb"],
           ["message_id", "text"],
-          ["source_queue", "text"]
+          ["source_queue", "text"],
+          ["run_id", "text"]
         ]
       )
       assert.deepStrictEqual(yield* query(url, "SELECT max(id) AS id FROM payments"), [{ id: 5 }])

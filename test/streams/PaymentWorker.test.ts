@@ -51,7 +51,7 @@ const requestShutdown = Effect.flatMap(Shutdown, ({ request }) => request)
 
 const it_ = <E>(
   name: string,
-  test: () => Effect.Effect<void, E, Broker | PaymentStore | StoredPayments | Shutdown | Layer.Success<typeof process>>
+  test: () => Effect.Effect<void, E, Layer.Success<typeof ports> | Layer.Success<typeof process>>
 ) => it.effect(name, () => test().pipe(Effect.provide(Layer.mergeAll(process, ports))))
 
 describe("The payment worker", () => {

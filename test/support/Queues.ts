@@ -82,5 +82,12 @@ export const takeAll = (url: string, queue: string) =>
     return messages
   })
 
+/** Takes the first messages of a queue and gives them back, so that they come again. */
+export const giveBack = (url: string, queue: string, count: number) =>
+  withChannel(url, async (channel) => {
+    for (let taken = 0; taken < count; taken++) await channel.get(queue)
+    channel.nackAll(true)
+  })
+
 /** The id of a message that was taken. */
 export const idOf = ({ properties }: GetMessage): string => String(properties.messageId)

@@ -122,6 +122,13 @@ const isClean = (text: string) => text.trim() === text && !/\p{Cc}/u.test(text)
 /** A word or several: spaces around them are a slip, and control characters are too. */
 export const text: Parser<string> = accepting("any text without spaces around it", isClean)
 
+/** Text of so many bytes at most. */
+export const shortText = (longest: number): Parser<string> =>
+  accepting(
+    `text of at most ${longest} bytes, without spaces around it`,
+    (given) => isClean(given) && new TextEncoder().encode(given).length <= longest
+  )
+
 /** AMQP gives names one byte for their length. */
 export const longestQueueName = 255
 export const queueName: Parser<string> = accepting(

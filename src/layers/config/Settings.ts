@@ -14,6 +14,7 @@ import { processSettings } from "./ProcessSettings.ts"
 import { rabbitMqSettings } from "./RabbitMqSettings.ts"
 import { redisSettings } from "./RedisSettings.ts"
 import { retentionSettings } from "./RetentionSettings.ts"
+import { runSettings, terminationMessagePath } from "./RunSettings.ts"
 import { all, type Group } from "./Setting.ts"
 import { workerSettings } from "./WorkerSettings.ts"
 
@@ -41,6 +42,7 @@ export {
 export { type RabbitMqSettings, rabbitMqSettings } from "./RabbitMqSettings.ts"
 export { type RedisSettings, redisSettings } from "./RedisSettings.ts"
 export { auditRetention, intentsRetention, paymentsRetention, personalFields } from "./RetentionSettings.ts"
+export { runSettings, terminationMessagePath } from "./RunSettings.ts"
 export { all, type Group, load, onlyIf, onlyWhere, refine, shown } from "./Setting.ts"
 export { queueName, workerSettings } from "./WorkerSettings.ts"
 
@@ -51,6 +53,7 @@ export const sections: ReadonlyArray<{ readonly title: string; readonly group: G
   { title: "PostgreSQL", group: postgresSettings },
   { title: "Redis", group: redisSettings },
   { title: "The payment worker", group: workerSettings },
+  { title: "A run of the payment worker", group: all({ runSettings, terminationMessagePath }) },
   { title: "Topic workers", group: all({ consumers: consumerSettings, guarantees: guaranteeSettings }) },
   { title: "The HTTP API", group: all({ apiBrokers, apiSettings }) },
   { title: "The PIX system", group: all({ pixSettings, simulatorKey }) },

@@ -16,6 +16,7 @@ import * as PaymentsTable from "./PaymentsTable.ts"
 import * as ReplayMarksTable from "./ReplayMarksTable.ts"
 import * as SandboxChargesTable from "./SandboxChargesTable.ts"
 import * as WaitingMessagesTable from "./WaitingMessagesTable.ts"
+import * as WorkerRunsTable from "./WorkerRunsTable.ts"
 
 const table = "paystream_migrations"
 
@@ -31,7 +32,8 @@ const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClien
   "0011_payment_intents": PaymentIntentsTable.create,
   "0012_order_reservations": OrderReservationsTable.create,
   "0013_sandbox_charges": SandboxChargesTable.create,
-  "0014_erasures": ErasuresTable.create
+  "0014_erasures": ErasuresTable.create,
+  "0020_worker_runs": WorkerRunsTable.create
 }
 
 const loader = Migrator.fromRecord(migrations)

@@ -7,8 +7,10 @@ import type { SqlClient, SqlError } from "effect/sql"
 import type { Fragment } from "effect/sql/Statement"
 import type { ReceivedPayment, StoreOutcome } from "../../domain/ports/PaymentStore.ts"
 import type { StoreError } from "../../domain/StoreError.ts"
-import { blamesRow, isContention, serverText, sqlStateOf } from "./SqlState.ts"
+import type { RunShare } from "../../domain/WorkerRun.ts"
+import { blamesRow, constraintOf, isContention, serverText, sqlStateOf } from "./SqlState.ts"
 import { textArray } from "./TextArrays.ts"
+import { withinGrant } from "./WorkerRunsTable.ts"
 
 /** Two batches that hold each other up are told apart within a few tries of some milliseconds. */
 const contentionRetry = Schedule.max([Schedule.jittered(Schedule.exponential("5 millis")), Schedule.recurs(8)])
@@ -21,7 +23,14 @@ export type Attempt<A> = (rows: Rows) => Effect.Effect<ReadonlyArray<A>, SqlErro
 const stored: StoreOutcome = { _tag: "Stored" }
 const duplicate: StoreOutcome = { _tag: "Duplicate" }
 const conflict: StoreOutcome = { _tag: "Conflict" }
+const outOfShare: StoreOutcome = { _tag: "OutOfShare" }
 export const undecided: StoreOutcome = { _tag: "Undecided" }
+
+/** Where a batch goes, and for which run it is counted. */
+export interface Target {
+  readonly queue: string
+  readonly share: RunShare | undefined
+}
 
 const columns = (rows: Rows) => ({
   payloads: textArray(rows.map((row) => row.payload)),
@@ -52,16 +61,26 @@ export const halving = <A>(
     })
   )
 
+const exceedsShare = (error: SqlError.SqlError | StoreError) =>
+  error._tag === "SqlError" && constraintOf(error) === withinGrant
+
+/** The same for a share of a run: what it has no room for is not done at all. */
+const withinShare =
+  (attempt: Attempt<StoreOutcome | undefined>): Attempt<StoreOutcome | undefined> =>
+  (rows) =>
+    Effect.catchIf(attempt(rows), exceedsShare, () => Effect.succeed(rows.map(() => outOfShare)))
+
 /** `Stored`, or `undefined` for a payment whose id is there already. */
-export const insert = (sql: Sql, queue: string, unguarded: string | undefined): Attempt<StoreOutcome | undefined> => {
-  const inOrder = insertStatement(sql, queue, unguarded, sql`input.position`)
+export const insert = (sql: Sql, target: Target, unguarded: string | undefined): Attempt<StoreOutcome | undefined> => {
+  const { queue } = target
+  const inOrder = insertStatement(sql, target, unguarded, sql`input.position`)
   // Batches that deadlock over the same ids take them in one order the next time: then they only wait for each other.
-  const byId = insertStatement(sql, queue, unguarded, sql`input.message_id, input.position`)
+  const byId = insertStatement(sql, target, unguarded, sql`input.message_id, input.position`)
   const statement = (rows: Rows) =>
     Effect.catchIf(inOrder(rows), isContention, () =>
       Effect.retry(byId(rows), { schedule: contentionRetry, while: isContention })
     )
-  return (rows) =>
+  const attempt: Attempt<StoreOutcome | undefined> = (rows) =>
     Effect.flatMap(statement(rows), ([inserted]) => {
       if (inserted?.count === rows.length) return Effect.succeed(rows.map(() => stored))
       return Effect.match(insertedIds(sql, queue, rows, inserted?.transaction ?? ""), {
@@ -70,11 +89,12 @@ export const insert = (sql: Sql, queue: string, unguarded: string | undefined): 
         onFailure: () => rows.map((row) => (row.id === undefined ? stored : undecided))
       })
     })
+  return target.share === undefined ? attempt : withinShare(attempt)
 }
 
 // One row comes back, not one per payment: which of them were inserted is asked only if some were not. The order is
 // said: a plan may turn the rows round (PostgreSQL 18 does, for an anti-join), and the first of an id must win.
-const insertStatement = (sql: Sql, queue: string, unguarded: string | undefined, order: Fragment) => {
+const insertStatement = (sql: Sql, { queue, share }: Target, unguarded: string | undefined, order: Fragment) => {
   const notThere =
     unguarded === undefined
       ? sql``
@@ -83,21 +103,30 @@ const insertStatement = (sql: Sql, queue: string, unguarded: string | undefined,
       SELECT FROM payments old
       WHERE old.source_queue = ${queue} AND old.message_id = input.message_id AND old.id <= ${sql.literal(unguarded)}
     )`
+  const runColumn = share === undefined ? sql`` : sql`, run_id`
+  const run = share === undefined ? sql`` : sql`, ${share.run.id}`
+  const counted = share === undefined ? sql`` : counting(sql, share, sql`stored`, sql`SELECT count(*) FROM inserted`)
   const guarded = unguarded === undefined ? sql`` : sql`WHERE id > ${sql.literal(unguarded)}`
   return (rows: Rows) => {
     const { ids, payloads } = columns(rows)
     return sql<{ count: number; transaction: string }>`
       WITH inserted AS (
-        INSERT INTO payments (payload, message_id, source_queue)
-        SELECT input.payload::jsonb, input.message_id, ${queue}
+        INSERT INTO payments (payload, message_id, source_queue${runColumn})
+        SELECT input.payload::jsonb, input.message_id, ${queue}${run}
         FROM unnest(${payloads}, ${ids}) WITH ORDINALITY AS input(payload, message_id, position)${notThere}
         ORDER BY ${order}
         ON CONFLICT (source_queue, message_id) ${guarded} DO NOTHING
         RETURNING 1
-      )
+      )${counted}
       SELECT count(*)::int AS count, pg_current_xact_id()::xid::text AS transaction FROM inserted`
   }
 }
+
+/** One more step of a statement: the share's count, in the statement's own transaction. */
+const counting = (sql: Sql, { holder }: RunShare, column: Fragment, count: Fragment) => sql`,
+  counted AS (
+    UPDATE worker_run_shares SET ${column} = ${column} + (${count}), is_idle = false WHERE holder = ${holder}::uuid
+  )`
 
 /** The ids of the rows that a transaction inserted: PostgreSQL keeps in each row who made it. */
 const insertedIds = (sql: Sql, queue: string, rows: Rows, transaction: string) =>
@@ -112,18 +141,49 @@ const insertedIds = (sql: Sql, queue: string, rows: Rows, transaction: string) =
 const outcomesOf = (rows: Rows, fresh: Set<string>) =>
   rows.map((row) => (row.id === undefined || fresh.delete(row.id) ? stored : undefined))
 
+interface Compared {
+  /** `null`: it is not there any more. */
+  readonly same: boolean | null
+}
+
+const outcomeOf = ({ same }: Compared): StoreOutcome | undefined =>
+  same === null ? undefined : same ? duplicate : conflict
+
 /** For payments whose id is there already: the same payload as jsonb sees it, or another. */
-export const compare =
+export const compare = (sql: Sql, { queue, share }: Target): Attempt<StoreOutcome | undefined> =>
+  share === undefined ? comparePayloads(sql, queue) : withinShare(compareAndCount(sql, queue, share))
+
+const comparePayloads =
   (sql: Sql, queue: string): Attempt<StoreOutcome | undefined> =>
   (rows) => {
     const { ids, payloads } = columns(rows)
     return Effect.map(
-      sql<{ same: boolean | null }>`
+      sql<Compared>`
       SELECT bool_or(there.payload::jsonb = input.payload::jsonb) AS same
       FROM unnest(${payloads}, ${ids}) WITH ORDINALITY AS input(payload, message_id, position)
       LEFT JOIN payments there ON there.source_queue = ${queue} AND there.message_id = input.message_id
       GROUP BY input.position ORDER BY input.position`,
-      (compared) => compared.map(({ same }) => (same === null ? undefined : same ? duplicate : conflict))
+      (compared) => compared.map(outcomeOf)
+    )
+  }
+
+/** The same, with duplicates counted; what the run itself stored, and what came again, was counted then. */
+const compareAndCount =
+  (sql: Sql, queue: string, share: RunShare): Attempt<StoreOutcome | undefined> =>
+  (rows) => {
+    const { ids, payloads } = columns(rows)
+    const again = textArray(rows.map(({ cameAgain }) => String(cameAgain === true)))
+    return Effect.map(
+      sql<Compared>`
+      WITH compared AS (
+        SELECT input.position, bool_or(there.payload::jsonb = input.payload::jsonb) AS same,
+          bool_or(input.again::boolean AND there.run_id IS NOT DISTINCT FROM ${share.run.id}) AS is_own
+        FROM unnest(${payloads}, ${ids}, ${again}) WITH ORDINALITY AS input(payload, message_id, again, position)
+        LEFT JOIN payments there ON there.source_queue = ${queue} AND there.message_id = input.message_id
+        GROUP BY input.position
+      )${counting(sql, share, sql`duplicates`, sql`SELECT count(*) FROM compared WHERE same AND NOT is_own`)}
+      SELECT same FROM compared ORDER BY position`,
+      (compared) => compared.map(outcomeOf)
     )
   }
 

@@ -12,6 +12,7 @@ import {
   halving,
   insert,
   type Rows,
+  type Target,
   undecided,
   unstorableId
 } from "./PaymentBatch.ts"
@@ -57,17 +58,17 @@ const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) 
     return upTo
   })
 
-  const store = Effect.fnUntraced(function* (queue: string, payments: Rows) {
+  const store = Effect.fnUntraced(function* (target: Target, payments: Rows) {
     const upTo = yield* readGuard
     const attempt =
       <A>(work: Attempt<A>): Attempt<A> =>
       (rows) =>
         limited(work(rows))
     const start = payments.map((row) => (unstorableId(row) ? badId : undefined))
-    const inserted = yield* run(fillGaps(payments, start, (rows) => halving(rows, attempt(insert(sql, queue, upTo)))))
+    const inserted = yield* run(fillGaps(payments, start, (rows) => halving(rows, attempt(insert(sql, target, upTo)))))
     // What was inserted stays so if comparing fails; a row that was there and is gone was removed this very moment.
     const outcomes = yield* fillGaps(payments, inserted, (rows) =>
-      Effect.orElseSucceed(halving(rows, attempt(compare(sql, queue))), () => [])
+      Effect.orElseSucceed(halving(rows, attempt(compare(sql, target))), () => [])
     )
     return outcomes.map((outcome) => outcome ?? undecided)
   })
@@ -81,7 +82,7 @@ const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) 
 
   return PaymentStore.of({
     address: options.address,
-    store: (queue, payments) => watched.storing(store(queue, payments)),
+    store: (queue, payments, share) => watched.storing(store({ queue, share }, payments)),
     forget: (age, limit) => Effect.map(run(limited(forget(age, limit))), ([row]) => row?.removed ?? 0),
     prepare: watched.storing(prepare),
     ping: watched.probe(Effect.asVoid(run(limited(sql`SELECT 1`))))

@@ -12,6 +12,10 @@ const textField = (value: unknown, field: string): string | undefined => {
 /** The five characters that PostgreSQL gives an error, if it came from the server. */
 export const sqlStateOf = (error: SqlError.SqlError): string | undefined => textField(error.reason.cause, "code")
 
+/** The constraint that a statement violates, if it does. */
+export const constraintOf = (error: SqlError.SqlError): string | undefined =>
+  textField(error.reason.cause, "constraint")
+
 /** The server's own text, which may quote what was stored: for a dead letter's header, never for a log. */
 export const serverText = (error: SqlError.SqlError): string =>
   [textField(error.reason.cause, "message") ?? error.message, textField(error.reason.cause, "detail")]

@@ -3,6 +3,7 @@ import { Cause, Duration, Effect, Exit, Layer, Predicate } from "effect"
 import { Shutdown } from "../../streams/Shutdown.ts"
 import { Supervisor } from "../../streams/Supervisor.ts"
 import * as Signals from "./Signals.ts"
+import * as TerminationMessage from "./TerminationMessage.ts"
 
 /** What every exit code means; the numbers are part of the product. */
 export const ExitCode = {
@@ -28,6 +29,7 @@ const byTag: Readonly<Record<string, number>> = {
   HealthPortUnusable: ExitCode.wrongConfiguration,
   ShowHelp: ExitCode.wrongConfiguration,
   StoreOutdated: ExitCode.wrongConfiguration,
+  RunMismatch: ExitCode.wrongConfiguration,
   ApiRefused: ExitCode.refused,
   StoreRefused: ExitCode.refused,
   BrokerRefused: ExitCode.refused,
@@ -48,35 +50,54 @@ export const exitCodeOf = (error: unknown): number => {
 export const withDeadline = (timeout: Duration.Duration): Effect.Effect<void, never, Shutdown> =>
   Effect.gen(function* () {
     const shutdown = yield* Shutdown
+    const message = yield* TerminationMessage.TerminationMessage
+    const late = `not drained within ${Duration.format(timeout)}: what is in flight goes back to the queue; SHUTDOWN_TIMEOUT_SECONDS is the limit`
+    const exit = Effect.sync(() => {
+      message.write(late)
+      process.exit(ExitCode.failed)
+    })
     yield* shutdown.requested.pipe(
       Effect.andThen(Effect.logInfo("stopping: finishing what is in flight; a second signal stops at once")),
       Effect.andThen(Effect.sleep(timeout)),
-      Effect.andThen(
-        Effect.logError(
-          `not drained within ${Duration.format(timeout)}: what is in flight goes back to the queue; SHUTDOWN_TIMEOUT_SECONDS is the limit`
-        )
-      ),
-      Effect.andThen(Effect.sync(() => process.exit(ExitCode.failed))),
+      Effect.andThen(Effect.logError(late)),
+      Effect.andThen(exit),
       Effect.forkDetach
     )
   })
 
 // What the user can mend is one line; a defect is a bug of ours and shows its stack.
-const report = (cause: Cause.Cause<unknown>): number => {
+const report = (cause: Cause.Cause<unknown>): string => {
   const error = Cause.squash(cause)
   const tag = tagOf(error)
-  if (tag === "ShowHelp") return ExitCode.wrongConfiguration
-  process.stderr.write(`${tag !== undefined && error instanceof Error ? error.message : Cause.pretty(cause)}\n`)
-  return exitCodeOf(error)
+  if (tag === "ShowHelp") return "wrong usage"
+  const message = tag !== undefined && error instanceof Error ? error.message : undefined
+  process.stderr.write(`${message ?? Cause.pretty(cause)}\n`)
+  return message ?? "a defect: its stack is in the log"
+}
+
+export interface RunOptions {
+  /** Where the process leaves what came of it; `undefined` is nowhere. */
+  readonly terminationMessagePath: Effect.Effect<string | undefined>
 }
 
 /** Runs a program to its end and exits with its code. */
-export const run = <E>(program: Effect.Effect<void, E, Shutdown | Supervisor>): void => {
+export const run = <E>(program: Effect.Effect<void, E, Shutdown | Supervisor>, options: RunOptions): void => {
   // Nothing else may hold the process while every service is away and a stream only waits.
   const keepAlive = setInterval(() => undefined, 2 ** 30)
   const base = Layer.provideMerge(Signals.layer, Layer.merge(Shutdown.layer, Supervisor.layer))
-  Effect.runFork(Effect.provide(program, base)).addObserver((exit) => {
-    clearInterval(keepAlive)
-    process.exit(Exit.isSuccess(exit) ? ExitCode.done : report(exit.cause))
+  const running = Effect.gen(function* () {
+    const message = TerminationMessage.make(yield* options.terminationMessagePath)
+    const ended = Effect.provideService(program, TerminationMessage.TerminationMessage, message)
+    return { exit: yield* Effect.exit(Effect.provide(ended, base)), message }
   })
+  Effect.runFork(running).addObserver((ran) => {
+    clearInterval(keepAlive)
+    if (Exit.isFailure(ran)) return end(ran)
+    end(ran.value.exit, ran.value.message)
+  })
+}
+
+const end = (exit: Exit.Exit<unknown, unknown>, message = TerminationMessage.make(undefined)): never => {
+  message.write(Exit.isFailure(exit) ? report(exit.cause) : undefined)
+  process.exit(Exit.isSuccess(exit) ? ExitCode.done : exitCodeOf(Cause.squash(exit.cause)))
 }
