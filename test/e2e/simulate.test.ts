@@ -140,7 +140,10 @@ describe.concurrent("a simulation", () => {
       assert.deepInclude(yield* totalsOf(alone), { code: 1, accepted: 3, settled: 0, missing: 3 })
       for (const runtime of Stage.runtimes) {
         const sent = Effect.map(Api.ask(`${target}/metrics`), ({ text }) =>
-          Number(/requests_total\{[^}]*"POST"[^}]*\} (\d+)/.exec(text)?.[1])
+          [...text.matchAll(/requests_total\{[^}]*"POST"[^}]*\} (\d+)/g)].reduce(
+            (sum, [, count]) => sum + Number(count),
+            0
+          )
         )
         const before = yield* sent
         const stopped = yield* startSimulator(runtime, target, "--count=100000", "--rate=50")
