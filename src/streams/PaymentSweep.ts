@@ -87,7 +87,7 @@ const takenUp = (id: string, isTired: boolean, options: ProcessOptions) =>
     Effect.catchTag("StepAway", () => Effect.as(isTired ? giveUp(id, options) : Effect.void, false)),
     // A database that says no to everybody says so at the next look as well.
     Effect.catchIf(
-      (error) => !error.isRetryable,
+      (error) => error._tag === "StoreError" && !error.isRetryable,
       (error) => Effect.as(Effect.logError(`a payment cannot be taken up: ${error.message}`), true)
     ),
     Effect.catchDefect((defect) => Effect.as(Effect.logError("a defect in a payment", defect), true)),
