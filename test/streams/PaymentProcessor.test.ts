@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Fiber, type Layer } from "effect"
+import { Deferred, Duration, Effect, Fiber, type Layer, Logger } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
@@ -46,6 +46,19 @@ describe("A payment", () => {
       ])
       assert.deepStrictEqual(yield* told, ["requested", "payment.commands.process", "processing", "succeeded"])
       assert.deepStrictEqual(yield* money(id), once)
+    }))
+
+  test("that is declined warns nobody: that is an answer; one whose money goes back does", () =>
+    Effect.gen(function* () {
+      const warnings: Array<unknown> = []
+      const logger = Logger.make(({ logLevel, message }) => void (logLevel === "Warn" && warnings.push(message)))
+      const warned = <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.provide(work, Logger.layer([logger]))
+      yield* warned(processPayment(yield* ask({ method: "pm_card_chargeDeclined" }), options))
+      assert.deepStrictEqual(warnings, [])
+      const paid = yield* ask({ number: 2 })
+      yield* processPayment(paid, options)
+      yield* warned(changeStored(paid, refund))
+      assert.deepStrictEqual(warnings.flat(), ["payment compensating"])
     }))
 
   test("is asked for once: the second time nothing is stored, and nothing told", () =>
