@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Fiber, type Layer, Logger } from "effect"
+import { Deferred, Duration, Effect, Fiber, Layer, Logger } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
@@ -67,6 +67,38 @@ describe("A payment", () => {
       yield* ask({ method: "pm_card_chargeDeclined" })
       assert.deepStrictEqual(yield* told, ["requested", "payment.commands.process"])
       assert.strictEqual((yield* stateOf(paymentId(1))).paymentMethod, "pm_card_visa")
+    }))
+
+  test("that somebody else has by now is left to them, however it has changed", () =>
+    Effect.gen(function* () {
+      const id = yield* ask()
+      const [intents, orders] = yield* Effect.all([PaymentIntents, Reservations])
+      yield* scripted("confirm", "away")
+      let isFrozen = true
+      const context = yield* Effect.context<Layer.Success<typeof ground>>()
+      const another = Effect.provideContext(Effect.ignore(processPayment(id, options)), context)
+      // Frozen in a step: the claim lapses, and another goes on until the provider is away.
+      const frozen = Layer.merge(
+        Layer.succeed(PaymentIntents, {
+          ...intents,
+          renew: (held, lease) => (isFrozen ? Effect.succeed(true) : intents.renew(held, lease))
+        }),
+        Layer.succeed(Reservations, {
+          ...orders,
+          reserve: Effect.fnUntraced(function* (reservation) {
+            yield* TestClock.adjust("31 seconds")
+            yield* another
+            isFrozen = false
+            return yield* orders.reserve(reservation)
+          })
+        })
+      )
+      const thawed = yield* Effect.provide(processPayment(id, options), frozen)
+      assert.strictEqual(thawed._tag, "Held")
+      assert.deepStrictEqual(
+        (yield* requests).filter((request) => request === "confirm"),
+        ["confirm"]
+      )
     }))
 
   test("that has ended is left alone", () =>
