@@ -29,14 +29,14 @@ const Time = Schema.String.check(
   })
 )
 
-/** Asks for a payment that is stored to be taken on: charged, or given back. `amount` is in minor units. */
+/** Asks for a payment that is stored to be taken on: charged, or given back. */
 export const ProcessPayment = Schema.StructWithRest(
   Schema.Struct({
     /** Of two commands with one id, the second is a repeat. */
     commandId: Schema.NonEmptyString,
     type: Schema.Literal("ProcessPayment"),
     paymentId: Id,
-    /** What the payment is taken to be: a command that says otherwise is refused. */
+    /** For who reads along: what is charged is what the payment says. */
     amount: Schema.optionalKey(Amount),
     currency: Schema.optionalKey(Currency),
     requestedAt: Time

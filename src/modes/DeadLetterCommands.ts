@@ -1,13 +1,9 @@
 /** `dlq list|show|replay`, as the command line takes them; what they do is loaded when it is asked for. */
 import { Effect } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
+import { fromOne } from "./Flags.ts"
 
 const load = <A>(module: Promise<A>) => Effect.promise(() => module)
-
-const fromOne = Flag.filter(
-  (given: number) => given >= 1,
-  () => "a whole number from 1"
-)
 
 const name = Argument.String("name").pipe(
   Argument.withDescription("The topic or queue of the dead letters, such as payments.dlq")

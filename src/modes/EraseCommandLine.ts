@@ -2,8 +2,16 @@
 import { Effect, type Option } from "effect"
 import { Command, Flag } from "effect/cli"
 
+// Empty is what a script says whose variable is not set: that is nobody's name.
 const text = (name: string, description: string) =>
-  Flag.String(name).pipe(Flag.optional, Flag.withDescription(description))
+  Flag.String(name).pipe(
+    Flag.filter(
+      (given) => given.trim() !== "",
+      () => "a text that is not empty"
+    ),
+    Flag.optional,
+    Flag.withDescription(description)
+  )
 
 const flags = {
   payer: text("payer", "What stands in a personal field, as it was written: a name, a document, a payment method"),

@@ -1,12 +1,13 @@
 /** What the command line may say, beside the subcommands that have their own; reading it loads no mode. */
 import { type Command, Flag } from "effect/cli"
 
-const count = Flag.Int("count").pipe(
-  Flag.filter(
-    (given) => given >= 1,
-    () => "a whole number from 1"
-  )
+/** Of a flag that counts something. */
+export const fromOne = Flag.filter(
+  (given: number) => given >= 1,
+  () => "a whole number from 1"
 )
+
+const count = Flag.Int("count").pipe(fromOne)
 
 const number = (name: string, accepts: (given: number) => boolean, takes: string, unset: number) =>
   Flag.Finite(name).pipe(

@@ -1,6 +1,7 @@
 /** The flags of `outbox list | stats | retry | skip`; what they do is loaded when it is asked for. */
 import { Effect } from "effect"
 import { Command, Flag } from "effect/cli"
+import { fromOne } from "./Flags.ts"
 
 const commands = Effect.promise(() => import("./OutboxCommands.ts"))
 
@@ -12,7 +13,11 @@ const list = Command.make(
   "list",
   {
     dead: Flag.Boolean("dead").pipe(Flag.withDefault(false), Flag.withDescription("Only dead events")),
-    limit: Flag.Int("limit").pipe(Flag.withDefault(100), Flag.withDescription("At most so many; 100 unless told")),
+    limit: Flag.Int("limit").pipe(
+      fromOne,
+      Flag.withDefault(100),
+      Flag.withDescription("At most so many; 100 unless told")
+    ),
     json
   },
   (given) => Effect.flatMap(commands, (outbox) => outbox.list(given))

@@ -1,6 +1,7 @@
 /** The flags of `sagas list | show | compensate`; what they do is loaded when it is asked for. */
 import { Effect } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
+import { fromOne } from "./Flags.ts"
 
 const commands = Effect.promise(() => import("./SagaCommands.ts"))
 
@@ -14,7 +15,11 @@ const list = Command.make(
       Flag.atLeast(0),
       Flag.withDescription("Only payments of this status, or compensation_required; may be repeated")
     ),
-    limit: Flag.Int("limit").pipe(Flag.withDefault(100), Flag.withDescription("At most so many; 100 unless told")),
+    limit: Flag.Int("limit").pipe(
+      fromOne,
+      Flag.withDefault(100),
+      Flag.withDescription("At most so many; 100 unless told")
+    ),
     json
   },
   (given) => Effect.flatMap(commands, (sagas) => sagas.list(given))

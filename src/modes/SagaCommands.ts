@@ -150,5 +150,7 @@ export const compensate = Effect.fnUntraced(function* ({ id }: { readonly id: st
     return yield* new UnchangedPayment({ detail })
   }
   yield* withPayments(() => changeStored(id, { _tag: "ResumeCompensation" }))
-  yield* Console.log("to be compensated: --mode=commands takes it up within seconds")
+  yield* Console.log(
+    "to be compensated: whoever processes payments takes it up within PAYMENT_OVERDUE_SECONDS and a sweep"
+  )
 })

@@ -43,15 +43,21 @@ const levels = {
   compensated: Effect.logInfo
 } as const satisfies Record<Status, unknown>
 
+/** Where no money has moved, as after a decline, there is little to undo: that it has failed is told next. */
+const tell = ({ status, wasCharged }: Pick<PaymentState, "status" | "wasCharged">) =>
+  status === "compensating" && !wasCharged ? Effect.logDebug : levels[status]
+
 /** Counts and tells a payment's coming to a status. */
-export const cameTo = (id: string, { failure, status }: Pick<PaymentState, "failure" | "status">) =>
-  Effect.andThen(
+export const cameTo = (id: string, state: Pick<PaymentState, "failure" | "status" | "wasCharged">) => {
+  const { failure, status } = state
+  return Effect.andThen(
     Metric.update(Metric.withAttributes(byStatus, { status }), 1),
-    Effect.annotateLogs(levels[status](`payment ${status}`), {
+    Effect.annotateLogs(tell(state)(`payment ${status}`), {
       paymentId: id,
       ...(failure === undefined ? {} : { reason: failure })
     })
   )
+}
 
 /** How payments stand. */
 export interface Standing {

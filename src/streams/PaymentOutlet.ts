@@ -8,7 +8,7 @@
  */
 import { Clock, Context, Effect, Layer, Metric } from "effect"
 import type { NewEvent } from "../domain/OutboxEvent.ts"
-import { Broker, type TopicMessage } from "../domain/ports/Broker.ts"
+import { Broker, BrokerAway, BrokerError, type TopicMessage } from "../domain/ports/Broker.ts"
 import { Outbox } from "../domain/ports/Outbox.ts"
 import type { Transaction } from "../domain/ports/Transaction.ts"
 import type { StoreError } from "../domain/StoreError.ts"
@@ -73,11 +73,21 @@ const messageOf = ({ headers, key, payload, topic }: NewEvent, atMillis: number)
   headers: key === undefined ? { ...headers } : { ...headers, key }
 })
 
+/** A broker that takes nothing for now (its disk is full) holds up no payment for longer. */
+const longestPublish = "5 seconds"
+
+const unanswered = new BrokerError({
+  reason: new BrokerAway({ detail: `the broker does not confirm within ${longestPublish}` })
+})
+
 /** The state is committed by now: what cannot be published is told, and fails nobody. */
 const publish = Effect.fnUntraced(function* (broker: Broker["Service"], events: ReadonlyArray<NewEvent>) {
   if (events.length === 0) return
   const now = yield* Clock.currentTimeMillis
-  yield* Effect.catch(broker.publishToTopics(events.map((event) => messageOf(event, now))), (error) =>
+  const published = broker
+    .publishToTopics(events.map((event) => messageOf(event, now)))
+    .pipe(Effect.timeoutOrElse({ duration: longestPublish, orElse: () => Effect.fail(unanswered) }))
+  yield* Effect.catch(published, (error) =>
     Effect.andThen(
       Metric.update(lost, events.length),
       Effect.annotateLogs(Effect.logError(`events of a payment are lost: ${error.message}`), {

@@ -48,7 +48,7 @@ export const giveUp = Effect.fn("Payments.giveUp")((id: string, options: Process
   processing(id, options, (claimed) =>
     Effect.gen(function* () {
       const command = yield* givenUp(claimed)
-      const payment = command === undefined ? claimed : yield* changed(claimed, command)
+      const payment = command === undefined ? claimed : yield* changed(claimed, command, options)
       return payment && (yield* advanced(payment, options))
     })
   ).pipe(Effect.catchTag("StepAway", () => stored(id, "Waiting")))
@@ -81,20 +81,28 @@ const advanced = Effect.fnUntraced(function* (claimed: ClaimedPayment, options: 
   while (true) {
     const command = yield* nextStep(payment, options)
     if (command === undefined) return payment
-    const next = yield* changed(payment, command)
+    const next = yield* changed(payment, command, options)
     if (next === undefined) return undefined
     payment = next
   }
 })
 
-/** The payment after a command, or as somebody without a claim (a refund, a provider's news) has changed it meanwhile. */
-const changed = Effect.fnUntraced(function* (payment: ClaimedPayment, command: PaymentCommand) {
+/**
+ * The payment after a command, or as somebody without a claim (a refund, a provider's news) has changed it meanwhile;
+ * `undefined` where that was somebody who has it now.
+ */
+const changed = Effect.fnUntraced(function* (
+  payment: ClaimedPayment,
+  command: PaymentCommand,
+  { lease }: ProcessOptions
+) {
   // What follows from a payment's own state is never against it.
   const next = yield* Effect.catchTag(change(payment, command), "IllegalTransition", Effect.die)
   if (next !== undefined) return next
-  const latest = yield* PaymentIntents.use((intents) => intents.find(payment.id))
-  const hasGrown = latest !== undefined && latest.version > payment.version
-  return hasGrown ? { ...latest, token: payment.token } : undefined
+  const intents = yield* PaymentIntents
+  const latest = yield* intents.find(payment.id)
+  if (latest === undefined || latest.version === payment.version) return undefined
+  return (yield* intents.renew(payment, lease)) ? { ...latest, token: payment.token } : undefined
 })
 
 /** A payment that is processed while somebody waits for it. */

@@ -80,15 +80,18 @@ const overdue = Effect.fnUntraced(function* (
   return new Set([...(yield* intents.overdue(overdueAfter, mostAtOnce)), ...quiet.map(({ id }) => id)])
 })
 
-/** Whether the provider could be asked. */
+/** Whether the provider could be asked. What is wrong with one payment is no other's. */
 const takenUp = (id: string, isTired: boolean, options: ProcessOptions) =>
   processPayment(id, options).pipe(
     Effect.as(true),
     Effect.catchTag("StepAway", () => Effect.as(isTired ? giveUp(id, options) : Effect.void, false)),
-    // A defect in one payment is no other's.
-    Effect.catchDefect((defect) =>
-      Effect.as(Effect.annotateLogs(Effect.logError("a defect in a payment", defect), { paymentId: id }), true)
-    )
+    // A database that says no to everybody says so at the next look as well.
+    Effect.catchIf(
+      (error) => error._tag === "StoreError" && !error.isRetryable,
+      (error) => Effect.as(Effect.logError(`a payment cannot be taken up: ${error.message}`), true)
+    ),
+    Effect.catchDefect((defect) => Effect.as(Effect.logError("a defect in a payment", defect), true)),
+    Effect.annotateLogs({ paymentId: id })
   )
 
 const shown = Effect.fnUntraced(function* (undecided: ReadonlyArray<PaymentSummary>, stuck: ReadonlyArray<string>) {

@@ -1,7 +1,7 @@
 /** Idempotency keys in a Redis that is away, frozen, restarted, full of secrets, or says no. */
 import { randomUUID } from "node:crypto"
 import { assert, describe, layer } from "@effect/vitest"
-import { Context, Duration, Effect, Layer } from "effect"
+import { Context, Duration, Effect, Layer, Logger } from "effect"
 import { type Claim, IdempotencyKeys } from "../../src/domain/ports/IdempotencyKeys.ts"
 import type { StoreError } from "../../src/domain/StoreError.ts"
 import { redisKeys } from "../support/RedisKeys.ts"
@@ -153,8 +153,19 @@ describe("A Redis that asks who is there", () => {
         yield* server.send("ACL", "SETUSER", "ann", "-eval", "-evalsha")
         yield* server.send("ACL", "SETUSER", "default", "off")
         for (const given of [url("ann:wrong@"), url(""), url(`ann:${secret}@`, 99), url(`ann:${secret}@`)]) {
-          const error = yield* errorOf(yield* keysAt(given))
+          const lines: Array<string> = []
+          const logger = Logger.make(({ logLevel, message }) => void lines.push(`${logLevel} ${String(message)}`))
+          const asked = Effect.gen(function* () {
+            const refusing = yield* keysAt(given)
+            yield* errorOf(refusing)
+            return yield* errorOf(refusing)
+          })
+          const error = yield* Effect.provide(asked, Logger.layer([logger]))
           assert.strictEqual(error.reason._tag, "StoreRefused", error.message)
+          assert.deepStrictEqual(
+            lines.filter((line) => line.startsWith("Warn")),
+            [`Warn Redis is away: ${error.message}`]
+          )
           assert.include(error.message, "REDIS_URL")
           assert.notInclude(error.message, secret)
         }

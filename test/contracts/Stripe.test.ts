@@ -60,6 +60,19 @@ layer(stage, { excludeTestServices: true, timeout: "60 seconds" })("Stripe", (it
     })
   )
 
+  it.effect("gives money back once what it refused for is mended, whatever it keeps under the key", () =>
+    Effect.gen(function* () {
+      const gateway = yield* PaymentGateway
+      const charge = yield* prepared()
+      yield* gateway.confirm(charge)
+      yield* fault("refund", "refused_kept", charge.paymentId)
+      assert.strictEqual((yield* Effect.flip(gateway.refund(charge))).reason._tag, "GatewayRefused")
+      yield* gateway.refund(charge)
+      yield* gateway.refund(charge)
+      assert.deepStrictEqual(yield* moneyOf(charge.paymentId), { charges: 1, refunds: 1 })
+    })
+  )
+
   it.effect("is looked at after a 5xx, so that one after the effect is no failure", () =>
     Effect.gen(function* () {
       const gateway = yield* PaymentGateway

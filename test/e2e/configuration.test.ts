@@ -36,6 +36,16 @@ const folderWith = (files: Readonly<Record<string, string>>) =>
   )
 
 describe.concurrent("the command line", () => {
+  it.live("refuses a list of none, or of fewer", () =>
+    Effect.gen(function* () {
+      for (const name of ["sagas", "outbox"]) {
+        const { code, output } = yield* run("bun", [name, "list", "--limit=-1"])
+        assert.strictEqual(code, 2)
+        assert.match(output, /--limit: "-1".*a whole number from 1/)
+      }
+    })
+  )
+
   for (const runtime of Stage.runtimes) {
     it.live(`names every wrong setting at once, ends with 2, and starts nothing (${runtime})`, () =>
       Effect.gen(function* () {

@@ -51,6 +51,15 @@ describe.concurrent("erase", () => {
     )
   }
 
+  it.live("ends with 2 where a name is empty: a script's variable was not set", () =>
+    Effect.gen(function* () {
+      const stage = yield* Stage.make
+      const { code, stderr } = yield* Stage.run(stage, { runtime: "bun", args: ["erase", "--payer="] })
+      assert.strictEqual(code, 2)
+      assert.match(stderr, /not empty/)
+    })
+  )
+
   it.live("ends with 2 when nobody says whose data it is", () =>
     Effect.gen(function* () {
       const stage = yield* Stage.make

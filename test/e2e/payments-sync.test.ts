@@ -113,6 +113,26 @@ for (const runtime of Stage.runtimes) {
   })
 
   describe(`webhooks (${runtime})`, () => {
+    it.live("that tell of money which went back without us are told in the log, and a refund settles it", () =>
+      Effect.gen(function* () {
+        const env = { ...synchronous, STRIPE_WEBHOOK_SECRET: secret }
+        const { ask, child, url } = yield* Payments.start({ runtime, env })
+        const { id, reference = "" } = Payments.told(yield* ask(Payments.body()))
+        const body = JSON.stringify({
+          id: "evt_2",
+          object: "event",
+          type: "charge.refunded",
+          data: { object: { id: "ch_1", object: "charge", payment_intent: reference, refunded: true } }
+        })
+        const send = Api.post(`${url}/webhooks/stripe`, body, signed(body))
+        assert.strictEqual((yield* send).status, 200)
+        const line = yield* child.waitForLine(/given the money of a payment back/)
+        assert.include(line, id)
+        const refunded = yield* Api.post(`${url}/payments/${id}/refund`, "")
+        assert.strictEqual(Payments.told(refunded).status, "compensated")
+      })
+    )
+
     it.live("are taken if they are signed and fresh, without an API key, and send one command however often", () =>
       Effect.gen(function* () {
         const env = { STRIPE_WEBHOOK_SECRET: secret, API_KEYS: "ann", MAX_BODY_BYTES: "10000" }

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Fiber, type Layer } from "effect"
+import { Deferred, Duration, Effect, Fiber, Layer, Logger } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
@@ -48,12 +48,57 @@ describe("A payment", () => {
       assert.deepStrictEqual(yield* money(id), once)
     }))
 
+  test("that is declined warns nobody: that is an answer; one whose money goes back does", () =>
+    Effect.gen(function* () {
+      const warnings: Array<unknown> = []
+      const logger = Logger.make(({ logLevel, message }) => void (logLevel === "Warn" && warnings.push(message)))
+      const warned = <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.provide(work, Logger.layer([logger]))
+      yield* warned(processPayment(yield* ask({ method: "pm_card_chargeDeclined" }), options))
+      assert.deepStrictEqual(warnings, [])
+      const paid = yield* ask({ number: 2 })
+      yield* processPayment(paid, options)
+      yield* warned(changeStored(paid, refund))
+      assert.deepStrictEqual(warnings.flat(), ["payment compensating"])
+    }))
+
   test("is asked for once: the second time nothing is stored, and nothing told", () =>
     Effect.gen(function* () {
       yield* ask()
       yield* ask({ method: "pm_card_chargeDeclined" })
       assert.deepStrictEqual(yield* told, ["requested", "payment.commands.process"])
       assert.strictEqual((yield* stateOf(paymentId(1))).paymentMethod, "pm_card_visa")
+    }))
+
+  test("that somebody else has by now is left to them, however it has changed", () =>
+    Effect.gen(function* () {
+      const id = yield* ask()
+      const [intents, orders] = yield* Effect.all([PaymentIntents, Reservations])
+      yield* scripted("confirm", "away")
+      let isFrozen = true
+      const context = yield* Effect.context<Layer.Success<typeof ground>>()
+      const another = Effect.provideContext(Effect.ignore(processPayment(id, options)), context)
+      // Frozen in a step: the claim lapses, and another goes on until the provider is away.
+      const frozen = Layer.merge(
+        Layer.succeed(PaymentIntents, {
+          ...intents,
+          renew: (held, lease) => (isFrozen ? Effect.succeed(true) : intents.renew(held, lease))
+        }),
+        Layer.succeed(Reservations, {
+          ...orders,
+          reserve: Effect.fnUntraced(function* (reservation) {
+            yield* TestClock.adjust("31 seconds")
+            yield* another
+            isFrozen = false
+            return yield* orders.reserve(reservation)
+          })
+        })
+      )
+      const thawed = yield* Effect.provide(processPayment(id, options), frozen)
+      assert.strictEqual(thawed._tag, "Held")
+      assert.deepStrictEqual(
+        (yield* requests).filter((request) => request === "confirm"),
+        ["confirm"]
+      )
     }))
 
   test("that has ended is left alone", () =>

@@ -2,6 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Logger } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
+import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
+import { StoreError, StoreOutdated } from "../../src/domain/StoreError.ts"
 import { changeStored } from "../../src/streams/PaymentChanges.ts"
 import { processPayment } from "../../src/streams/PaymentProcessor.ts"
 import { swept } from "../../src/streams/PaymentSweep.ts"
@@ -129,6 +131,23 @@ describe("The sweep", () => {
       }
       const lines = yield* listening(Effect.provideService(sweep(), PaymentGateway, failing))
       assert.strictEqual(lines.length, 1)
+      assert.strictEqual((yield* stateOf(sound)).status, "succeeded")
+    }))
+
+  test("is not stopped by a payment that the store cannot read: a later version may have written to it", () =>
+    Effect.gen(function* () {
+      const unreadable = yield* ask()
+      const sound = yield* ask({ number: 2 })
+      const intents = yield* PaymentIntents
+      yield* TestClock.adjust("15 seconds")
+      const outdated = new StoreError({ reason: new StoreOutdated({ detail: "an event that nobody knows" }) })
+      const reading = {
+        ...intents,
+        claim: (id: string, lease: Duration.Duration) =>
+          id === unreadable ? Effect.fail(outdated) : intents.claim(id, lease)
+      }
+      const lines = yield* listening(Effect.provideService(sweep(), PaymentIntents, reading))
+      assert.deepStrictEqual(lines, ["Error a payment cannot be taken up: an event that nobody knows"])
       assert.strictEqual((yield* stateOf(sound)).status, "succeeded")
     }))
 

@@ -11,7 +11,7 @@ import { type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { isFinal } from "../../domain/PaymentIntent.ts"
 import { processCommand } from "../../domain/PaymentMessages.ts"
-import type { ChargeNotices } from "../../domain/ports/ChargeNotices.ts"
+import type { ChargeNotice, ChargeNotices } from "../../domain/ports/ChargeNotices.ts"
 import { type Payment, PaymentIntents } from "../../domain/ports/PaymentIntents.ts"
 import { sha256Hex } from "../../streams/Digests.ts"
 import { PaymentOutlet } from "../../streams/PaymentOutlet.ts"
@@ -30,6 +30,17 @@ const tell = Effect.fnUntraced(function* (payment: Payment, notice: Uint8Array) 
   yield* outlet.commit(Effect.succeed({ value: undefined, events: [command] }))
 })
 
+/** Money that went back at the provider, by somebody's hand, is nobody's refund here: the books say otherwise until then. */
+const tellRefunded = ({ id, state }: Payment, { status }: ChargeNotice) =>
+  state.status === "succeeded" && status._tag === "Refunded"
+    ? Effect.annotateLogs(
+        Effect.logWarning(
+          "the provider has given the money of a payment back that counts as succeeded: ask for its refund as well"
+        ),
+        { paymentId: id }
+      )
+    : Effect.void
+
 /** Takes what is signed; a payment that has ended, or is not ours, is no matter of it. */
 const make = (options: PaymentOptions, work: PaymentWork, notices: ChargeNotices["Service"]) => {
   const read = RequestBody.reader(options)
@@ -41,7 +52,9 @@ const make = (options: PaymentOptions, work: PaymentWork, notices: ChargeNotices
     )
     if (notice === undefined) return received
     const payment = yield* work.asked(PaymentIntents.use((intents) => intents.findByReference(notice.reference)))
-    if (payment === undefined || isFinal(payment.state)) return received
+    if (payment === undefined) return received
+    yield* tellRefunded(payment, notice)
+    if (isFinal(payment.state)) return received
     if (work.hasCommands) yield* work.asked(tell(payment, body))
     else yield* work.processed(payment.id)
     return received

@@ -9,11 +9,14 @@ import * as Tables from "./Tables.ts"
 const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) {
   const { run, sql } = yield* Tables.make(options)
 
-  // Nobody's or its own, and not cancelled; or its own and paid: then it was done before.
+  // Nobody's or its own, and not cancelled; or its own and paid: then it was done before. Of a payment that is undone, or
+  // was, the request was on its way for longer than its claim: nobody would ever release what it takes.
   const taken = ({ orderId, paymentId }: Reservation, isConfirmed: boolean) =>
     run(sql`
       INSERT INTO order_reservations AS mine (order_id, payment_id, confirmed_at)
-      VALUES (${orderId}, ${paymentId}, CASE WHEN ${isConfirmed} THEN clock_timestamp() END)
+      SELECT ${orderId}, ${paymentId}::uuid, CASE WHEN ${isConfirmed} THEN clock_timestamp() END
+      WHERE NOT EXISTS (SELECT 1 FROM payment_intents
+        WHERE id = ${paymentId}::uuid AND status IN ('failed', 'compensating', 'compensated'))
       ON CONFLICT (order_id) DO UPDATE SET payment_id = excluded.payment_id, updated_at = clock_timestamp(),
         confirmed_at = coalesce(mine.confirmed_at, excluded.confirmed_at)
       WHERE coalesce(mine.payment_id, excluded.payment_id) = excluded.payment_id

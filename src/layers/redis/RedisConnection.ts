@@ -95,7 +95,8 @@ export const make = Effect.fnUntraced(function* (settings: RedisSettings) {
       )
     ).pipe(
       Effect.tap(() => availability.connected),
-      Effect.tapError((error) => (error.isRetryable ? availability.away(error.message) : Effect.void))
+      // Also where it refuses us: those who ask go on without it, and nobody else would say so.
+      Effect.tapError((error) => availability.away(error.message))
     )
 
   yield* Effect.addFinalizer(() => (client === undefined ? Effect.void : drop(client)))

@@ -16,17 +16,18 @@ export type StripeFailure = Data.TaggedEnum<{
   RefundedBefore: Record<never, never>
   /** A 5xx: whether it had an effect is not known. Kept: Stripe has stored this answer, and gives it again. */
   Broken: { readonly detail: string; readonly retryAfterMillis: number | undefined; readonly isKept: boolean }
-  Other: { readonly error: GatewayError }
+  Other: { readonly error: GatewayError; readonly isKept: boolean }
 }>
 
 export const StripeFailure = Data.taggedEnum<StripeFailure>()
 
+/** Of an answer that was given now. */
+export const other = (error: GatewayError): StripeFailure => StripeFailure.Other({ error, isKept: false })
+
 const away = (detail: string, retryAfterMillis?: number) =>
-  StripeFailure.Other({ error: new GatewayError({ reason: new GatewayAway({ detail, retryAfterMillis }) }) })
-const unanswered = (detail: string) =>
-  StripeFailure.Other({ error: new GatewayError({ reason: new GatewayUnanswered({ detail }) }) })
-const refused = (detail: string) =>
-  StripeFailure.Other({ error: new GatewayError({ reason: new GatewayRefused({ detail }) }) })
+  other(new GatewayError({ reason: new GatewayAway({ detail, retryAfterMillis }) }))
+const unanswered = (detail: string) => other(new GatewayError({ reason: new GatewayUnanswered({ detail }) }))
+const refused = (detail: string) => other(new GatewayError({ reason: new GatewayRefused({ detail }) }))
 
 const headerOf = ({ headers }: Stripe.errors.StripeError, name: string): string | undefined => headers?.[name]
 
@@ -86,9 +87,10 @@ export const failureOf = (cause: unknown): StripeFailure => {
   if (!(cause instanceof Stripe.errors.StripeError) || cause.statusCode === undefined) {
     return unanswered("Stripe: an answer that is not Stripe's")
   }
+  const isKept = headerOf(cause, "idempotent-replayed") === "true"
   if (isServers(cause)) {
-    const isKept = headerOf(cause, "idempotent-replayed") === "true"
     return StripeFailure.Broken({ detail: detailOf(cause), retryAfterMillis: retryAfterOf(cause), isKept })
   }
-  return ofCode(cause) ?? ofStatus(cause)
+  const failure = ofCode(cause) ?? ofStatus(cause)
+  return failure._tag === "Other" ? { ...failure, isKept } : failure
 }

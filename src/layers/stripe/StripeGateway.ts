@@ -18,7 +18,7 @@ import {
 } from "../../domain/ports/PaymentGateway.ts"
 import { amountOf } from "./StripeAmount.ts"
 import * as StripeClient from "./StripeClient.ts"
-import { failureOf, StripeFailure } from "./StripeFailure.ts"
+import { failureOf, other, StripeFailure } from "./StripeFailure.ts"
 import { needsPayer, statusOf } from "./StripeStatus.ts"
 
 type Request<A> = Effect.Effect<A, StripeFailure>
@@ -27,6 +27,8 @@ type Request<A> = Effect.Effect<A, StripeFailure>
 const mostKeys = 20
 
 const request = <A>(send: () => Promise<A>): Request<A> => Effect.tryPromise({ try: send, catch: failureOf })
+
+const isKept = (failure: StripeFailure): boolean => "isKept" in failure && failure.isKept
 
 /** Stripe keeps the answer of a key, even a 5xx: then the next key is used, which is the same for whoever asks. */
 const keyed = <A>(name: string, send: (options: Stripe.RequestOptions) => Promise<A>, nth = 1): Request<A> =>
@@ -86,7 +88,7 @@ const makeLooking = ({ paymentIntents }: Stripe) => {
     )
   /** How a charge stands after a 5xx; if nobody can say, it may have had its effect. */
   const lookAfter = (reference: string, broken: Extract<StripeFailure, { readonly _tag: "Broken" }>) =>
-    Effect.mapError(look(reference), () => StripeFailure.Other({ error: unknown(broken) }))
+    Effect.mapError(look(reference), () => other(unknown(broken)))
 
   const orLook = (reference: string) => (changed: Request<Stripe.PaymentIntent>) =>
     changed.pipe(
@@ -123,13 +125,15 @@ const make = (stripe: Stripe): PaymentGateway["Service"] => {
       Effect.mapError(errorOf)
     )
 
-  const refund: PaymentGateway["Service"]["refund"] = ({ paymentId, reference }) =>
-    keyed(`${paymentId}/refund`, (options) =>
-      refunds.create({ payment_intent: reference, metadata: { payment_id: paymentId } }, options)
-    ).pipe(
+  const refund: PaymentGateway["Service"]["refund"] = ({ paymentId, reference }) => {
+    const params = { payment_intent: reference, metadata: { payment_id: paymentId } }
+    return keyed(`${paymentId}/refund`, (options) => refunds.create(params, options)).pipe(
+      // What stood in its way may be mended by now, and the key would give the old answer for a day. All of the money
+      // goes back once, with a key or without.
+      Effect.catchIf(isKept, () => request(() => refunds.create(params))),
       Effect.filterOrFail(
         ({ status }) => status !== "failed" && status !== "canceled",
-        ({ status }) => StripeFailure.Other({ error: refusal(`Stripe: the refund is ${status}`) })
+        ({ status }) => other(refusal(`Stripe: the refund is ${status}`))
       ),
       Effect.catchTags({
         RefundedBefore: () => Effect.void,
@@ -143,6 +147,7 @@ const make = (stripe: Stripe): PaymentGateway["Service"] => {
       Effect.mapError(errorOf),
       Effect.asVoid
     )
+  }
 
   return PaymentGateway.of({
     kind: "stripe",

@@ -9,6 +9,8 @@ export const faultNames = [
   "error_kept",
   /** 500 after the effect; the answer is kept under its key. */
   "error_after",
+  /** 400 without the effect, as of a balance that is too low; the answer is kept under its key. */
+  "refused_kept",
   /** 429 with `Retry-After`. */
   "limited",
   /** No answer, no effect. */

@@ -28,6 +28,8 @@ const error = (status: number, fields: Readonly<Record<string, unknown>>, isKept
 /** Of the server itself. */
 export const broken: Answer = error(500, { type: "api_error", message: "Something went wrong on our side." })
 
+export const tooPoor: Answer = error(400, { code: "balance_insufficient", message: "Insufficient funds." }, true)
+
 export const limited: Answer = error(429, { code: "rate_limit", message: "Too many requests." })
 
 export const unauthorized: Answer = error(401, { message: "Invalid API Key provided: sk_test_****" })

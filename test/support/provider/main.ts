@@ -124,6 +124,11 @@ const carryOut = async (question: StripeApi.Question, keyed: Keyed, response: Se
         response,
         answered(keyed, () => ({ ...StripeApi.broken, isKept: true }))
       )
+    case "refused_kept":
+      return send(
+        response,
+        answered(keyed, () => StripeApi.tooPoor)
+      )
     case "error_after":
       return send(
         response,
