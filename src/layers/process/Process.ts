@@ -29,6 +29,7 @@ const byTag: Readonly<Record<string, number>> = {
   ShowHelp: ExitCode.wrongConfiguration,
   StoreOutdated: ExitCode.wrongConfiguration,
   ApiRefused: ExitCode.refused,
+  GatewayUnauthorized: ExitCode.refused,
   StoreRefused: ExitCode.refused,
   BrokerRefused: ExitCode.refused,
   Unroutable: ExitCode.refused,

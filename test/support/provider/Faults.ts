@@ -9,6 +9,10 @@ export const faultNames = [
   "error_kept",
   /** 500 after the effect; the answer is kept under its key. */
   "error_after",
+  /** 401, no effect: the key is not known any more. */
+  "unauthorized",
+  /** 403, no effect: the key may not do this. */
+  "forbidden",
   /** 429 with `Retry-After`. */
   "limited",
   /** No answer, no effect. */
