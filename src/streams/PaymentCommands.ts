@@ -67,7 +67,9 @@ const untilFree = Schedule.max([Schedule.spaced("1 second"), Schedule.recurs(120
 
 /** Whoever is at the payment now (the sweep may be) does not know that its command is dead. */
 const givenUp = (paymentId: string, options: ProcessOptions) =>
-  Effect.repeat(giveUp(paymentId, options), { while: ({ _tag }) => _tag === "Held", schedule: untilFree }).pipe(
+  giveUp(paymentId, options).pipe(
+    Effect.retry({ while: isStoreAway, schedule: untilFree }),
+    Effect.repeat({ while: ({ _tag }) => _tag === "Held", schedule: untilFree }),
     Effect.catchTag("GatewayError", (error) => GatewayAccess.use(({ refused }) => refused(error)))
   )
 
