@@ -26,7 +26,9 @@ const methods = [
   "pm_card_visa",
   "sandbox_timeout",
   "pm_card_visa",
-  "sandbox_twice"
+  "sandbox_twice",
+  "pm_card_visa",
+  "sandbox_error"
 ]
 
 /** What the provider does to some requests, again and again. */

@@ -80,6 +80,8 @@ export const make = Effect.gen(function* () {
     PAYMENT_RETRY_SECONDS: "0.2",
     PAYMENT_SWEEP_SECONDS: "0.5",
     PAYMENT_OVERDUE_SECONDS: "2",
+    // for one that never gets on, and whose command was found in the midst of three crashes and set aside
+    PAYMENT_GIVE_UP_AFTER: "30 seconds",
     OUTBOX_LEASE_SECONDS: "2",
     OUTBOX_POLL_SECONDS: "1",
     OUTBOX_RETRY_SECONDS: "0.2"
@@ -120,10 +122,11 @@ export interface Asked {
   readonly port?: number | undefined
 }
 
-const request = async ({ key, method }: Asked, port: number | undefined, signal: AbortSignal) => {
-  const response = await fetch(`http://127.0.0.1:${port}/payments`, {
+const request = async ({ ground, ports }: Town, { key, method, port }: Asked, signal: AbortSignal) => {
+  const response = await fetch(`http://127.0.0.1:${port ?? ports[0]}/payments`, {
     method: "POST",
-    headers: { "content-type": "application/json", "idempotency-key": key },
+    // towns share a Redis
+    headers: { "content-type": "application/json", "idempotency-key": `${ground.exchange}/${key}` },
     body: JSON.stringify({ amount: "10.50", currency: "BRL", paymentMethod: method }),
     signal: AbortSignal.any([signal, AbortSignal.timeout(30_000)])
   })
@@ -135,7 +138,7 @@ const request = async ({ key, method }: Asked, port: number | undefined, signal:
 /** Asks for a payment, as a client does who wants it: under the same key until it is taken. Gives its id. */
 export const ask = (town: Town, asked: Asked): Effect.Effect<string> =>
   eventually(
-    Effect.promise((signal) => request(asked, asked.port ?? town.ports[0], signal)),
+    Effect.promise((signal) => request(town, asked, signal)),
     { deadline: "120 seconds", every: "200 millis" }
   )
 
