@@ -147,6 +147,35 @@ layer(Town.servers, { excludeTestServices: true, timeout: "90 seconds" })("payme
   )
 
   it.effect(
+    `processed within the request by an API that is killed ${rounds} times, are charged once and end`,
+    () =>
+      Effect.gen(function* () {
+        const town = yield* Town.make
+        const relay = yield* Town.start(town, "outbox", "bun")
+        const env = { ENABLE_ASYNC_COMMANDS: "false", API_PAYMENT_TIMEOUT_SECONDS: "5" }
+        yield* unsure
+        const ids: Array<string> = []
+        let counted = 0
+        let api = yield* Town.startReady(town, "api", "node", env)
+        for (let attempt = 0; counted < rounds && attempt < rounds * 3; attempt++) {
+          const asking = yield* Effect.forkChild(askSome(town, `${attempt}`, perRound), { startImmediately: true })
+          yield* realSleep(yield* Random.nextIntBetween(200, 1500))
+          yield* Town.kill(api)
+          // nobody knows any more which keys the dead one held: clients need not wait for its leases
+          yield* Effect.flatMap(Town.Provider, ({ redis }) => redis.send("FLUSHALL"))
+          if ((yield* Town.unfinished(town)) > 0) counted++
+          api = yield* Town.start(town, "api", runtimeOf(attempt), env)
+          ids.push(...(yield* Fiber.join(asking)))
+        }
+        assert.strictEqual(counted, rounds, "rounds with payments under way at the kill")
+        yield* Effect.flatMap(Town.Provider, ({ provider }) => provider.clearFaults)
+        yield* PaymentBooks.check(town, ids)
+        yield* Effect.forEach([api, relay], Town.stop, { concurrency: "unbounded" })
+      }).pipe(Effect.scoped, Random.withSeed(seed)),
+    { timeout: 240_000 + rounds * 60_000 }
+  )
+
+  it.effect(
     "a thousand concurrent requests with a hundred keys to two APIs, one of them killed, charge a hundred payments once",
     () =>
       Effect.gen(function* () {
