@@ -8,8 +8,10 @@
  * - Somebody is told of every payment that does not get on for `stuckAfter`, once by each process.
  */
 import { Clock, Duration, Effect, Random, Stream } from "effect"
+import type { GatewayError } from "../domain/ports/PaymentGateway.ts"
 import { PaymentIntents, type PaymentSummary } from "../domain/ports/PaymentIntents.ts"
 import type { StoreError } from "../domain/StoreError.ts"
+import { GatewayAccess } from "./GatewayAccess.ts"
 import * as Metrics from "./PaymentIntentMetrics.ts"
 import { giveUp, type ProcessOptions, processPayment } from "./PaymentProcessor.ts"
 import { Shutdown, untilShutdown } from "./Shutdown.ts"
@@ -48,15 +50,18 @@ export const paymentSweep = (options: SweepOptions) =>
 export const swept = Effect.fn("Payments.sweep")(function* (options: SweepOptions, told: Set<string>) {
   const intents = yield* PaymentIntents
   const shutdown = yield* Shutdown
+  const access = yield* GatewayAccess
   const undecided = yield* intents.list(["in_doubt", "compensating"], mostAtOnce)
   const stuck = yield* intents.overdue(options.stuckAfter, mostAtOnce)
   yield* shown(undecided, stuck)
   yield* tellStuck(stuck, told)
   const tired = new Set(yield* intents.overdue(options.giveUpAfter, mostAtOnce))
   let away = 0
+  const notLetIn = (error: GatewayError) => Effect.as(access.refused(error), mostAway)
   const takeUp = Effect.fnUntraced(function* (id: string) {
     if (away >= mostAway || (yield* shutdown.isRequested)) return
-    away = (yield* takenUp(id, tired.has(id), options)) ? 0 : away + 1
+    const taken = Effect.map(takenUp(id, tired.has(id), options), (isThere) => (isThere ? 0 : away + 1))
+    away = yield* Effect.catchTag(taken, "GatewayError", notLetIn)
   })
   // In no order: those that never get on hold up nobody behind them.
   yield* Effect.forEach(yield* Random.shuffle(yield* overdue(undecided, options)), takeUp, {
