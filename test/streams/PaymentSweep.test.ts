@@ -1,12 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Logger } from "effect"
 import * as TestClock from "effect/testing/TestClock"
-import { PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
+import { GatewayError, GatewayRefused, PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
 import { StoreError, StoreOutdated } from "../../src/domain/StoreError.ts"
 import { changeStored } from "../../src/streams/PaymentChanges.ts"
 import { processPayment } from "../../src/streams/PaymentProcessor.ts"
-import { swept } from "../../src/streams/PaymentSweep.ts"
+import { type Looks, noLooks, swept } from "../../src/streams/PaymentSweep.ts"
 import { Shutdown } from "../../src/streams/Shutdown.ts"
 import { ask, ground, money, options, requests, scripted, stateOf } from "../support/PaymentGround.ts"
 
@@ -24,7 +24,7 @@ const sweeping = {
   concurrency: 4
 }
 
-const sweep = (told: Set<string> = new Set()) => swept(sweeping, told)
+const sweep = (looks: Looks = noLooks()) => swept(sweeping, looks)
 
 /** What is logged, at which level. */
 const listening = <A, E, R>(work: Effect.Effect<A, E, R>) =>
@@ -79,18 +79,18 @@ describe("The sweep", () => {
       yield* processPayment(id, options)
       yield* changeStored(id, { _tag: "Refund", reason: "requested_by_customer" })
       yield* scripted("refund", ...Array.from({ length: 4 }, () => "away" as const))
-      const told = new Set<string>()
+      const looks = noLooks()
       yield* TestClock.adjust("14 minutes")
-      assert.deepStrictEqual(yield* listening(sweep(told)), [])
+      assert.deepStrictEqual(yield* listening(sweep(looks)), [])
       // Some of it is undone by now: that is news.
       yield* TestClock.adjust("15 minutes")
-      assert.deepStrictEqual(yield* listening(sweep(told)), [
+      assert.deepStrictEqual(yield* listening(sweep(looks)), [
         "Error a payment does not get on by itself: see `sagas show`"
       ])
       yield* TestClock.adjust("2 hours")
-      assert.deepStrictEqual(yield* listening(sweep(told)), [])
-      yield* sweep(told)
-      yield* sweep(told)
+      assert.deepStrictEqual(yield* listening(sweep(looks)), [])
+      yield* sweep(looks)
+      yield* sweep(looks)
       assert.strictEqual((yield* stateOf(id)).status, "compensated")
       assert.strictEqual((yield* money(id)).refunds, 1)
     }))
@@ -114,8 +114,30 @@ describe("The sweep", () => {
         (number) => ask({ number, method: "sandbox_error" })
       )
       yield* TestClock.adjust("15 seconds")
-      yield* swept({ ...sweeping, concurrency: 1 }, new Set())
+      yield* swept({ ...sweeping, concurrency: 1 }, noLooks())
       assert.strictEqual((yield* requests).filter((request) => request === "confirm").length, 10)
+    }))
+
+  test("takes up a charge however many refunds are refused in front of it", () =>
+    Effect.gen(function* () {
+      const refunds = yield* Effect.forEach(
+        Array.from({ length: 1050 }, (_, number) => number + 2),
+        (number) => ask({ number })
+      )
+      yield* Effect.forEach(refunds, (id) => processPayment(id, options))
+      yield* Effect.forEach(refunds, (id) => changeStored(id, { _tag: "Refund", reason: "requested_by_customer" }))
+      const orphan = yield* ask({ number: 1 })
+      yield* TestClock.adjust("15 seconds")
+      const refusal = new GatewayError({ reason: new GatewayRefused({ detail: "no" }) })
+      const refusing = { ...(yield* PaymentGateway), refund: () => Effect.fail(refusal) }
+      const looks = noLooks()
+      const sweepOnce = Effect.provideService(swept({ ...sweeping, concurrency: 1 }, looks), PaymentGateway, refusing)
+      yield* sweepOnce
+      assert.strictEqual((yield* stateOf(orphan)).status, "requested")
+      yield* sweepOnce
+      assert.strictEqual((yield* stateOf(orphan)).status, "succeeded")
+      // The next look begins again with the first.
+      assert.isUndefined(looks.last)
     }))
 
   test("is not stopped by a defect in one payment", () =>
