@@ -5,6 +5,7 @@
  * ## Guarantees
  * - Every payment ends, or waits for an operator, some day after the provider and the database answer again.
  * - Payments that never get on hide none of the others, however many they are: each look goes on where the last one ended.
+ * - A provider that asks to be tried again later is asked by no look until then, or for five minutes.
  * - A charge that does not get on for `giveUpAfter` is given up; undoing never is.
  * - Somebody is told of every payment that does not get on for `stuckAfter`, once by each process.
  */
@@ -34,6 +35,9 @@ const mostAtOnce = 1000
 /** A provider that was away for so many in a row of one kind is asked for no more of it until the next look. */
 const mostAway = 10
 
+/** However long a provider asks to be left alone: nobody is to forget what waits for it. */
+const longestPause = Duration.minutes(5)
+
 /** What a payment needs of its provider: refunds that it refuses say nothing of charges. */
 const kindOf = (status: Status) => (status === "in_doubt" || status === "compensating" ? status : "charge")
 
@@ -43,10 +47,12 @@ export interface Looks {
   told: ReadonlySet<string>
   /** The last of those that were overdue; `undefined` where the next look begins with the first. */
   last: OverduePayment | undefined
+  /** Until then the provider has asked to be left alone. */
+  pausedUntilMillis: number
 }
 
 /** Before the first look. */
-export const noLooks = (): Looks => ({ told: new Set(), last: undefined })
+export const noLooks = (): Looks => ({ told: new Set(), last: undefined, pausedUntilMillis: 0 })
 
 /** Runs until it is asked to stop; a tick for each look. */
 export const paymentSweep = (options: SweepOptions) =>
@@ -68,19 +74,30 @@ export const swept = Effect.fn("Payments.sweep")(function* (options: SweepOption
   const stuck = yield* intents.overdue(options.stuckAfter, mostAtOnce)
   yield* shown(undecided, stuck)
   yield* tellStuck(stuck, looks)
+  if (yield* isPaused(looks)) return
   // From where the others begin too: those whose patience is at its end are the first of them.
   const tired = new Set((yield* intents.overdue(options.giveUpAfter, mostAtOnce, looks.last)).map(({ id }) => id))
   const away = { charge: 0, in_doubt: 0, compensating: 0 }
   const takeUp = Effect.fnUntraced(function* ([id, status]: readonly [string, Status]) {
     const kind = kindOf(status)
-    if (away[kind] >= mostAway || (yield* shutdown.isRequested)) return
-    away[kind] = (yield* takenUp(id, tired.has(id), options)) ? 0 : away[kind] + 1
+    if (away[kind] >= mostAway || (yield* isPaused(looks)) || (yield* shutdown.isRequested)) return
+    const step = yield* takenUp(id, tired.has(id), options)
+    away[kind] = step === undefined ? 0 : away[kind] + 1
+    yield* pause(looks, step?.retryAfter)
   })
   // In no order: those that never get on hold up nobody behind them.
   yield* Effect.forEach(yield* Random.shuffle(yield* overdue(undecided, options, looks)), takeUp, {
     concurrency: options.concurrency,
     discard: true
   })
+})
+
+const isPaused = (looks: Looks) => Effect.map(Clock.currentTimeMillis, (now) => now < looks.pausedUntilMillis)
+
+const pause = Effect.fnUntraced(function* (looks: Looks, retryAfter: Duration.Duration | undefined) {
+  if (retryAfter === undefined) return
+  const until = (yield* Clock.currentTimeMillis) + Duration.toMillis(Duration.min(retryAfter, longestPause))
+  looks.pausedUntilMillis = Math.max(looks.pausedUntilMillis, until)
 })
 
 /** The next of those that wait, and the latest of those that matter the most: neither hides the other. */
@@ -104,17 +121,17 @@ const overdue = Effect.fnUntraced(function* (
   ])
 })
 
-/** Whether the provider could be asked. What is wrong with one payment is no other's. */
+/** The step that the provider was away for, if it was. What is wrong with one payment is no other's. */
 const takenUp = (id: string, isTired: boolean, options: ProcessOptions) =>
   processPayment(id, options).pipe(
-    Effect.as(true),
-    Effect.catchTag("StepAway", () => Effect.as(isTired ? giveUp(id, options) : Effect.void, false)),
+    Effect.as(undefined),
+    Effect.catchTag("StepAway", (step) => Effect.as(isTired ? giveUp(id, options) : Effect.void, step)),
     // A database that says no to everybody says so at the next look as well.
     Effect.catchIf(
       (error) => error._tag === "StoreError" && !error.isRetryable,
-      (error) => Effect.as(Effect.logError(`a payment cannot be taken up: ${error.message}`), true)
+      (error) => Effect.as(Effect.logError(`a payment cannot be taken up: ${error.message}`), undefined)
     ),
-    Effect.catchDefect((defect) => Effect.as(Effect.logError("a defect in a payment", defect), true)),
+    Effect.catchDefect((defect) => Effect.as(Effect.logError("a defect in a payment", defect), undefined)),
     Effect.annotateLogs({ paymentId: id })
   )
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Logger } from "effect"
 import * as TestClock from "effect/testing/TestClock"
-import { GatewayError, GatewayRefused, PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
+import { GatewayAway, GatewayError, GatewayRefused, PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
 import { StoreError, StoreOutdated } from "../../src/domain/StoreError.ts"
 import { changeStored } from "../../src/streams/PaymentChanges.ts"
@@ -117,6 +117,37 @@ describe("The sweep", () => {
       yield* swept({ ...sweeping, concurrency: 1 }, noLooks())
       assert.strictEqual((yield* requests).filter((request) => request === "confirm").length, 10)
     }))
+
+  for (const [asked, kept] of [
+    [7, 7],
+    [3600, 300]
+  ] as const) {
+    test(`asks nothing more of a provider that asks for ${asked} seconds, for ${kept} of them`, () =>
+      Effect.gen(function* () {
+        yield* Effect.forEach([1, 2, 3], (number) => ask({ number }))
+        yield* TestClock.adjust("15 seconds")
+        const reason = new GatewayAway({ detail: "limited", retryAfterMillis: asked * 1000 })
+        let asks = 0
+        const limited = {
+          ...(yield* PaymentGateway),
+          prepare: () =>
+            Effect.suspend(() => {
+              asks++
+              return Effect.fail(new GatewayError({ reason }))
+            })
+        }
+        const looks = noLooks()
+        const sweepOnce = Effect.provideService(swept({ ...sweeping, concurrency: 1 }, looks), PaymentGateway, limited)
+        yield* sweepOnce
+        assert.strictEqual(asks, 1)
+        yield* TestClock.adjust(Duration.seconds(kept - 1))
+        yield* sweepOnce
+        assert.strictEqual(asks, 1)
+        yield* TestClock.adjust("1 second")
+        yield* sweepOnce
+        assert.strictEqual(asks, 2)
+      }))
+  }
 
   test("takes up a charge however many refunds are refused in front of it", () =>
     Effect.gen(function* () {
