@@ -83,6 +83,8 @@ const isStoreAway = (error: unknown): error is StoreError => error instanceof St
 
 /** Waits as the provider asks, without using up an attempt; otherwise as the policy says. */
 const failing = Effect.fnUntraced(function* (step: StepAway, { maxRetries }: RetryPolicy.RetryPolicy) {
+  // The history tells of nothing that has not happened: why the payment waits is told here.
+  yield* Effect.annotateLogs(Effect.logInfo(step.message), { paymentId: step.paymentId, step: step.step })
   // The sweep asks again, for as long as it takes.
   if (step.step === "doubt") return
   if (step.retryAfter !== undefined && maxRetries > 0) {

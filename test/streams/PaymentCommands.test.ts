@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, type Layer } from "effect"
+import { Duration, Effect, type Layer, Logger, References } from "effect"
 import { commandTopic } from "../../src/domain/PaymentMessages.ts"
 import { IdempotencyKeys } from "../../src/domain/ports/IdempotencyKeys.ts"
 import { GatewayAway, GatewayError, PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
@@ -87,6 +87,19 @@ describe("A command to process a payment", () => {
       const tested = yield* Effect.provideService(take(command(id)), PaymentGateway, limited)
       assert.deepStrictEqual(endings(tested), [...Array.from({ length: 5 }, () => "snoozed" as const), "done"])
       assert.deepStrictEqual(tested.attempts[0]?.delay, Duration.seconds(7))
+    }))
+
+  test("that is put off says why in the log", () =>
+    Effect.gen(function* () {
+      const id = yield* ask({ method: "sandbox_twice" })
+      const lines: Array<unknown> = []
+      const logger = Logger.make(({ fiber, logLevel, message }) => {
+        const { paymentId: payment, step } = fiber.getRef(References.CurrentLogAnnotations)
+        if (step !== undefined) lines.push([logLevel, payment, step, String(message)])
+      })
+      yield* Effect.provide(take(command(id)), Logger.layer([logger]))
+      const line = ["Info", id, "charge", `payment ${id} does not get on (charge): the sandbox is away (503)`]
+      assert.deepStrictEqual(lines, [line, line])
     }))
 
   test("that fails too often is dead with its payment's history, and the payment has failed", () =>
