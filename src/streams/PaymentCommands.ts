@@ -9,7 +9,7 @@
  */
 import { Duration, Effect, Result, Schedule, Schema } from "effect"
 import { historyInWords } from "../domain/PaymentHistory.ts"
-import { commandTopic, ProcessPayment } from "../domain/PaymentMessages.ts"
+import { commandTopic, ProcessPayment, versionHeader } from "../domain/PaymentMessages.ts"
 import type { IdempotencyKeys } from "../domain/ports/IdempotencyKeys.ts"
 import { PaymentIntents } from "../domain/ports/PaymentIntents.ts"
 import type * as RetryPolicy from "../domain/RetryPolicy.ts"
@@ -50,7 +50,13 @@ const keyRetention = Duration.days(1)
 export const paymentCommands = (options: PaymentCommandOptions) =>
   Worker.make(
     "payment-commands",
-    { topic: commandTopic, concurrency: options.concurrency, retry: options.retry, input: ProcessPayment },
+    {
+      ...versionHeader,
+      topic: commandTopic,
+      concurrency: options.concurrency,
+      retry: options.retry,
+      input: ProcessPayment
+    },
     Effect.succeed({
       process: (command: ProcessPayment) => handled(command, options),
       // Its letter is confirmed by now: a crash before this line handles the command again, and it is dead again.

@@ -187,6 +187,28 @@ describe("A command to process a payment", () => {
       assert.strictEqual((yield* stateOf(paymentId(2))).status, "requested")
     }))
 
+  it.effect.each(["2", "1.0", "", 2])("of version %j is dead, whatever it says, and its payment untouched", (version) =>
+    Effect.gen(function* () {
+      const id = yield* ask()
+      const worker = paymentCommands({ ...options, concurrency: 1, retry })
+      for (const input of [command(id), { only: "later versions know" }]) {
+        const { deadLetter } = yield* WorkerTest.test(worker, input, { headers: { version } })
+        assert.strictEqual(deadLetter?.reason, "invalid_input")
+        assert.include(deadLetter?.text, "version 1 of payment.commands.process is read here")
+      }
+      assert.strictEqual((yield* stateOf(id)).status, "requested")
+    }).pipe(Effect.provide(ground))
+  )
+
+  it.effect.each(["1", 1])("of version %j is taken", (version) =>
+    Effect.gen(function* () {
+      const id = yield* ask()
+      const worker = paymentCommands({ ...options, concurrency: 1, retry })
+      assert.strictEqual((yield* WorkerTest.test(worker, command(id), { headers: { version } })).ending, "done")
+      assert.strictEqual((yield* stateOf(id)).status, "succeeded")
+    }).pipe(Effect.provide(ground))
+  )
+
   it.effect.each([{}, { type: "Other" }, { paymentId: "1" }, { amount: "1.234" }, { requestedAt: "yesterday" }])(
     "that is none is dead: %j",
     (changes) =>
