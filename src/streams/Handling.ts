@@ -19,7 +19,7 @@ import type { SuspectsShape } from "./Suspects.ts"
 import { CurrentMessage, type Handlers, Reject, Snooze, type Worker } from "./Worker.ts"
 import { queueOf } from "./WorkerChecks.ts"
 import { putOff, setAside } from "./WorkerLetters.ts"
-import { type Codec, messageOf, outputIds, readOriginal, retriesOf } from "./WorkerMessages.ts"
+import { type Codec, messageOf, outputIds, readOriginal, retriesOf, versionProblem } from "./WorkerMessages.ts"
 import { outputOf, publishOutput } from "./WorkerOutputs.ts"
 
 /** What deliveries are handled with. */
@@ -71,6 +71,8 @@ const begin = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand) =>
   Effect.flatMap(handling.shutdown.isRequested, (isRequested) => {
     // What waited for its turn meanwhile is not begun any more.
     if (isRequested) return Effect.succeed(handled(inHand, "returned"))
+    const problem = versionProblem(handling.worker, inHand.delivery)
+    if (problem !== undefined) return deadLettered(inHand, "invalid_input", problem)
     return Effect.matchEffect(handling.codec.decode(inHand.original), {
       onFailure: (problem) => deadLettered(inHand, "invalid_input", problem),
       onSuccess: (input) => handleInput(handling, inHand, input)

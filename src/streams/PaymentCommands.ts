@@ -10,7 +10,7 @@
  */
 import { Duration, Effect, Result, Schedule, Schema } from "effect"
 import { historyInWords } from "../domain/PaymentHistory.ts"
-import { commandTopic, ProcessPayment } from "../domain/PaymentMessages.ts"
+import { commandTopic, ProcessPayment, versionHeader } from "../domain/PaymentMessages.ts"
 import type { IdempotencyKeys } from "../domain/ports/IdempotencyKeys.ts"
 import type { GatewayError } from "../domain/ports/PaymentGateway.ts"
 import { PaymentIntents } from "../domain/ports/PaymentIntents.ts"
@@ -53,7 +53,13 @@ const keyRetention = Duration.days(1)
 export const paymentCommands = (options: PaymentCommandOptions) =>
   Worker.make(
     "payment-commands",
-    { topic: commandTopic, concurrency: options.concurrency, retry: options.retry, input: ProcessPayment },
+    {
+      ...versionHeader,
+      topic: commandTopic,
+      concurrency: options.concurrency,
+      retry: options.retry,
+      input: ProcessPayment
+    },
     Effect.succeed({
       process: (command: ProcessPayment) => handled(command, options),
       // Its letter is confirmed by now: a crash before this line handles the command again, and it is dead again.
@@ -96,6 +102,8 @@ const isStoreAway = (error: unknown): error is StoreError => error instanceof St
 
 /** Waits as the provider asks, without using up an attempt; otherwise as the policy says. */
 const failing = Effect.fnUntraced(function* (step: StepAway, { maxRetries }: RetryPolicy.RetryPolicy) {
+  // The history tells of nothing that has not happened: why the payment waits is told here.
+  yield* Effect.annotateLogs(Effect.logInfo(step.message), { paymentId: step.paymentId, step: step.step })
   // The sweep asks again, for as long as it takes.
   if (step.step === "doubt") return
   if (step.retryAfter !== undefined && maxRetries > 0) {

@@ -41,16 +41,25 @@ export const idOf = (client: string, key: string): Effect.Effect<string> =>
 
 /** Stores the payment unless it is there; with the command that processes it, where `sendsCommand` says so. */
 export const take = Effect.fn("PaymentRequests.take")(function* (
-  { client, key, request }: Asked,
+  asked: Asked,
   { sendsCommand }: { readonly sendsCommand: boolean }
 ): Effect.fn.Return<Taken, StoreError, PaymentIntents | PaymentOutlet> {
-  const intents = yield* PaymentIntents
+  const { client, key, request } = asked
   const id = yield* idOf(client, key)
   const payment = { id, idempotencyKey: key, event: requestedBy(id, request) }
   const isNew = yield* PaymentChanges.request(payment, sendsCommand ? { commandId: `process/${id}` } : {})
-  if (isNew) return { _tag: "Taken", id, isNew }
+  return isNew ? { _tag: "Taken", id, isNew } : yield* find(asked)
+})
+
+/** The payment that was taken, if it was by this request; stores none. */
+export const find = Effect.fn("PaymentRequests.find")(function* ({
+  client,
+  key,
+  request
+}: Asked): Effect.fn.Return<Taken, StoreError, PaymentIntents> {
+  const id = yield* idOf(client, key)
   // One that was there and is not found was erased: its key stays used.
-  const found = yield* intents.find(id)
+  const found = yield* PaymentIntents.use((intents) => intents.find(id))
   const isSame = found !== undefined && isAskedForBy(request, id, found.state)
-  return isSame ? { _tag: "Taken", id, isNew } : { _tag: "OtherRequest" }
+  return isSame ? { _tag: "Taken", id, isNew: false } : { _tag: "OtherRequest" }
 })

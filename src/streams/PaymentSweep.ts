@@ -4,12 +4,15 @@
  *
  * ## Guarantees
  * - Every payment ends, or waits for an operator, some day after the provider and the database answer again.
+ * - Payments that never get on hide none of the others, however many they are: each look goes on where the last one ended.
+ * - A provider that asks to be tried again later is asked by no look until then, or for five minutes.
  * - A charge that does not get on for `giveUpAfter` is given up; undoing never is.
  * - Somebody is told of every payment that does not get on for `stuckAfter`, once by each process.
  */
 import { Clock, Duration, Effect, Random, Stream } from "effect"
+import type { Status } from "../domain/PaymentIntent.ts"
 import type { GatewayError } from "../domain/ports/PaymentGateway.ts"
-import { PaymentIntents, type PaymentSummary } from "../domain/ports/PaymentIntents.ts"
+import { type OverduePayment, PaymentIntents, type PaymentSummary } from "../domain/ports/PaymentIntents.ts"
 import type { StoreError } from "../domain/StoreError.ts"
 import { GatewayAccess } from "./GatewayAccess.ts"
 import * as Metrics from "./PaymentIntentMetrics.ts"
@@ -31,50 +34,91 @@ export interface SweepOptions extends ProcessOptions {
 /** Of each kind, at one look. */
 const mostAtOnce = 1000
 
-/** A provider that was away for so many in a row is left alone until the next look. */
+/** A provider that was away for so many in a row of one kind is asked for no more of it until the next look. */
 const mostAway = 10
+
+/** However long a provider asks to be left alone: nobody is to forget what waits for it. */
+const longestPause = Duration.minutes(5)
+
+/** What a payment needs of its provider: refunds that it refuses say nothing of charges. */
+const kindOf = (status: Status) => (status === "in_doubt" || status === "compensating" ? status : "charge")
+
+/** What one look leaves to the next. */
+export interface Looks {
+  /** Those that an operator was told of. */
+  told: ReadonlySet<string>
+  /** The last of those that were overdue; `undefined` where the next look begins with the first. */
+  last: OverduePayment | undefined
+  /** Until then the provider has asked to be left alone. */
+  pausedUntilMillis: number
+}
+
+/** Before the first look. */
+export const noLooks = (): Looks => ({ told: new Set(), last: undefined, pausedUntilMillis: 0 })
 
 /** Runs until it is asked to stop; a tick for each look. */
 export const paymentSweep = (options: SweepOptions) =>
   Stream.unwrap(
     Effect.sync(() => {
-      const told = new Set<string>()
+      const looks = noLooks()
       return Stream.tick(options.every).pipe(
         untilShutdown,
-        Stream.mapEffect(() => swept(options, told))
+        Stream.mapEffect(() => swept(options, looks))
       )
     })
   ).pipe(supervised("payment sweep"))
 
-/** One look, and all that it finds taken up; `told` holds those that an operator was told of before. */
-export const swept = Effect.fn("Payments.sweep")(function* (options: SweepOptions, told: Set<string>) {
+/** One look, and what it finds taken up. */
+export const swept = Effect.fn("Payments.sweep")(function* (options: SweepOptions, looks: Looks) {
   const intents = yield* PaymentIntents
   const shutdown = yield* Shutdown
   const access = yield* GatewayAccess
   const undecided = yield* intents.list(["in_doubt", "compensating"], mostAtOnce)
   const stuck = yield* intents.overdue(options.stuckAfter, mostAtOnce)
   yield* shown(undecided, stuck)
-  yield* tellStuck(stuck, told)
-  const tired = new Set(yield* intents.overdue(options.giveUpAfter, mostAtOnce))
-  let away = 0
-  const notLetIn = (error: GatewayError) => Effect.as(access.refused(error), mostAway)
-  const takeUp = Effect.fnUntraced(function* (id: string) {
-    if (away >= mostAway || (yield* shutdown.isRequested)) return
-    const taken = Effect.map(takenUp(id, tired.has(id), options), (isThere) => (isThere ? 0 : away + 1))
-    away = yield* Effect.catchTag(taken, "GatewayError", notLetIn)
+  yield* tellStuck(stuck, looks)
+  if (yield* isPaused(looks)) return
+  // From where the others begin too: those whose patience is at its end are the first of them.
+  const tired = new Set((yield* intents.overdue(options.giveUpAfter, mostAtOnce, looks.last)).map(({ id }) => id))
+  const away = { charge: 0, in_doubt: 0, compensating: 0 }
+  let isLetIn = true
+  const notLetIn = Effect.fnUntraced(function* (error: GatewayError) {
+    isLetIn = false
+    yield* access.refused(error)
+  })
+  const takeUp = Effect.fnUntraced(function* ([id, status]: readonly [string, Status]) {
+    const kind = kindOf(status)
+    const isLeftAlone = !isLetIn || away[kind] >= mostAway || (yield* isPaused(looks))
+    if (isLeftAlone || (yield* shutdown.isRequested)) return
+    const step = yield* Effect.catchTag(takenUp(id, tired.has(id), options), "GatewayError", notLetIn)
+    if (step === undefined) {
+      away[kind] = 0
+      return
+    }
+    away[kind]++
+    yield* pause(looks, step.retryAfter)
   })
   // In no order: those that never get on hold up nobody behind them.
-  yield* Effect.forEach(yield* Random.shuffle(yield* overdue(undecided, options)), takeUp, {
+  yield* Effect.forEach(yield* Random.shuffle(yield* overdue(undecided, options, looks)), takeUp, {
     concurrency: options.concurrency,
     discard: true
   })
 })
 
-/** Those that have waited the longest, and the latest of those that matter the most: neither hides the other. */
+const isPaused = (looks: Looks) => Effect.map(Clock.currentTimeMillis, (now) => now < looks.pausedUntilMillis)
+
+const pause = Effect.fnUntraced(function* (looks: Looks, retryAfter: Duration.Duration | undefined) {
+  if (retryAfter === undefined) return
+  const until = (yield* Clock.currentTimeMillis) + Duration.toMillis(Duration.min(retryAfter, longestPause))
+  looks.pausedUntilMillis = Math.max(looks.pausedUntilMillis, until)
+})
+
+/** The next of those that wait, and the latest of those that matter the most: neither hides the other. */
 const overdue = Effect.fnUntraced(function* (
   undecided: ReadonlyArray<PaymentSummary>,
-  { overdueAfter }: SweepOptions
-): Effect.fn.Return<ReadonlySet<string>, StoreError, PaymentIntents> {
+  { overdueAfter }: SweepOptions,
+  looks: Looks
+): Effect.fn.Return<ReadonlyMap<string, Status>, StoreError, PaymentIntents> {
   const intents = yield* PaymentIntents
   // Only spares the store a claim too early: who holds a payment is decided there.
   const since = (yield* Clock.currentTimeMillis) - Duration.toMillis(overdueAfter)
@@ -82,24 +126,32 @@ const overdue = Effect.fnUntraced(function* (
     ({ leaseLeftMillis, state, updatedAtMillis }) =>
       leaseLeftMillis === 0 && !state.isCompensationRequired && updatedAtMillis <= since
   )
-  return new Set([...(yield* intents.overdue(overdueAfter, mostAtOnce)), ...quiet.map(({ id }) => id)])
+  const waiting = yield* intents.overdue(overdueAfter, mostAtOnce, looks.last)
+  looks.last = waiting.length < mostAtOnce ? undefined : waiting.at(-1)
+  return new Map([
+    ...waiting.map(({ id, status }) => [id, status] as const),
+    ...quiet.map(({ id, state }) => [id, state.status] as const)
+  ])
 })
 
-/** Whether the provider could be asked. What is wrong with one payment is no other's. */
+/** The step that the provider was away for, if it was. What is wrong with one payment is no other's. */
 const takenUp = (id: string, isTired: boolean, options: ProcessOptions) =>
   processPayment(id, options).pipe(
-    Effect.as(true),
-    Effect.catchTag("StepAway", () => Effect.as(isTired ? giveUp(id, options) : Effect.void, false)),
+    Effect.as(undefined),
+    Effect.catchTag("StepAway", (step) => Effect.as(isTired ? giveUp(id, options) : Effect.void, step)),
     // A database that says no to everybody says so at the next look as well.
     Effect.catchIf(
       (error) => error._tag === "StoreError" && !error.isRetryable,
-      (error) => Effect.as(Effect.logError(`a payment cannot be taken up: ${error.message}`), true)
+      (error) => Effect.as(Effect.logError(`a payment cannot be taken up: ${error.message}`), undefined)
     ),
-    Effect.catchDefect((defect) => Effect.as(Effect.logError("a defect in a payment", defect), true)),
+    Effect.catchDefect((defect) => Effect.as(Effect.logError("a defect in a payment", defect), undefined)),
     Effect.annotateLogs({ paymentId: id })
   )
 
-const shown = Effect.fnUntraced(function* (undecided: ReadonlyArray<PaymentSummary>, stuck: ReadonlyArray<string>) {
+const shown = Effect.fnUntraced(function* (
+  undecided: ReadonlyArray<PaymentSummary>,
+  stuck: ReadonlyArray<OverduePayment>
+) {
   const now = yield* Clock.currentTimeMillis
   const inDoubt = undecided.filter(({ state }) => state.status === "in_doubt")
   const compensating = undecided.filter(({ state }) => state.status === "compensating")
@@ -112,13 +164,12 @@ const shown = Effect.fnUntraced(function* (undecided: ReadonlyArray<PaymentSumma
   })
 })
 
-const tellStuck = Effect.fnUntraced(function* (stuck: ReadonlyArray<string>, told: Set<string>) {
+const tellStuck = Effect.fnUntraced(function* (stuck: ReadonlyArray<OverduePayment>, looks: Looks) {
   yield* Effect.forEach(
-    stuck.filter((id) => !told.has(id)),
-    (paymentId) =>
+    stuck.filter(({ id }) => !looks.told.has(id)),
+    ({ id: paymentId }) =>
       Effect.annotateLogs(Effect.logError("a payment does not get on by itself: see `sagas show`"), { paymentId }),
     { discard: true }
   )
-  told.clear()
-  for (const id of stuck) told.add(id)
+  looks.told = new Set(stuck.map(({ id }) => id))
 })

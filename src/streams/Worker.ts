@@ -26,6 +26,11 @@ export interface WorkerOptions<In, Out> {
   /** Three retries after 1, 2 and 4 seconds by default. */
   readonly retry?: RetryPolicy.RetryPolicy | undefined
   readonly input?: Codec<In> | undefined
+  /**
+   * Of the input's schema: a message whose header `version` names another is a dead letter; one without the header is
+   * taken for this one. Any version by default.
+   */
+  readonly version?: string | undefined
   readonly output?: Codec<Out> | undefined
   /** `<topic>.dlq` by default. */
   readonly dlqTopic?: string | undefined
@@ -69,6 +74,7 @@ export interface Worker<in out In, in out Out, out R = never> {
   readonly concurrency: number
   readonly retry: RetryPolicy.RetryPolicy
   readonly input: Codec<In> | undefined
+  readonly version: string | undefined
   readonly output: Codec<Out> | undefined
   readonly dlqTopic: string
   readonly dedupe: boolean
@@ -142,6 +148,7 @@ export const make = <
   concurrency: options.concurrency ?? 1,
   retry: options.retry ?? RetryPolicy.exponential(),
   input: options.input,
+  version: options.version,
   output: options.output,
   dlqTopic: options.dlqTopic ?? `${options.topic}.dlq`,
   dedupe: options.dedupe ?? false,

@@ -17,6 +17,16 @@ export const retriesOf = ({ headers }: Delivery): number => {
   return Number.isSafeInteger(retries) && retries > 0 ? retries : 0
 }
 
+/** What is wrong with a message's version, if its worker does not read that one. */
+export const versionProblem = (
+  { topic, version }: Pick<Worker<never, never>, "topic" | "version">,
+  { headers }: Delivery
+): string | undefined => {
+  const found = headers.version ?? version
+  if (version === undefined || String(found) === version) return undefined
+  return `the header version is ${JSON.stringify(String(found))}: version ${version} of ${topic} is read here, and no other`
+}
+
 /** The body as text, and as the JSON value that it is, if it is one. */
 export type Original = { readonly text: string | undefined; readonly isJson: boolean; readonly json: unknown }
 

@@ -157,7 +157,8 @@ layer(postgres(), { excludeTestServices: true, timeout: "60 seconds" })("The tab
       const [plan] = yield* query<{ "QUERY PLAN": ReadonlyArray<unknown> }>(
         url,
         `EXPLAIN (FORMAT JSON) SELECT id FROM payment_intents WHERE ${underWay} AND updated_at <= now()
-          AND (lease_until IS NULL OR lease_until <= now()) ORDER BY updated_at LIMIT 100`
+          AND (lease_until IS NULL OR lease_until <= now())
+          AND (updated_at, id) > (now() - interval '1 day', gen_random_uuid()) ORDER BY updated_at, id LIMIT 100`
       )
       const text = JSON.stringify(plan)
       assert.include(text, '"Index Name"')

@@ -8,6 +8,7 @@ import { Outbox } from "../../src/domain/ports/Outbox.ts"
 import {
   type ClaimedPayment,
   type NewPayment,
+  type OverduePayment,
   type Payment,
   PaymentIntents
 } from "../../src/domain/ports/PaymentIntents.ts"
@@ -273,7 +274,12 @@ export const suite = (name: string, layer: Layer.Layer<Services, unknown>): void
         const { id } = yield* created()
         const held = yield* claimed(id, Duration.millis(1))
         yield* eventually(
-          Effect.map(payments.overdue(Duration.zero, 10_000), (ids) => assert.include(ids, id)),
+          Effect.map(payments.overdue(Duration.zero, 10_000), (overdue) =>
+            assert.include(
+              overdue.map((one) => one.id),
+              id
+            )
+          ),
           soon
         )
         assert.isTrue(yield* payments.renew(held, lease))
@@ -436,7 +442,9 @@ export const suite = (name: string, layer: Layer.Layer<Services, unknown>): void
         yield* claimed(held.id)
         const own = [older, waiting, held, inDoubt, undoing, required, ended].map(({ id }) => id)
         const ownOverdue = (age: Duration.Duration) =>
-          Effect.map(payments.overdue(age, 10_000), (ids) => ids.filter((id) => own.includes(id)))
+          Effect.map(payments.overdue(age, 10_000), (overdue) =>
+            overdue.map(({ id }) => id).filter((id) => own.includes(id))
+          )
         assert.deepStrictEqual(yield* ownOverdue(Duration.hours(1)), [])
         yield* eventually(
           Effect.map(ownOverdue(Duration.millis(20)), (ids) =>
@@ -447,6 +455,31 @@ export const suite = (name: string, layer: Layer.Layer<Services, unknown>): void
         assert.isAtMost((yield* payments.overdue(Duration.zero, 2)).length, 2)
         yield* go(required, { _tag: "ResumeCompensation" })
         assert.include(yield* ownOverdue(Duration.zero), required.id)
+      })
+    )
+
+    it.effect("are all come by when each look at what is overdue goes on after the one before, changed or not", () =>
+      Effect.gen(function* () {
+        const payments = yield* PaymentIntents
+        const [first, second] = [yield* created(), yield* created()]
+        const third = yield* go(yield* created(), begin)
+        const own = [first, second, third].map(({ id }) => id)
+        const seen: Array<readonly [string, string]> = []
+        let after: OverduePayment | undefined
+        do {
+          const [next, ...more] = yield* payments.overdue(Duration.zero, 1, after)
+          assert.lengthOf(more, 0)
+          // It goes to the end of all, and the next look to where it was.
+          if (next?.id === first.id && next.status === "requested") yield* go(first, begin)
+          if (next !== undefined && own.includes(next.id)) seen.push([next.id, next.status])
+          after = next
+        } while (after !== undefined)
+        assert.deepStrictEqual(seen, [
+          [first.id, "requested"],
+          [second.id, "requested"],
+          [third.id, "processing"],
+          [first.id, "processing"]
+        ])
       })
     )
 

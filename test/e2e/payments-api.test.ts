@@ -119,6 +119,11 @@ for (const runtime of Stage.runtimes) {
         yield* rows("DELETE FROM idempotency_keys")
         assert.strictEqual((yield* ask(Payments.body("pm_other"), "k")).status, 422)
         assert.deepStrictEqual(yield* rows<Count>(count), [{ payments: 1 }])
+        // the keys take it for the other request's by now, and the payment knows better
+        const rightful = yield* ask(Payments.body(), "k")
+        assert.deepStrictEqual([rightful.status, rightful.text, isReplay(rightful)], [202, first.text, true])
+        assert.strictEqual((yield* ask(Payments.body("pm_third"), "k")).status, 422)
+        assert.deepStrictEqual(yield* rows<Count>(count), [{ payments: 1 }])
       })
     )
 

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, type Layer } from "effect"
+import { Duration, Effect, type Layer, Logger, References } from "effect"
 import { commandTopic } from "../../src/domain/PaymentMessages.ts"
 import { IdempotencyKeys } from "../../src/domain/ports/IdempotencyKeys.ts"
 import { GatewayAway, GatewayError, PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
@@ -103,6 +103,19 @@ describe("A command to process a payment", () => {
       assert.strictEqual((yield* stateOf(id)).status, "succeeded")
     }))
 
+  test("that is put off says why in the log", () =>
+    Effect.gen(function* () {
+      const id = yield* ask({ method: "sandbox_twice" })
+      const lines: Array<unknown> = []
+      const logger = Logger.make(({ fiber, logLevel, message }) => {
+        const { paymentId: payment, step } = fiber.getRef(References.CurrentLogAnnotations)
+        if (step !== undefined) lines.push([logLevel, payment, step, String(message)])
+      })
+      yield* Effect.provide(take(command(id)), Logger.layer([logger]))
+      const line = ["Info", id, "charge", `payment ${id} does not get on (charge): the sandbox is away (503)`]
+      assert.deepStrictEqual(lines, [line, line])
+    }))
+
   test("that fails too often is dead with its payment's history, and the payment has failed", () =>
     Effect.gen(function* () {
       const id = yield* ask({ method: "sandbox_error" })
@@ -187,6 +200,28 @@ describe("A command to process a payment", () => {
       assert.strictEqual(deadLetter?.reason, "rejected")
       assert.strictEqual((yield* stateOf(paymentId(2))).status, "requested")
     }))
+
+  it.effect.each(["2", "1.0", "", 2])("of version %j is dead, whatever it says, and its payment untouched", (version) =>
+    Effect.gen(function* () {
+      const id = yield* ask()
+      const worker = paymentCommands({ ...options, concurrency: 1, retry })
+      for (const input of [command(id), { only: "later versions know" }]) {
+        const { deadLetter } = yield* WorkerTest.test(worker, input, { headers: { version } })
+        assert.strictEqual(deadLetter?.reason, "invalid_input")
+        assert.include(deadLetter?.text, "version 1 of payment.commands.process is read here")
+      }
+      assert.strictEqual((yield* stateOf(id)).status, "requested")
+    }).pipe(Effect.provide(ground))
+  )
+
+  it.effect.each(["1", 1])("of version %j is taken", (version) =>
+    Effect.gen(function* () {
+      const id = yield* ask()
+      const worker = paymentCommands({ ...options, concurrency: 1, retry })
+      assert.strictEqual((yield* WorkerTest.test(worker, command(id), { headers: { version } })).ending, "done")
+      assert.strictEqual((yield* stateOf(id)).status, "succeeded")
+    }).pipe(Effect.provide(ground))
+  )
 
   it.effect.each([{}, { type: "Other" }, { paymentId: "1" }, { amount: "1.234" }, { requestedAt: "yesterday" }])(
     "that is none is dead: %j",

@@ -59,6 +59,18 @@ describe("payments that are asked for", () => {
     }).pipe(Effect.provide(stores()))
   )
 
+  it.effect("are found by the request that they were taken for, which stores none", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* PaymentRequests.find(asked), { _tag: "OtherRequest" })
+      assert.deepStrictEqual(yield* topics, [])
+      const id = yield* PaymentRequests.idOf(asked.client, asked.key)
+      yield* PaymentRequests.take(asked, withCommand)
+      assert.deepStrictEqual(yield* PaymentRequests.find(asked), { _tag: "Taken", id, isNew: false })
+      const other = { ...asked, request: { ...request, amount: 1n } }
+      assert.deepStrictEqual(yield* PaymentRequests.find(other), { _tag: "OtherRequest" })
+    }).pipe(Effect.provide(stores()))
+  )
+
   it.effect("have no command where somebody processes them at once", () =>
     Effect.gen(function* () {
       yield* PaymentRequests.take(asked, { sendsCommand: false })

@@ -1,13 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Logger } from "effect"
 import * as TestClock from "effect/testing/TestClock"
-import { PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
+import { GatewayAway, GatewayError, GatewayRefused, PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
 import { StoreError, StoreOutdated } from "../../src/domain/StoreError.ts"
 import { unlessNotLetIn } from "../../src/streams/GatewayAccess.ts"
 import { changeStored } from "../../src/streams/PaymentChanges.ts"
 import { processPayment } from "../../src/streams/PaymentProcessor.ts"
-import { swept } from "../../src/streams/PaymentSweep.ts"
+import { type Looks, noLooks, swept } from "../../src/streams/PaymentSweep.ts"
 import { Shutdown } from "../../src/streams/Shutdown.ts"
 import { ask, ground, money, options, requests, scripted, stateOf } from "../support/PaymentGround.ts"
 
@@ -25,7 +25,7 @@ const sweeping = {
   concurrency: 4
 }
 
-const sweep = (told: Set<string> = new Set()) => swept(sweeping, told)
+const sweep = (looks: Looks = noLooks()) => swept(sweeping, looks)
 
 /** What is logged, at which level. */
 const listening = <A, E, R>(work: Effect.Effect<A, E, R>) =>
@@ -80,18 +80,18 @@ describe("The sweep", () => {
       yield* processPayment(id, options)
       yield* changeStored(id, { _tag: "Refund", reason: "requested_by_customer" })
       yield* scripted("refund", ...Array.from({ length: 4 }, () => "away" as const))
-      const told = new Set<string>()
+      const looks = noLooks()
       yield* TestClock.adjust("14 minutes")
-      assert.deepStrictEqual(yield* listening(sweep(told)), [])
+      assert.deepStrictEqual(yield* listening(sweep(looks)), [])
       // Some of it is undone by now: that is news.
       yield* TestClock.adjust("15 minutes")
-      assert.deepStrictEqual(yield* listening(sweep(told)), [
+      assert.deepStrictEqual(yield* listening(sweep(looks)), [
         "Error a payment does not get on by itself: see `sagas show`"
       ])
       yield* TestClock.adjust("2 hours")
-      assert.deepStrictEqual(yield* listening(sweep(told)), [])
-      yield* sweep(told)
-      yield* sweep(told)
+      assert.deepStrictEqual(yield* listening(sweep(looks)), [])
+      yield* sweep(looks)
+      yield* sweep(looks)
       assert.strictEqual((yield* stateOf(id)).status, "compensated")
       assert.strictEqual((yield* money(id)).refunds, 1)
     }))
@@ -115,7 +115,7 @@ describe("The sweep", () => {
         (number) => ask({ number, method: "sandbox_error" })
       )
       yield* TestClock.adjust("15 seconds")
-      yield* swept({ ...sweeping, concurrency: 1 }, new Set())
+      yield* swept({ ...sweeping, concurrency: 1 }, noLooks())
       assert.strictEqual((yield* requests).filter((request) => request === "confirm").length, 10)
     }))
 
@@ -129,11 +129,64 @@ describe("The sweep", () => {
       yield* scripted("prepare", "unauthorized", "unauthorized")
       const lines: Array<unknown> = []
       const logger = Logger.make(({ message }) => void lines.push(message))
-      const sweepOnce = Effect.provide(swept({ ...sweeping, concurrency: 1 }, new Set()), Logger.layer([logger]))
+      const sweepOnce = Effect.provide(swept({ ...sweeping, concurrency: 1 }, noLooks()), Logger.layer([logger]))
       const error = yield* Effect.flip(unlessNotLetIn(sweepOnce))
       assert.strictEqual(error._tag === "GatewayError" ? error.reason._tag : error._tag, "GatewayUnauthorized")
       assert.deepStrictEqual(yield* requests, ["prepare"])
       assert.strictEqual(yield* Shutdown.use(({ isRequested }) => isRequested), true)
+    }))
+
+  for (const [asked, kept] of [
+    [7, 7],
+    [3600, 300]
+  ] as const) {
+    test(`asks nothing more of a provider that asks for ${asked} seconds, for ${kept} of them`, () =>
+      Effect.gen(function* () {
+        yield* Effect.forEach([1, 2, 3], (number) => ask({ number }))
+        yield* TestClock.adjust("15 seconds")
+        const reason = new GatewayAway({ detail: "limited", retryAfterMillis: asked * 1000 })
+        let asks = 0
+        const limited = {
+          ...(yield* PaymentGateway),
+          prepare: () =>
+            Effect.suspend(() => {
+              asks++
+              return Effect.fail(new GatewayError({ reason }))
+            })
+        }
+        const looks = noLooks()
+        const sweepOnce = Effect.provideService(swept({ ...sweeping, concurrency: 1 }, looks), PaymentGateway, limited)
+        yield* sweepOnce
+        assert.strictEqual(asks, 1)
+        yield* TestClock.adjust(Duration.seconds(kept - 1))
+        yield* sweepOnce
+        assert.strictEqual(asks, 1)
+        yield* TestClock.adjust("1 second")
+        yield* sweepOnce
+        assert.strictEqual(asks, 2)
+      }))
+  }
+
+  test("takes up a charge however many refunds are refused in front of it", () =>
+    Effect.gen(function* () {
+      const refunds = yield* Effect.forEach(
+        Array.from({ length: 1050 }, (_, number) => number + 2),
+        (number) => ask({ number })
+      )
+      yield* Effect.forEach(refunds, (id) => processPayment(id, options))
+      yield* Effect.forEach(refunds, (id) => changeStored(id, { _tag: "Refund", reason: "requested_by_customer" }))
+      const orphan = yield* ask({ number: 1 })
+      yield* TestClock.adjust("15 seconds")
+      const refusal = new GatewayError({ reason: new GatewayRefused({ detail: "no" }) })
+      const refusing = { ...(yield* PaymentGateway), refund: () => Effect.fail(refusal) }
+      const looks = noLooks()
+      const sweepOnce = Effect.provideService(swept({ ...sweeping, concurrency: 1 }, looks), PaymentGateway, refusing)
+      yield* sweepOnce
+      assert.strictEqual((yield* stateOf(orphan)).status, "requested")
+      yield* sweepOnce
+      assert.strictEqual((yield* stateOf(orphan)).status, "succeeded")
+      // The next look begins again with the first.
+      assert.isUndefined(looks.last)
     }))
 
   test("is not stopped by a defect in one payment", () =>

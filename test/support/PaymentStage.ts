@@ -87,7 +87,7 @@ export const startProcessor = Effect.fnUntraced(function* (mood: Mood) {
       claim: (id, lease) => store(intents.claim(id, lease)),
       renew: (held, lease) => store(intents.renew(held, lease)),
       release: (held) => store(intents.release(held)),
-      overdue: (age, limit) => store(intents.overdue(age, limit)),
+      overdue: (...given) => store(intents.overdue(...given)),
       list: (statuses, limit) => store(intents.list(statuses, limit))
     }),
     Layer.succeed(Reservations, {

@@ -67,6 +67,14 @@ export interface PaymentSummary extends Payment {
   readonly leaseLeftMillis: number
 }
 
+/** A payment that should have gone on by now, and its place among them: by `since`, then by its id. */
+export interface OverduePayment {
+  readonly id: string
+  readonly status: Status
+  /** When there was last something new about it, as the store counts: higher is later. */
+  readonly since: bigint
+}
+
 type Stored<A> = Effect.Effect<A, StoreError>
 
 export class PaymentIntents extends Context.Service<
@@ -87,9 +95,14 @@ export class PaymentIntents extends Context.Service<
     readonly release: (claimed: Pick<ClaimedPayment, "id" | "token">) => Stored<void>
     /**
      * Payments that should go on by themselves and that nobody has: not final, not waiting for an operator, nothing new
-     * about them for `age`, longest first.
+     * about them for `age`, longest first. With `after`, only those whose place is after that one's: so all of them are
+     * come by, however many there are.
      */
-    readonly overdue: (age: Duration.Duration, limit: number) => Stored<ReadonlyArray<string>>
+    readonly overdue: (
+      age: Duration.Duration,
+      limit: number,
+      after?: Pick<OverduePayment, "id" | "since">
+    ) => Stored<ReadonlyArray<OverduePayment>>
     /** Those of these statuses (all, if none is named), latest first. */
     readonly list: (statuses: ReadonlyArray<Status>, limit: number) => Stored<ReadonlyArray<PaymentSummary>>
     /** Removes at most `limit` that ended longer ago than `age`, with their histories; the number of those removed. */

@@ -83,21 +83,33 @@ const bounded = (keys: IdempotencyKeys["Service"]): IdempotencyKeys["Service"] =
   }
 }
 
-const told = (found: Answered, response: Response | undefined): Effect.Effect<Response> => {
-  if (found._tag === "OtherRequest") return Problems.toResponse(new Problems.OtherRequest())
+/** What there is to do where the keys do not let the work be done. */
+export interface Otherwise {
+  /** While nobody can look at keys. */
+  readonly withoutKeys: Effect.Effect<Response>
+  /** Where the key is another request's, as far as the keys know; 422 unless told. */
+  readonly ofOther?: Effect.Effect<Response>
+}
+
+const told = (
+  found: Answered,
+  response: Response | undefined,
+  { ofOther = Problems.toResponse(new Problems.OtherRequest()) }: Otherwise
+): Effect.Effect<Response> => {
+  if (found._tag === "OtherRequest") return ofOther
   if (found._tag === "Answered") return Effect.succeed(response ?? replay(found.answer))
   const seconds = Math.max(1, Math.ceil(Duration.toSeconds(found.leaseLeft)))
   return Problems.toResponse(new Problems.UnderWay(), { "retry-after": `${seconds}` })
 }
 
-/** Runs work under a key; `withoutKeys` is what there is to do while nobody can look at keys. */
+/** Runs work under a key. */
 export const make = ({ keyRetention, longestWork }: KeyOptions, { keys, scope }: Surroundings) => {
   const lease = leaseFor(longestWork)
   const store = bounded(keys)
   return Effect.fnUntraced(function* (
     claim: Pick<ClaimRequest, "scope" | "key" | "fingerprint">,
     work: Effect.Effect<Response>,
-    withoutKeys: Effect.Effect<Response>
+    otherwise: Otherwise
   ) {
     let response: Response | undefined
     const kept = Effect.map(work, (given) => {
@@ -107,8 +119,8 @@ export const make = ({ keyRetention, longestWork }: KeyOptions, { keys, scope }:
     const request = { ...claim, lease, retention: keyRetention }
     const answer = once(request, kept).pipe(
       Effect.provideService(IdempotencyKeys, store),
-      Effect.flatMap((found) => told(found, response)),
-      Effect.catch((error) => Effect.andThen(Effect.logDebug(error.message), withoutKeys))
+      Effect.flatMap((found) => told(found, response, otherwise)),
+      Effect.catch((error) => Effect.andThen(Effect.logDebug(error.message), otherwise.withoutKeys))
     )
     // Forked: it goes on when the client has gone, or its answer would be lost.
     return yield* Fiber.join(yield* Effect.forkIn(answer, scope))

@@ -4,15 +4,16 @@
  * ## Guarantees
  * - 202 is said of what is committed, 201 of what has come to its end; anything else within a bounded time.
  * - One payment for each key of a client, while the payment is kept: also after a crash between storing and answering,
- *   and where the keys' own store is away or has lost them.
+ *   and where the keys' own store is away, has lost them, or knows the key as another request's.
  */
 import { Effect, Layer, Schema } from "effect"
 import type { HttpServerRequest } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { requested } from "../../domain/PaymentIntent.ts"
-import { fingerprintOf, OrderId, requestedBy } from "../../domain/PaymentRequest.ts"
+import { fingerprintOf, OrderId, type PaymentRequest, requestedBy } from "../../domain/PaymentRequest.ts"
 import type { PaymentIntents } from "../../domain/ports/PaymentIntents.ts"
 import { Reservations } from "../../domain/ports/Reservations.ts"
+import type { StoreError } from "../../domain/StoreError.ts"
 import { changeStored } from "../../streams/PaymentChanges.ts"
 import type { PaymentOutlet } from "../../streams/PaymentOutlet.ts"
 import * as PaymentRequests from "../../streams/PaymentRequests.ts"
@@ -31,13 +32,15 @@ type OfPayment = { readonly params: { readonly id: string } }
 const isPaymentId = Schema.is(Schema.String.check(Schema.isUUID()))
 const isOrderId = Schema.is(OrderId)
 
+type Taking = Effect.Effect<PaymentRequests.Taken, StoreError, PaymentIntents | PaymentOutlet>
+
 /** Without the keys' own store the payment itself is what a second request finds. */
-const taken = Effect.fnUntraced(function* (work: PaymentWork, given: PaymentRequests.Asked) {
-  const found = yield* work.asked(PaymentRequests.take(given, { sendsCommand: work.hasCommands }))
+const taken = Effect.fnUntraced(function* (work: PaymentWork, request: PaymentRequest, taking: Taking) {
+  const found = yield* work.asked(taking)
   if (found._tag === "OtherRequest") return yield* new Problems.OtherRequest()
   const { id, isNew } = found
   const response = work.hasCommands
-    ? answer(202, PaymentView.taken(id, requested(requestedBy(id, given.request))))
+    ? answer(202, PaymentView.taken(id, requested(requestedBy(id, request))))
     : yield* work.shown(id, 201)
   return isNew ? response : Idempotency.replayed(response)
 })
@@ -52,12 +55,18 @@ const take = (options: PaymentOptions, work: PaymentWork) => {
     if (key === undefined) return yield* new Problems.MissingKey(missingKey)
     const payment = yield* Effect.fromResult(PaymentBody.decode(body))
     const { name } = yield* Client
-    const stored = taken(work, { client: name, key, request: payment }).pipe(
-      Effect.catch((problem) => Problems.toResponse(problem)),
-      Effect.provideContext(yield* Effect.context<PaymentIntents | PaymentOutlet>())
-    )
+    const context = yield* Effect.context<PaymentIntents | PaymentOutlet>()
+    const answered = (taking: Taking) =>
+      taken(work, payment, taking).pipe(
+        Effect.catch((problem) => Problems.toResponse(problem)),
+        Effect.provideContext(context)
+      )
+    const asked = { client: name, key, request: payment }
+    const stored = answered(PaymentRequests.take(asked, { sendsCommand: work.hasCommands }))
     const claim = { scope: `${name} /payments`, key, fingerprint: fingerprintOf(payment) }
-    return yield* work.underKey(claim, stored, stored)
+    // Where keys were lost, another request may have been the first to come by: the payment tells whose the key is.
+    const ofOther = answered(PaymentRequests.find(asked))
+    return yield* work.underKey(claim, stored, { withoutKeys: stored, ofOther })
   })
 }
 

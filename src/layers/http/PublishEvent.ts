@@ -105,6 +105,6 @@ export const make = (target: Target, path: string, options: PublishOptions, surr
     const key = yield* Idempotency.keyOf(headers)
     if (key === undefined) return yield* publish(headers, event, fingerprint)
     const claim = { scope: `${(yield* Client).name} ${path}`, key, fingerprint }
-    return yield* underKey(claim, publish(headers, event, fingerprint), keysAway)
+    return yield* underKey(claim, publish(headers, event, fingerprint), { withoutKeys: keysAway })
   })
 }

@@ -160,11 +160,12 @@ const make = Effect.sync(() => {
     claim: (id, lease) => table.write((rows, now) => claimIn(rows, id, now + Duration.toMillis(lease), now)),
     renew: (held, lease) => table.write((rows, now) => leaseIn(rows, held, now + Duration.toMillis(lease))),
     release: (held) => Effect.asVoid(table.write((rows) => leaseIn(rows, held, 0))),
-    overdue: (age, limit) =>
+    overdue: (age, limit, after) =>
       table.read((rows, now) =>
         overdueIn(rows, now - Duration.toMillis(age), now)
+          .map(({ changed, payment: { id, state } }) => ({ id, status: state.status, since: BigInt(changed) }))
+          .filter(({ since }) => after === undefined || since > after.since)
           .slice(0, limit)
-          .map(({ payment }) => payment.id)
       ),
     forget: (age, limit) => table.write((rows, now) => forgetIn(rows, now - Duration.toMillis(age), limit)),
     prepare: Effect.void,

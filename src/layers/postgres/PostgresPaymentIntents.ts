@@ -6,6 +6,7 @@ import {
   type Append,
   type ClaimedPayment,
   type NewPayment,
+  type OverduePayment,
   type Payment,
   PaymentIntents,
   type PaymentStep
@@ -178,15 +179,19 @@ const claimingIn = (sql: SqlClient.SqlClient, run: Run, address: string, find: P
 // All of them
 
 const upkeepOf = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "overdue" | "forget"> => ({
-  overdue: (age, limit) =>
-    Effect.map(
-      run(sql<{ id: string }>`
-        SELECT id FROM payment_intents
-        WHERE ${sql.literal(underWay)} AND updated_at <= ${before(sql, age)} AND deleted_at IS NULL
-          AND (lease_until IS NULL OR lease_until <= clock_timestamp())
-        ORDER BY updated_at LIMIT ${limit}`),
-      (rows) => rows.map(({ id }) => id)
-    ),
+  // Microseconds, as PostgreSQL keeps them: milliseconds would come by some twice, or never.
+  overdue: (age, limit, after) => {
+    const isAfter =
+      after === undefined
+        ? sql``
+        : sql`AND (updated_at, id) >
+            ('epoch'::timestamptz + ${after.since}::bigint * interval '1 microsecond', ${after.id}::uuid)`
+    return run(sql<OverduePayment>`
+      SELECT id, status, (extract(epoch FROM updated_at) * 1000000)::bigint AS since FROM payment_intents
+      WHERE ${sql.literal(underWay)} AND updated_at <= ${before(sql, age)} AND deleted_at IS NULL
+        AND (lease_until IS NULL OR lease_until <= clock_timestamp()) ${isAfter}
+      ORDER BY updated_at, id LIMIT ${limit}`)
+  },
   forget: (age, limit) =>
     Effect.map(
       run(sql<{ removed: number }>`
