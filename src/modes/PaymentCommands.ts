@@ -4,6 +4,7 @@ import { PaymentIntents } from "../domain/ports/PaymentIntents.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import { expiredKeys } from "../streams/ExpiredKeys.ts"
+import { unlessNotLetIn } from "../streams/GatewayAccess.ts"
 import { paymentCommands } from "../streams/PaymentCommands.ts"
 import { PaymentOutlet } from "../streams/PaymentOutlet.ts"
 import { paymentSweep } from "../streams/PaymentSweep.ts"
@@ -87,6 +88,7 @@ const run = Effect.fnUntraced(function* ({ age, flags, guarantees, payments }: G
     yield* Effect.all(all, { concurrency: "unbounded", discard: true })
   })
   yield* keepingStores([worker], guarantees, work).pipe(
+    unlessNotLetIn,
     Effect.provide(guards(guarantees)),
     besideRetention({ what: "payments that have ended", age, forget })
   )

@@ -6,6 +6,7 @@ import { ChargeNotices } from "../domain/ports/ChargeNotices.ts"
 import type { PaymentIntents } from "../domain/ports/PaymentIntents.ts"
 import type { Reservations } from "../domain/ports/Reservations.ts"
 import * as Settings from "../layers/config/Settings.ts"
+import { GatewayAccess } from "../streams/GatewayAccess.ts"
 import type { PaymentOutlet } from "../streams/PaymentOutlet.ts"
 import { processNow } from "../streams/PaymentProcessor.ts"
 import { paymentSweep } from "../streams/PaymentSweep.ts"
@@ -52,12 +53,13 @@ const processingHere = Effect.fnUntraced(function* (given: Given, services: Serv
     isCompensating: flags.compensation,
     retry: retryOf(flags, processing.settings)
   }
-  const gateway = yield* Layer.build(services.gateway(processing.gateway))
+  const gateway = yield* Layer.build(Layer.merge(services.gateway(processing.gateway), GatewayAccess.telling))
   const context = Context.merge(gateway, yield* Effect.context<PaymentIntents | Reservations | PaymentOutlet>())
   const process = (id: string) =>
     processNow(id, options).pipe(
+      Effect.tapErrorTag("GatewayError", (error) => GatewayAccess.use(({ refused }) => refused(error))),
       // The sweep comes back to it.
-      Effect.catch((error) =>
+      Effect.catchTag("StoreError", (error) =>
         Effect.annotateLogs(Effect.logWarning(`a payment waits: ${error.message}`), { paymentId: id })
       ),
       Effect.catchDefect((defect) =>

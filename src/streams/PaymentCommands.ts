@@ -5,15 +5,18 @@
  * - A command is acknowledged when its payment has ended, or waits for what the sweep looks after.
  * - A command that is repeated does nothing: its id is looked up first, and the payment itself decides where that is lost
  *   or away.
+ * - Where the provider does not let us in, the command waits without using up an attempt, and its payment stays as it is.
  * - A command that is dead says why, and what has happened to its payment; the payment is given up then.
  */
 import { Duration, Effect, Result, Schedule, Schema } from "effect"
 import { historyInWords } from "../domain/PaymentHistory.ts"
 import { commandTopic, ProcessPayment, versionHeader } from "../domain/PaymentMessages.ts"
 import type { IdempotencyKeys } from "../domain/ports/IdempotencyKeys.ts"
+import type { GatewayError } from "../domain/ports/PaymentGateway.ts"
 import { PaymentIntents } from "../domain/ports/PaymentIntents.ts"
 import type * as RetryPolicy from "../domain/RetryPolicy.ts"
 import { StoreError } from "../domain/StoreError.ts"
+import { GatewayAccess } from "./GatewayAccess.ts"
 import { once } from "./Once.ts"
 import { giveUp, type Processed, type ProcessOptions, processPayment } from "./PaymentProcessor.ts"
 import { StepAway } from "./PaymentSteps.ts"
@@ -70,7 +73,11 @@ const untilFree = Schedule.max([Schedule.spaced("1 second"), Schedule.recurs(120
 
 /** Whoever is at the payment now (the sweep may be) does not know that its command is dead. */
 const givenUp = (paymentId: string, options: ProcessOptions) =>
-  Effect.repeat(giveUp(paymentId, options), { while: ({ _tag }) => _tag === "Held", schedule: untilFree })
+  giveUp(paymentId, options).pipe(
+    Effect.retry({ while: isStoreAway, schedule: untilFree }),
+    Effect.repeat({ while: ({ _tag }) => _tag === "Held", schedule: untilFree }),
+    Effect.catchTag("GatewayError", (error) => GatewayAccess.use(({ refused }) => refused(error)))
+  )
 
 const handled = Effect.fnUntraced(
   function* (command: ProcessPayment, options: PaymentCommandOptions) {
@@ -80,10 +87,16 @@ const handled = Effect.fnUntraced(
   },
   (handling, _, { retry }) =>
     handling.pipe(
-      Effect.catchTag("StepAway", (error) => failing(error, retry)),
+      Effect.catchTags({ StepAway: (error) => failing(error, retry), GatewayError: notLetIn }),
       Effect.catchIf(isStoreAway, () => Worker.snooze(whileAway))
     )
 )
+
+const notLetIn = (error: GatewayError) =>
+  Effect.andThen(
+    GatewayAccess.use(({ refused }) => refused(error)),
+    Worker.snooze(whileAway)
+  )
 
 const isStoreAway = (error: unknown): error is StoreError => error instanceof StoreError && error.isRetryable
 

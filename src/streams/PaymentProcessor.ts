@@ -35,7 +35,10 @@ export interface ProcessOptions extends StepOptions {
   readonly lease: Duration.Duration
 }
 
-/** Takes a payment as far as it goes. Fails with `StepAway` where a step may be done later. */
+/**
+ * Takes a payment as far as it goes. Fails with `StepAway` where a step may be done later, and with `GatewayError` where
+ * the provider does not let us in: the payment stays as it is.
+ */
 export const processPayment = Effect.fn("Payments.process")((id: string, options: ProcessOptions) =>
   processing(id, options, (claimed) => advanced(claimed, options))
 )

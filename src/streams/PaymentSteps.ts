@@ -7,6 +7,7 @@
  *   Recorded first, a crash would leave it undone for ever.
  * - A charge is confirmed only under a reference that is stored: whoever goes on after a crash asks for the same one.
  * - A payment with a reference fails only when its provider has said that no money is taken, nor will be.
+ * - Where the provider does not let us in, nothing is recorded: that is a `GatewayError`, and the only one.
  */
 import { Duration, Effect, Schema } from "effect"
 import { next, type PaymentCommand, type PaymentState, type Step } from "../domain/PaymentIntent.ts"
@@ -37,7 +38,7 @@ export class StepAway extends Schema.TaggedError<StepAway>()("StepAway", {
 /** A command to be stored; `undefined` where there is nothing to do now. */
 type Recorded<E = never> = Effect.Effect<
   PaymentCommand | undefined,
-  E | StoreError,
+  E | GatewayError | StoreError,
   PaymentGateway | PaymentIntents | Reservations
 >
 
@@ -111,11 +112,13 @@ const away = (payment: Payment, step: StepAway["step"], { message, reason }: Gat
 /** What cannot be given up: a refusal is told, for somebody to mend what it is about, and tried again like the rest. */
 const awayFrom =
   (payment: Payment, step: StepAway["step"]) =>
-  (error: GatewayError): Effect.Effect<never, StepAway> =>
-    Effect.andThen(
-      error.isRetryable ? Effect.void : tellRefused(payment, error),
-      Effect.fail(away(payment, step, error))
-    )
+  (error: GatewayError): Effect.Effect<never, StepAway | GatewayError> =>
+    error.isUnauthorized
+      ? Effect.fail(error)
+      : Effect.andThen(
+          error.isRetryable ? Effect.void : tellRefused(payment, error),
+          Effect.fail(away(payment, step, error))
+        )
 
 /** Takes no money: a crash before its reference is stored prepares again, and gets the same one. */
 const prepared = (payment: Payment): Recorded<StepAway> =>
@@ -124,8 +127,11 @@ const prepared = (payment: Payment): Recorded<StepAway> =>
       PaymentGateway.use((gateway) => gateway.prepare(chargeOf(payment))),
       (reference): PaymentCommand => ({ _tag: "PrepareCharge", reference })
     ),
-    (error) =>
-      error.isRetryable ? Effect.fail(away(payment, "charge", error)) : Effect.as(tellRefused(payment, error), refused)
+    (error): Recorded<StepAway> => {
+      if (error.isUnauthorized) return Effect.fail(error)
+      if (error.isRetryable) return Effect.fail(away(payment, "charge", error))
+      return Effect.as(tellRefused(payment, error), refused)
+    }
   )
 
 const refused = failed("gateway_refused")
@@ -138,6 +144,7 @@ const confirmed = (payment: Payment, charge: PreparedCharge): Recorded<StepAway>
   PaymentGateway.use((gateway) => Metrics.charge(gateway.confirm(charge))).pipe(
     Effect.map(ofAnswer),
     Effect.catch((error): Recorded<StepAway> => {
+      if (error.isUnauthorized) return Effect.fail(error)
       if (error.reason._tag === "GatewayUnanswered") return Effect.succeed({ _tag: "Doubt", reason: "unanswered" })
       if (error.reason._tag === "GatewayAway") return Effect.fail(away(payment, "charge", error))
       // Refused now; a request before a crash may have been taken all the same.
@@ -183,7 +190,10 @@ const abandoned = (reference: string, reason: string): Recorded => {
   const inDoubt: PaymentCommand = { _tag: "Doubt", reason }
   return PaymentGateway.use((gateway) => gateway.cancel(reference)).pipe(
     Effect.map((status) => settledBy(status, reason) ?? inDoubt),
-    Effect.orElseSucceed(() => inDoubt)
+    Effect.catchIf(
+      (error) => !error.isUnauthorized,
+      () => Effect.succeed(inDoubt)
+    )
   )
 }
 
@@ -215,7 +225,7 @@ const undone = (payment: Payment, step: Step): Recorded<StepAway> =>
 const undoing = (
   payment: Payment,
   step: Step
-): Effect.Effect<void, StepAway | StoreError, PaymentGateway | Reservations> => {
+): Effect.Effect<void, StepAway | GatewayError | StoreError, PaymentGateway | Reservations> => {
   const reservation = reservationOf(payment)
   switch (step) {
     case "reserve":

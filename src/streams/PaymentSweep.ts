@@ -11,8 +11,10 @@
  */
 import { Clock, Duration, Effect, Random, Stream } from "effect"
 import type { Status } from "../domain/PaymentIntent.ts"
+import type { GatewayError } from "../domain/ports/PaymentGateway.ts"
 import { type OverduePayment, PaymentIntents, type PaymentSummary } from "../domain/ports/PaymentIntents.ts"
 import type { StoreError } from "../domain/StoreError.ts"
+import { GatewayAccess } from "./GatewayAccess.ts"
 import * as Metrics from "./PaymentIntentMetrics.ts"
 import { giveUp, type ProcessOptions, processPayment } from "./PaymentProcessor.ts"
 import { Shutdown, untilShutdown } from "./Shutdown.ts"
@@ -70,6 +72,7 @@ export const paymentSweep = (options: SweepOptions) =>
 export const swept = Effect.fn("Payments.sweep")(function* (options: SweepOptions, looks: Looks) {
   const intents = yield* PaymentIntents
   const shutdown = yield* Shutdown
+  const access = yield* GatewayAccess
   const undecided = yield* intents.list(["in_doubt", "compensating"], mostAtOnce)
   const stuck = yield* intents.overdue(options.stuckAfter, mostAtOnce)
   yield* shown(undecided, stuck)
@@ -78,10 +81,16 @@ export const swept = Effect.fn("Payments.sweep")(function* (options: SweepOption
   // From where the others begin too: those whose patience is at its end are the first of them.
   const tired = new Set((yield* intents.overdue(options.giveUpAfter, mostAtOnce, looks.last)).map(({ id }) => id))
   const away = { charge: 0, in_doubt: 0, compensating: 0 }
+  let isLetIn = true
+  const notLetIn = (error: GatewayError) => {
+    isLetIn = false
+    return Effect.as(access.refused(error), undefined)
+  }
   const takeUp = Effect.fnUntraced(function* ([id, status]: readonly [string, Status]) {
     const kind = kindOf(status)
-    if (away[kind] >= mostAway || (yield* isPaused(looks)) || (yield* shutdown.isRequested)) return
-    const step = yield* takenUp(id, tired.has(id), options)
+    const isOver = !isLetIn || away[kind] >= mostAway || (yield* isPaused(looks)) || (yield* shutdown.isRequested)
+    if (isOver) return
+    const step = yield* Effect.catchTag(takenUp(id, tired.has(id), options), "GatewayError", notLetIn)
     away[kind] = step === undefined ? 0 : away[kind] + 1
     yield* pause(looks, step?.retryAfter)
   })

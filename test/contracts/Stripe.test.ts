@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto"
 import { assert, layer } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer } from "effect"
-import { PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
+import { type GatewayError, PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
 import type { Fault, Operation } from "../support/provider/Faults.ts"
 import { Provider, stripeAt } from "../support/StripeStage.ts"
 import { eventually } from "../support/servers/eventually.ts"
@@ -170,14 +170,39 @@ layer(stage, { excludeTestServices: true, timeout: "60 seconds" })("Stripe", (it
     })
   )
 
-  it.effect("refuses a wrong key, which no message shows", () =>
+  it.effect("lets nobody in with a wrong key, which no message shows", () =>
     Effect.gen(function* () {
       const { url } = yield* Provider
       const asked = PaymentGateway.use((gateway) => gateway.prepare(chargeOf()))
       const error = yield* Effect.flip(asked).pipe(Effect.provide(stripeAt(url, { key: "sk_live_hunter2" })))
-      assert.strictEqual(error.reason._tag, "GatewayRefused")
+      assert.strictEqual(error.reason._tag, "GatewayUnauthorized")
+      assert.isFalse(error.isRetryable)
       assert.include(error.message, "STRIPE_API_KEY")
       assert.notInclude(JSON.stringify(error), "hunter2")
+    })
+  )
+
+  it.effect.each<Fault>(["unauthorized", "forbidden"])("says of each request that nobody was let in: %s", (what) =>
+    Effect.gen(function* () {
+      const gateway = yield* PaymentGateway
+      const charge = yield* prepared()
+      const other = chargeOf()
+      const { reference } = charge
+      const reasonOf = <A>(operation: Operation, asked: Effect.Effect<A, GatewayError>) =>
+        Effect.andThen(
+          fault(operation, what, operation === "prepare" ? other.paymentId : charge.paymentId),
+          Effect.map(Effect.flip(asked), ({ reason }) => reason._tag)
+        )
+      const reasons = [
+        yield* reasonOf("prepare", gateway.prepare(other)),
+        yield* reasonOf("confirm", gateway.confirm(charge)),
+        yield* reasonOf("retrieve", gateway.retrieve(reference)),
+        yield* reasonOf("cancel", gateway.cancel(reference))
+      ]
+      yield* gateway.confirm(charge)
+      reasons.push(yield* reasonOf("refund", gateway.refund(charge)))
+      assert.deepStrictEqual([...new Set(reasons)], ["GatewayUnauthorized"])
+      assert.deepStrictEqual(yield* moneyOf(charge.paymentId), { charges: 1, refunds: 0 })
     })
   )
 

@@ -179,6 +179,51 @@ describe("A payment", () => {
     }))
 })
 
+describe("A provider that does not let us in", () => {
+  test("fails no payment: it stays as it is at every step, and goes on with better credentials", () =>
+    Effect.gen(function* () {
+      const id = yield* ask()
+      const notLetIn = Effect.map(Effect.flip(processPayment(id, options)), (error) =>
+        error._tag === "GatewayError" ? error.reason._tag : error._tag
+      )
+      for (const operation of ["prepare", "confirm"] as const) {
+        yield* scripted(operation, "unauthorized")
+        assert.strictEqual(yield* notLetIn, "GatewayUnauthorized")
+        assert.strictEqual((yield* stateOf(id)).status, "processing")
+      }
+      yield* scripted("confirm", "lost")
+      yield* scripted("retrieve", "unauthorized")
+      assert.strictEqual(yield* notLetIn, "GatewayUnauthorized")
+      assert.strictEqual((yield* stateOf(id)).status, "in_doubt")
+      yield* scripted("cancel", "unauthorized")
+      assert.strictEqual(yield* notLetIn, "GatewayUnauthorized")
+      assert.strictEqual((yield* stateOf(id)).status, "in_doubt")
+    }))
+
+  test("is not asked for a refund in vain: the money goes back later", () =>
+    Effect.gen(function* () {
+      const id = yield* ask()
+      yield* processPayment(id, options)
+      yield* changeStored(id, { _tag: "Refund", reason: "requested_by_customer" })
+      yield* scripted("refund", "unauthorized")
+      const error = yield* Effect.flip(processPayment(id, options))
+      assert.strictEqual(error._tag, "GatewayError")
+      assert.strictEqual((yield* stateOf(id)).status, "compensating")
+      yield* processPayment(id, options)
+      assert.strictEqual((yield* stateOf(id)).status, "compensated")
+    }))
+
+  test("gives no payment up", () =>
+    Effect.gen(function* () {
+      const id = yield* ask()
+      yield* scripted("confirm", "away")
+      yield* scripted("cancel", "unauthorized")
+      yield* Effect.flip(processPayment(id, options))
+      assert.strictEqual((yield* Effect.flip(giveUp(id, options)))._tag, "GatewayError")
+      assert.strictEqual((yield* stateOf(id)).status, "processing")
+    }))
+})
+
 describe("A provider that is away", () => {
   test("is told to who asked, and the payment goes on from there", () =>
     Effect.gen(function* () {

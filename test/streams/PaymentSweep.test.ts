@@ -4,6 +4,7 @@ import * as TestClock from "effect/testing/TestClock"
 import { GatewayAway, GatewayError, GatewayRefused, PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
 import { StoreError, StoreOutdated } from "../../src/domain/StoreError.ts"
+import { unlessNotLetIn } from "../../src/streams/GatewayAccess.ts"
 import { changeStored } from "../../src/streams/PaymentChanges.ts"
 import { processPayment } from "../../src/streams/PaymentProcessor.ts"
 import { type Looks, noLooks, swept } from "../../src/streams/PaymentSweep.ts"
@@ -169,6 +170,23 @@ describe("The sweep", () => {
       assert.strictEqual((yield* stateOf(orphan)).status, "succeeded")
       // The next look begins again with the first.
       assert.isUndefined(looks.last)
+    }))
+
+  test("asks no more of a provider that does not let us in, and stops the process with its refusal", () =>
+    Effect.gen(function* () {
+      yield* Effect.forEach(
+        Array.from({ length: 5 }, (_, number) => number),
+        (number) => ask({ number })
+      )
+      yield* TestClock.adjust("15 seconds")
+      yield* scripted("prepare", "unauthorized", "unauthorized")
+      const lines: Array<unknown> = []
+      const logger = Logger.make(({ message }) => void lines.push(message))
+      const sweepOnce = Effect.provide(swept({ ...sweeping, concurrency: 1 }, noLooks()), Logger.layer([logger]))
+      const error = yield* Effect.flip(unlessNotLetIn(sweepOnce))
+      assert.strictEqual(error._tag === "GatewayError" ? error.reason._tag : error._tag, "GatewayUnauthorized")
+      assert.deepStrictEqual(yield* requests, ["prepare"])
+      assert.strictEqual(yield* Shutdown.use(({ isRequested }) => isRequested), true)
     }))
 
   test("is not stopped by a defect in one payment", () =>

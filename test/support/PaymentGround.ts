@@ -8,6 +8,7 @@ import * as MemoryIdempotencyKeys from "../../src/layers/memory/MemoryIdempotenc
 import * as MemoryOutbox from "../../src/layers/memory/MemoryOutbox.ts"
 import * as MemoryPaymentIntents from "../../src/layers/memory/MemoryPaymentIntents.ts"
 import * as MemoryReservations from "../../src/layers/memory/MemoryReservations.ts"
+import { GatewayAccess } from "../../src/streams/GatewayAccess.ts"
 import { request } from "../../src/streams/PaymentChanges.ts"
 import { PaymentOutlet } from "../../src/streams/PaymentOutlet.ts"
 
@@ -18,7 +19,8 @@ export const ground = PaymentOutlet.outbox.pipe(
       MemoryPaymentIntents.layer,
       MemoryReservations.layer,
       MemoryGateway.layer,
-      MemoryIdempotencyKeys.layer
+      MemoryIdempotencyKeys.layer,
+      GatewayAccess.telling
     )
   )
 )

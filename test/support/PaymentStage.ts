@@ -8,6 +8,7 @@ import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
 import { Reservations } from "../../src/domain/ports/Reservations.ts"
 import * as RetryPolicy from "../../src/domain/RetryPolicy.ts"
 import { StoreAway, StoreError } from "../../src/domain/StoreError.ts"
+import { GatewayAccess } from "../../src/streams/GatewayAccess.ts"
 import { paymentCommands } from "../../src/streams/PaymentCommands.ts"
 import { PaymentOutlet } from "../../src/streams/PaymentOutlet.ts"
 import { paymentSweep } from "../../src/streams/PaymentSweep.ts"
@@ -119,6 +120,7 @@ export const startProcessor = Effect.fnUntraced(function* (mood: Mood) {
       PaymentOutlet.outbox,
       Layer.succeed(Outbox, { ...outbox, transaction: (work) => inProcess(outbox.transaction(work), gone) })
     ),
+    GatewayAccess.telling,
     Shutdown.layer,
     Supervisor.layer,
     Logger.layer([])

@@ -6,6 +6,7 @@
  * - `confirm` and `refund` take and give back the money of a reference once, however often they are asked.
  * - Declined is an answer, not an error.
  * - `GatewayUnanswered` says that the request may have had its effect; every other error, that it had none.
+ * - `GatewayUnauthorized` concerns no payment, but whoever asks: nothing is known of what would have been answered.
  * - What is `cancelled` is never charged afterwards, also not by a request that was on its way.
  *
  * ## Assumptions
@@ -52,15 +53,23 @@ export class GatewayUnanswered extends Schema.TaggedError<GatewayUnanswered>()("
   detail: Schema.String
 }) {}
 
-/** Says no to the request itself (credentials, parameters): trying again will not help. */
+/** Does not let us in: the credentials are wrong, or may not do this. It is no payment's fault, and nothing that waiting mends. */
+export class GatewayUnauthorized extends Schema.TaggedError<GatewayUnauthorized>()("GatewayUnauthorized", {
+  detail: Schema.String
+}) {}
+
+/** Says no to the request itself (parameters): trying again will not help. */
 export class GatewayRefused extends Schema.TaggedError<GatewayRefused>()("GatewayRefused", { detail: Schema.String }) {}
 
 /** What can go wrong at a provider; details name status and code, never what was sent. */
 export class GatewayError extends Schema.TaggedError<GatewayError>()("GatewayError", {
-  reason: Schema.Union([GatewayAway, GatewayUnanswered, GatewayRefused])
+  reason: Schema.Union([GatewayAway, GatewayUnanswered, GatewayUnauthorized, GatewayRefused])
 }) {
   get isRetryable(): boolean {
-    return this.reason._tag !== "GatewayRefused"
+    return this.reason._tag === "GatewayAway" || this.reason._tag === "GatewayUnanswered"
+  }
+  get isUnauthorized(): boolean {
+    return this.reason._tag === "GatewayUnauthorized"
   }
   override get message(): string {
     return this.reason.detail

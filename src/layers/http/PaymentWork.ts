@@ -1,7 +1,8 @@
 /** What is done for a request about a payment: asking the database, and taking the payment on where no command does. */
-import { Duration, Effect, Fiber } from "effect"
+import { Duration, Effect, Exit, Fiber, Option } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { isFinal } from "../../domain/PaymentIntent.ts"
+import type { GatewayError } from "../../domain/ports/PaymentGateway.ts"
 import { PaymentIntents } from "../../domain/ports/PaymentIntents.ts"
 import { StoreError } from "../../domain/StoreError.ts"
 import { within } from "../../streams/Within.ts"
@@ -19,10 +20,15 @@ export interface PaymentOptions extends RequestBody.BodyLimits {
   readonly keyRetention: Duration.Duration
 }
 
-/** Takes a payment as far as it goes now; `undefined` where commands do that, in whichever process has them. */
-export type ProcessPayment = ((id: string) => Effect.Effect<void>) | undefined
+/**
+ * Takes a payment as far as it goes now, and fails where the provider does not let us in; `undefined` where commands do
+ * that, in whichever process has them.
+ */
+export type ProcessPayment = ((id: string) => Effect.Effect<void, GatewayError>) | undefined
 
 const unavailable = () => Effect.fail(new Problems.Unavailable({ detail: "the database cannot be reached now" }))
+
+const notLetIn = { detail: "the payment provider cannot be used now; the payment is kept, and waits" }
 
 /** What is asked of the database, within its time; what it will never do is told in the log. */
 const limited =
@@ -78,7 +84,8 @@ export const make = (options: PaymentOptions, process: ProcessPayment, surroundi
   const processed = Effect.fnUntraced(function* (id: string) {
     if (process === undefined) return
     const fiber = yield* Effect.forkIn(process(id), surroundings.scope)
-    yield* Effect.timeoutOption(Fiber.await(fiber), paymentTimeout)
+    const exit = yield* Effect.timeoutOption(Fiber.await(fiber), paymentTimeout)
+    if (Option.exists(exit, Exit.isFailure)) return yield* new Problems.Unavailable(notLetIn)
   })
 
   return {

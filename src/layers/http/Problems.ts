@@ -131,7 +131,7 @@ export class Unexpected extends HttpApiError.Problem<Unexpected>()("Unexpected",
   title: "Something went wrong here"
 }) {}
 
-/** Broker or database cannot be reached now. */
+/** Broker or database cannot be reached now, or the payment provider cannot be used. */
 export class Unavailable extends HttpApiError.Problem<Unavailable>()("Unavailable", {
   type: type("unavailable"),
   status: 503,

@@ -12,6 +12,7 @@ import {
   GatewayError,
   GatewayRefused,
   GatewayUnanswered,
+  GatewayUnauthorized,
   PaymentGateway,
   type PreparedCharge
 } from "../../domain/ports/PaymentGateway.ts"
@@ -20,7 +21,7 @@ import * as Sandbox from "../../domain/Sandbox.ts"
 export type GatewayOperation = "prepare" | "confirm" | "retrieve" | "cancel" | "refund"
 
 /** What goes wrong: before the request has its effect, or after. */
-export type GatewayFault = "away" | "refused" | "lost" | "answer lost"
+export type GatewayFault = "away" | "refused" | "unauthorized" | "lost" | "answer lost"
 
 /** The money of one payment, in minor units, and how often it moved. */
 export interface Money {
@@ -55,6 +56,7 @@ const nothing: Money = { charged: 0n, refunded: 0n, charges: 0, refunds: 0 }
 const errors: Readonly<Record<GatewayFault, GatewayError>> = {
   away: new GatewayError({ reason: new GatewayAway({ detail: "scripted to be away", retryAfterMillis: undefined }) }),
   refused: new GatewayError({ reason: new GatewayRefused({ detail: "scripted to refuse" }) }),
+  unauthorized: new GatewayError({ reason: new GatewayUnauthorized({ detail: "scripted to let nobody in" }) }),
   lost: new GatewayError({ reason: new GatewayUnanswered({ detail: "scripted to be lost" }) }),
   "answer lost": new GatewayError({ reason: new GatewayUnanswered({ detail: "scripted to lose the answer" }) })
 }

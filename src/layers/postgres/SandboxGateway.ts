@@ -8,8 +8,8 @@ import {
   type Charge,
   type ChargeStatus,
   GatewayError,
-  GatewayRefused,
   GatewayUnanswered,
+  GatewayUnauthorized,
   PaymentGateway
 } from "../../domain/ports/PaymentGateway.ts"
 import * as Sandbox from "../../domain/Sandbox.ts"
@@ -25,7 +25,7 @@ interface Row extends Sandbox.SandboxCharge {
 const toGatewayError = ({ message, reason }: StoreError): GatewayError => {
   const detail = `the sandbox: ${message}`
   return new GatewayError({
-    reason: reason._tag === "StoreAway" ? new GatewayUnanswered({ detail }) : new GatewayRefused({ detail })
+    reason: reason._tag === "StoreAway" ? new GatewayUnanswered({ detail }) : new GatewayUnauthorized({ detail })
   })
 }
 

@@ -31,6 +31,7 @@ const byTag: Readonly<Record<string, number>> = {
   StoreOutdated: ExitCode.wrongConfiguration,
   RunMismatch: ExitCode.wrongConfiguration,
   ApiRefused: ExitCode.refused,
+  GatewayUnauthorized: ExitCode.refused,
   StoreRefused: ExitCode.refused,
   BrokerRefused: ExitCode.refused,
   Unroutable: ExitCode.refused,

@@ -1,7 +1,13 @@
 /** What went wrong with a request to Stripe, and what that says of its effect. */
 import { Data, Predicate } from "effect"
 import Stripe from "stripe"
-import { GatewayAway, GatewayError, GatewayRefused, GatewayUnanswered } from "../../domain/ports/PaymentGateway.ts"
+import {
+  GatewayAway,
+  GatewayError,
+  GatewayRefused,
+  GatewayUnanswered,
+  GatewayUnauthorized
+} from "../../domain/ports/PaymentGateway.ts"
 import { declineCodeOf } from "./StripeStatus.ts"
 
 /** Nothing was sent: there was nobody to send it to. */
@@ -27,6 +33,7 @@ export const other = (error: GatewayError): StripeFailure => StripeFailure.Other
 const away = (detail: string, retryAfterMillis?: number) =>
   other(new GatewayError({ reason: new GatewayAway({ detail, retryAfterMillis }) }))
 const unanswered = (detail: string) => other(new GatewayError({ reason: new GatewayUnanswered({ detail }) }))
+const unauthorized = (detail: string) => other(new GatewayError({ reason: new GatewayUnauthorized({ detail }) }))
 const refused = (detail: string) => other(new GatewayError({ reason: new GatewayRefused({ detail }) }))
 
 const headerOf = ({ headers }: Stripe.errors.StripeError, name: string): string | undefined => headers?.[name]
@@ -60,7 +67,7 @@ const ofStatus = (error: Stripe.errors.StripeError): StripeFailure => {
       return away(detail, retryAfterOf(error))
     case 401:
     case 403:
-      return refused(`${detail}: check STRIPE_API_KEY`)
+      return unauthorized(`${detail}: STRIPE_API_KEY is refused; give it one that may write PaymentIntents and refunds`)
     case 504:
       return unanswered(detail)
     default:

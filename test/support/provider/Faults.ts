@@ -11,6 +11,10 @@ export const faultNames = [
   "error_after",
   /** 400 without the effect, as of a balance that is too low; the answer is kept under its key. */
   "refused_kept",
+  /** 401, no effect: the key is not known any more. */
+  "unauthorized",
+  /** 403, no effect: the key may not do this. */
+  "forbidden",
   /** 429 with `Retry-After`. */
   "limited",
   /** No answer, no effect. */

@@ -34,6 +34,9 @@ export const limited: Answer = error(429, { code: "rate_limit", message: "Too ma
 
 export const unauthorized: Answer = error(401, { message: "Invalid API Key provided: sk_test_****" })
 
+/** A restricted key, that lacks what it takes. */
+export const forbidden: Answer = error(403, { message: "The provided key does not have the required permissions." })
+
 /** The same key for another question. */
 export const otherQuestion: Answer = error(400, {
   type: "idempotency_error",

@@ -137,6 +137,10 @@ const carryOut = async (question: StripeApi.Question, keyed: Keyed, response: Se
           return { ...StripeApi.broken, isKept: true }
         })
       )
+    case "unauthorized":
+      return send(response, fresh(StripeApi.unauthorized))
+    case "forbidden":
+      return send(response, fresh(StripeApi.forbidden))
     case "limited":
       return send(response, fresh(StripeApi.limited), { "retry-after": String(rule.seconds ?? 1) })
     case "timeout":
