@@ -82,21 +82,17 @@ export const swept = Effect.fn("Payments.sweep")(function* (options: SweepOption
   const tired = new Set((yield* intents.overdue(options.giveUpAfter, mostAtOnce, looks.last)).map(({ id }) => id))
   const away = { charge: 0, in_doubt: 0, compensating: 0 }
   let isLetIn = true
-  const notLetIn = Effect.fnUntraced(function* (error: GatewayError) {
+  const notLetIn = (error: GatewayError) => {
     isLetIn = false
-    yield* access.refused(error)
-  })
+    return Effect.as(access.refused(error), undefined)
+  }
   const takeUp = Effect.fnUntraced(function* ([id, status]: readonly [string, Status]) {
     const kind = kindOf(status)
-    const isLeftAlone = !isLetIn || away[kind] >= mostAway || (yield* isPaused(looks))
-    if (isLeftAlone || (yield* shutdown.isRequested)) return
+    const isOver = !isLetIn || away[kind] >= mostAway || (yield* isPaused(looks)) || (yield* shutdown.isRequested)
+    if (isOver) return
     const step = yield* Effect.catchTag(takenUp(id, tired.has(id), options), "GatewayError", notLetIn)
-    if (step === undefined) {
-      away[kind] = 0
-      return
-    }
-    away[kind]++
-    yield* pause(looks, step.retryAfter)
+    away[kind] = step === undefined ? 0 : away[kind] + 1
+    yield* pause(looks, step?.retryAfter)
   })
   // In no order: those that never get on hold up nobody behind them.
   yield* Effect.forEach(yield* Random.shuffle(yield* overdue(undecided, options, looks)), takeUp, {

@@ -90,19 +90,6 @@ describe("A command to process a payment", () => {
       assert.deepStrictEqual(tested.attempts[0]?.delay, Duration.seconds(7))
     }))
 
-  test("waits without using up an attempt where the provider does not let us in, which is told", () =>
-    Effect.gen(function* () {
-      const id = yield* ask()
-      yield* scripted("prepare", "unauthorized", "unauthorized", "unauthorized", "unauthorized")
-      const told: Array<string> = []
-      const tested = yield* Effect.provideService(take(command(id)), GatewayAccess, {
-        refused: ({ reason }) => Effect.sync(() => void told.push(reason._tag))
-      })
-      assert.deepStrictEqual(endings(tested), ["snoozed", "snoozed", "snoozed", "snoozed", "done"])
-      assert.deepStrictEqual([...new Set(told)], ["GatewayUnauthorized"])
-      assert.strictEqual((yield* stateOf(id)).status, "succeeded")
-    }))
-
   test("that is put off says why in the log", () =>
     Effect.gen(function* () {
       const id = yield* ask({ method: "sandbox_twice" })
@@ -114,6 +101,19 @@ describe("A command to process a payment", () => {
       yield* Effect.provide(take(command(id)), Logger.layer([logger]))
       const line = ["Info", id, "charge", `payment ${id} does not get on (charge): the sandbox is away (503)`]
       assert.deepStrictEqual(lines, [line, line])
+    }))
+
+  test("waits without using up an attempt where the provider does not let us in, which is told", () =>
+    Effect.gen(function* () {
+      const id = yield* ask()
+      yield* scripted("prepare", "unauthorized", "unauthorized", "unauthorized", "unauthorized")
+      const told: Array<string> = []
+      const tested = yield* Effect.provideService(take(command(id)), GatewayAccess, {
+        refused: ({ reason }) => Effect.sync(() => void told.push(reason._tag))
+      })
+      assert.deepStrictEqual(endings(tested), ["snoozed", "snoozed", "snoozed", "snoozed", "done"])
+      assert.deepStrictEqual([...new Set(told)], ["GatewayUnauthorized"])
+      assert.strictEqual((yield* stateOf(id)).status, "succeeded")
     }))
 
   test("that fails too often is dead with its payment's history, and the payment has failed", () =>

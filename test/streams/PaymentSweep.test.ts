@@ -119,23 +119,6 @@ describe("The sweep", () => {
       assert.strictEqual((yield* requests).filter((request) => request === "confirm").length, 10)
     }))
 
-  test("asks no more of a provider that does not let us in, and stops the process with its refusal", () =>
-    Effect.gen(function* () {
-      yield* Effect.forEach(
-        Array.from({ length: 5 }, (_, number) => number),
-        (number) => ask({ number })
-      )
-      yield* TestClock.adjust("15 seconds")
-      yield* scripted("prepare", "unauthorized", "unauthorized")
-      const lines: Array<unknown> = []
-      const logger = Logger.make(({ message }) => void lines.push(message))
-      const sweepOnce = Effect.provide(swept({ ...sweeping, concurrency: 1 }, noLooks()), Logger.layer([logger]))
-      const error = yield* Effect.flip(unlessNotLetIn(sweepOnce))
-      assert.strictEqual(error._tag === "GatewayError" ? error.reason._tag : error._tag, "GatewayUnauthorized")
-      assert.deepStrictEqual(yield* requests, ["prepare"])
-      assert.strictEqual(yield* Shutdown.use(({ isRequested }) => isRequested), true)
-    }))
-
   for (const [asked, kept] of [
     [7, 7],
     [3600, 300]
@@ -187,6 +170,23 @@ describe("The sweep", () => {
       assert.strictEqual((yield* stateOf(orphan)).status, "succeeded")
       // The next look begins again with the first.
       assert.isUndefined(looks.last)
+    }))
+
+  test("asks no more of a provider that does not let us in, and stops the process with its refusal", () =>
+    Effect.gen(function* () {
+      yield* Effect.forEach(
+        Array.from({ length: 5 }, (_, number) => number),
+        (number) => ask({ number })
+      )
+      yield* TestClock.adjust("15 seconds")
+      yield* scripted("prepare", "unauthorized", "unauthorized")
+      const lines: Array<unknown> = []
+      const logger = Logger.make(({ message }) => void lines.push(message))
+      const sweepOnce = Effect.provide(swept({ ...sweeping, concurrency: 1 }, noLooks()), Logger.layer([logger]))
+      const error = yield* Effect.flip(unlessNotLetIn(sweepOnce))
+      assert.strictEqual(error._tag === "GatewayError" ? error.reason._tag : error._tag, "GatewayUnauthorized")
+      assert.deepStrictEqual(yield* requests, ["prepare"])
+      assert.strictEqual(yield* Shutdown.use(({ isRequested }) => isRequested), true)
     }))
 
   test("is not stopped by a defect in one payment", () =>
