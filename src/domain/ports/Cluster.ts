@@ -19,6 +19,7 @@
 import { Context, type Effect, type Stream } from "effect"
 import type { ClusterError } from "../ClusterError.ts"
 import type { Kind, New, Objects } from "../ClusterObjects.ts"
+import type { MergePatch } from "../MergePatch.ts"
 
 /** Which objects of a kind. */
 export interface Scope {
@@ -50,9 +51,6 @@ export interface SeenObject extends ObjectName {
   /** Only if it has not changed since. */
   readonly resourceVersion?: string
 }
-
-/** A JSON merge patch (RFC 7386): `null` removes, an array is replaced whole. */
-export type MergePatch = Readonly<Record<string, unknown>>
 
 /** What a role may grant. */
 export interface Permission {
@@ -93,7 +91,14 @@ export class Cluster extends Context.Service<
       object: SeenObject,
       patch: MergePatch
     ) => Effect.Effect<Objects[K], ClusterError>
-    /** Begins to delete it: it is gone when `watch` says so, and what it owns a little later. */
-    readonly delete: (kind: Kind, object: SeenObject) => Effect.Effect<void, ClusterError>
+    /**
+     * Begins to delete it: it is gone when `watch` says so, and what it owns a little later; with `ownedFirst` it goes
+     * only when what it owns and blocks its deletion has gone.
+     */
+    readonly delete: (
+      kind: Kind,
+      object: SeenObject,
+      options?: { readonly ownedFirst: boolean }
+    ) => Effect.Effect<void, ClusterError>
   }
 >()("paystream/domain/ports/Cluster") {}
