@@ -55,12 +55,13 @@ export interface Condition {
   readonly observedGeneration?: number
 }
 
-/** A variable of a container's environment: its value, or the key of a secret, or a field of the pod. */
+/** A variable of a container's environment: its value, or the key of a secret or config map, or a field of the pod. */
 export interface EnvironmentVariable {
   readonly name: string
   readonly value?: string
   readonly valueFrom?: {
     readonly secretKeyRef?: { readonly name: string; readonly key: string; readonly optional?: boolean }
+    readonly configMapKeyRef?: { readonly name: string; readonly key: string; readonly optional?: boolean }
     readonly fieldRef?: { readonly fieldPath: string }
   }
 }
