@@ -1,5 +1,6 @@
 /** A PaymentJob as people write it and as the operator answers: the CustomResourceDefinition is generated from here. */
-import { Schema } from "effect"
+import { Result, Schema } from "effect"
+import type { PaymentJobObject } from "../domain/ClusterObjects.ts"
 import { boundedText, DateTime, kubernetesName, Quantities, rules, wholeNumber } from "./Fields.ts"
 
 /** A day longer than any run: what is bigger is a slip of the pen. */
@@ -224,3 +225,41 @@ export const PaymentJobStatus = Schema.Struct({
   )
 }).annotate({ description: "How it goes; written by the operator." })
 export type PaymentJobStatus = typeof PaymentJobStatus.Type
+
+/** A PaymentJob as it was seen. */
+export interface PaymentJob {
+  readonly name: string
+  readonly namespace: string
+  readonly uid: string
+  readonly resourceVersion: string
+  readonly generation: number
+  readonly createdAt: string
+  readonly isDeleting: boolean
+  readonly spec: PaymentJobSpec
+  readonly status: PaymentJobStatus
+}
+
+const decodeSpec = Schema.decodeUnknownResult(PaymentJobSpec)
+const decodeStatus = Schema.decodeUnknownResult(PaymentJobStatus)
+
+/** Reads one; the failure says what is wrong with it. One that cannot be read, its status too, is left alone. */
+export const read = ({ metadata, spec, status }: PaymentJobObject): Result.Result<PaymentJob, string> =>
+  Result.gen(function* () {
+    return {
+      name: metadata.name,
+      namespace: metadata.namespace,
+      uid: metadata.uid,
+      resourceVersion: metadata.resourceVersion,
+      generation: metadata.generation ?? 1,
+      createdAt: metadata.creationTimestamp,
+      isDeleting: metadata.deletionTimestamp !== undefined,
+      spec: yield* decodeSpec(spec),
+      status: yield* decodeStatus(status ?? {})
+    }
+  }).pipe(Result.mapError(String))
+
+/** A latch: what has come to its end never runs again, whatever becomes of its Job. */
+export const hasEnded = ({ conditions, phase }: PaymentJobStatus): boolean =>
+  phase === "Succeeded" ||
+  phase === "Failed" ||
+  (conditions ?? []).some(({ status, type }) => status === "True" && (type === "Complete" || type === "Failed"))
