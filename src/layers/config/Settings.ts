@@ -4,6 +4,7 @@ import { apiBrokers, apiSettings } from "./ApiSettings.ts"
 import { consumerSettings, guaranteeSettings } from "./ConsumerSettings.ts"
 import { healthSettings } from "./HealthSettings.ts"
 import { kafkaSettings } from "./KafkaSettings.ts"
+import { kubernetesSettings } from "./KubernetesSettings.ts"
 import { logSettings } from "./LogSettings.ts"
 import { outboxSettings } from "./OutboxSettings.ts"
 import { pixSettings, simulatorKey } from "./PixSettings.ts"
@@ -18,6 +19,7 @@ export { consumerSettings, type GuaranteeSettings, guaranteeSettings } from "./C
 export { type Environment, load as environment, override } from "./Environment.ts"
 export { type HealthSettings, healthSettings } from "./HealthSettings.ts"
 export { type KafkaSettings, kafkaSettings } from "./KafkaSettings.ts"
+export { type KubernetesAccess, type KubernetesSettings, kubernetesSettings } from "./KubernetesSettings.ts"
 export { type LogSettings, logSettings } from "./LogSettings.ts"
 export { type OutboxSettings, outboxRules, outboxSettings } from "./OutboxSettings.ts"
 export { pixSettings, simulatorKey } from "./PixSettings.ts"
@@ -45,6 +47,7 @@ export const sections: ReadonlyArray<{ readonly title: string; readonly group: G
   { title: "The HTTP API", group: all({ apiBrokers, apiSettings }) },
   { title: "The PIX system", group: all({ pixSettings, simulatorKey }) },
   { title: "The outbox", group: outboxSettings },
+  { title: "Kubernetes", group: kubernetesSettings },
   { title: "The log", group: logSettings },
   { title: "Health", group: healthSettings }
 ]
