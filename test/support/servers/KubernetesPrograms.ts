@@ -38,6 +38,12 @@ const missing = new ServerError({
 kube-apiserver, kube-controller-manager and kubectl of version ${major}.${minor} on the PATH or into the folder KUBEBUILDER_ASSETS`
 })
 
+/** Says what to install when there are none and none can be built; builds nothing. */
+export const check: Effect.Effect<void, ServerError> = Effect.gen(function* () {
+  const isThere = existsSync(builtFile("")) || (yield* givenPrograms) !== undefined || (yield* canBuild)
+  if (!isThere) return yield* missing
+})
+
 /** Programs to use: given ones, or those that were built, or else they are built now. */
 export const find = (variant: Variant = ""): Effect.Effect<Programs, ServerError> =>
   Effect.gen(function* () {
