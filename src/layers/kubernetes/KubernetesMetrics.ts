@@ -9,7 +9,7 @@ const lastByte = Metric.gauge("paystream_watch_last_byte_timestamp_seconds", {
   description: "When a watch last heard of the API server, by kind and namespace: bookmarks come every minute"
 })
 const opened = Metric.counter("paystream_watch_opened_total", {
-  description: "Watches that were opened, by kind and why",
+  description: "Watches that were opened, by kind",
   incremental: true
 })
 const relisted = Metric.counter("paystream_watch_relists_total", {
@@ -32,7 +32,7 @@ const requestsOf = memoized((host = "", method = "", code = "") =>
   Metric.withAttributes(requests, { host, method, code })
 )
 const lastByteOf = memoized((kind = "", namespace = "") => Metric.withAttributes(lastByte, { kind, namespace }))
-const openedOf = memoized((kind = "", reason = "") => Metric.withAttributes(opened, { kind, reason }))
+const openedOf = memoized((kind = "") => Metric.withAttributes(opened, { kind }))
 const relistedOf = memoized((kind = "", reason = "") => Metric.withAttributes(relisted, { kind, reason }))
 
 /** A request that was answered, or `<error>`. */
@@ -45,8 +45,7 @@ export const heard = (kind: string, namespace: string | undefined): Effect.Effec
     Metric.update(lastByteOf(kind, namespace ?? "all"), millis / 1000)
   )
 
-export const countOpened = (kind: string, reason: string): Effect.Effect<void> =>
-  Metric.update(openedOf(kind, reason), 1)
+export const countOpened = (kind: string): Effect.Effect<void> => Metric.update(openedOf(kind), 1)
 
 export const countRelist = (kind: string, reason: string): Effect.Effect<void> =>
   Metric.update(relistedOf(kind, reason), 1)

@@ -34,9 +34,7 @@ export interface Watch<O> {
   /** What there is; again and again until the server says. */
   readonly begin: Effect.Effect<ReadonlyArray<O>, ClusterError>
   /** Tells what changes then. */
-  readonly follow: (
-    tell: (events: ReadonlyArray<ClusterEvent<O>>) => Effect.Effect<unknown>
-  ) => Effect.Effect<never, ClusterError>
+  readonly follow: (tell: Tell<O>) => Effect.Effect<never, ClusterError>
 }
 
 /** The server has forgotten the position. */
@@ -55,114 +53,131 @@ const longestPause = Duration.toMillis("30 seconds")
 const pauseOf = (failures: number, random: number): number =>
   Math.min(longestPause, shortestPause * 2 ** Math.min(failures, 20)) * (1 - random / 2)
 
-export const make = <O extends ClusterObject>(requests: Requests, place: Place, options: WatchOptions): Watch<O> => {
-  const known = new KnownObjects<O>()
-  const what = `watch ${resourceOf(place.kind)}${place.namespace === undefined ? "" : ` in ${place.namespace}`}`
+/** Where a watch stands. */
+interface State<O extends ClusterObject> {
+  readonly requests: Requests
+  readonly place: Place
+  readonly options: WatchOptions
+  readonly known: KnownObjects<O>
   /** In a row; what comes from the server ends the row. */
-  let failures = 0
-  let listedAt = 0
-  let listAgainBecause: string | undefined
-
-  const listed = (reason: string) =>
-    Effect.gen(function* () {
-      const { objects, position } = yield* list<O>(requests, place, options.pageSize)
-      listedAt = yield* Clock.currentTimeMillis
-      yield* Metrics.countRelist(place.kind, reason)
-      yield* Metrics.heard(place.kind, place.namespace)
-      const events = known.relist(objects, position)
-      return { objects, events }
-    })
-
-  const paused = (asked = 0) =>
-    Effect.flatMap(Random.next, (random) => Effect.sleep(Math.max(asked, pauseOf(failures, random))))
-  /** What may pass is waited for. */
-  const survived = (error: ClusterError) => {
-    if (!error.isRetryable) return Effect.fail(error)
-    failures += 1
-    return Effect.andThen(Effect.logWarning(`${what}: ${error.message}`), paused(error.retryAfterMillis))
-  }
-  const begin: Watch<O>["begin"] = Effect.suspend(() => listed("begin")).pipe(
-    Effect.map(({ objects }) => objects),
-    Effect.catch((error) => Effect.andThen(survived(error), begin))
-  )
-
-  /** One connection, to its end. */
-  const session = (tell: (events: ReadonlyArray<ClusterEvent<O>>) => Effect.Effect<unknown>) =>
-    Effect.flatMap(chunksOf(requests, place, known.position, options), (chunks) => {
-      const lines = new Lines()
-      return Stream.runForEach(chunks, (bytes) =>
-        Effect.gen(function* () {
-          yield* Metrics.heard(place.kind, place.namespace)
-          const found = Result.mapError(lines.push(bytes), (error) => away(requests.address, what, error))
-          for (const line of yield* Effect.fromResult(found)) {
-            const events = yield* Effect.fromResult(eventsOf(known, place, requests.address, line))
-            failures = 0
-            if (events.length > 0) yield* tell(events)
-          }
-        })
-      )
-    }).pipe(Effect.scoped)
-
-  const follow: Watch<O>["follow"] = (tell) =>
-    Effect.gen(function* () {
-      if (listAgainBecause !== undefined) yield* tell((yield* listed(listAgainBecause)).events)
-      listAgainBecause = undefined
-      yield* session(tell)
-      if ((yield* Clock.currentTimeMillis) - listedAt > listedAgainAfter) listAgainBecause = "age"
-      // the server's own end of it: at once, unless it ends all of them so
-      if (failures > 0) yield* paused()
-      failures += 1
-    }).pipe(
-      Effect.catchTags({
-        Expired: () => {
-          listAgainBecause = "expired"
-          failures += 1
-          return paused()
-        },
-        ClusterError: survived
-      }),
-      Effect.forever({ disableYield: true })
-    )
-
-  return { begin, follow }
+  failures: number
+  listedAt: number
+  listAgainBecause: string | undefined
 }
 
-/** The bytes of a watch that begins after a position. */
-const chunksOf = (
-  requests: Requests,
-  place: Place,
-  position: bigint,
-  { silence }: WatchOptions
-): Effect.Effect<Stream.Stream<Uint8Array, ClusterError | Expired>, ClusterError | Expired, Scope.Scope> =>
+type Tell<O> = (events: ReadonlyArray<ClusterEvent<O>>) => Effect.Effect<unknown>
+
+export const make = <O extends ClusterObject>(requests: Requests, place: Place, options: WatchOptions): Watch<O> => {
+  const known = new KnownObjects<O>()
+  const state: State<O> = {
+    ...{ requests, place, options, known },
+    ...{ failures: 0, listedAt: 0, listAgainBecause: undefined }
+  }
+  const begin: Watch<O>["begin"] = Effect.suspend(() => listed(state, "begin")).pipe(
+    Effect.map(({ objects }) => objects),
+    Effect.catch((error) => Effect.andThen(survived(state, error), begin))
+  )
+  return { begin, follow: (tell) => Effect.forever(turn(state, tell), { disableYield: true }) }
+}
+
+const listed = <O extends ClusterObject>(state: State<O>, reason: string) =>
+  Effect.gen(function* () {
+    const { known, options, place, requests } = state
+    const { objects, position } = yield* list<O>(requests, place, options.pageSize)
+    state.listedAt = yield* Clock.currentTimeMillis
+    state.listAgainBecause = undefined
+    yield* Metrics.countRelist(place.kind, reason)
+    yield* Metrics.heard(place.kind, place.namespace)
+    return { objects, events: known.relist(objects, position) }
+  })
+
+const paused = ({ failures }: { readonly failures: number }, asked = 0): Effect.Effect<void> =>
+  Effect.flatMap(Random.next, (random) => Effect.sleep(Math.max(asked, pauseOf(failures, random))))
+
+/** What may pass is waited for. */
+const survived = <O extends ClusterObject>(state: State<O>, error: ClusterError): Effect.Effect<void, ClusterError> => {
+  if (!error.isRetryable) return Effect.fail(error)
+  state.failures += 1
+  const { kind, namespace } = state.place
+  return Effect.logWarning(`the watch of ${resourceOf(kind)} goes on later: ${error.message}`).pipe(
+    Effect.annotateLogs({ namespace: namespace ?? "all" }),
+    Effect.andThen(paused(state, error.retryAfterMillis))
+  )
+}
+
+/** One connection, and a list before where it is needed. */
+const turn = <O extends ClusterObject>(state: State<O>, tell: Tell<O>): Effect.Effect<void, ClusterError> =>
+  Effect.gen(function* () {
+    if (state.listAgainBecause !== undefined) yield* tell((yield* listed(state, state.listAgainBecause)).events)
+    yield* session(state, tell)
+    if ((yield* Clock.currentTimeMillis) - state.listedAt > listedAgainAfter) state.listAgainBecause = "age"
+    // the server's own end of it: opened again at once, unless it ends all of them so
+    if (state.failures > 0) yield* paused(state)
+    state.failures += 1
+  }).pipe(
+    Effect.catchTags({
+      Expired: () => {
+        state.listAgainBecause = "expired"
+        state.failures += 1
+        return paused(state)
+      },
+      ClusterError: (error) => survived(state, error)
+    })
+  )
+
+/** One connection, to its end. */
+const session = <O extends ClusterObject>(state: State<O>, tell: Tell<O>) =>
+  Effect.flatMap(chunksOf(state), (chunks) => {
+    const { place, requests } = state
+    const lines = new Lines()
+    return Stream.runForEach(chunks, (bytes) =>
+      Effect.gen(function* () {
+        yield* Metrics.heard(place.kind, place.namespace)
+        const found = Result.mapError(lines.push(bytes), (error) => away(requests.address, watching(place), error))
+        for (const line of yield* Effect.fromResult(found)) {
+          const events = yield* Effect.fromResult(eventsOf(state, line))
+          state.failures = 0
+          if (events.length > 0) yield* tell(events)
+        }
+      })
+    )
+  }).pipe(Effect.scoped)
+
+const watching = ({ kind }: Place): string => `watch ${resourceOf(kind)}`
+
+/** The bytes of a watch that begins after the known position. */
+const chunksOf = <O extends ClusterObject>({
+  known,
+  options: { silence },
+  place,
+  requests
+}: State<O>): Effect.Effect<Stream.Stream<Uint8Array, ClusterError | Expired>, ClusterError | Expired, Scope.Scope> =>
   Effect.gen(function* () {
     const window = yield* Random.nextIntBetween(longestWindow.minimum, longestWindow.maximum)
     const path = queryPath(place, {
       watch: "1",
       allowWatchBookmarks: "true",
-      resourceVersion: `${position}`,
+      resourceVersion: `${known.position}`,
       timeoutSeconds: `${window}`
     })
     const opened = yield* requests.open({ method: "GET", path, lane: "watches" })
     if (opened.status === 410) return yield* new Expired()
     if (opened.status !== 200) return yield* refusal(requests.address, { verb: "watch", ...place }, yield* rest(opened))
-    yield* Metrics.countOpened(place.kind, "")
-    const silent = away(requests.address, `watch ${place.kind}`, `silent for ${Duration.format(silence)}`)
+    yield* Metrics.countOpened(place.kind)
+    const silent = away(requests.address, watching(place), `silent for ${Duration.format(silence)}`)
     return NodeStream.fromReadable<Uint8Array, ClusterError>({
       evaluate: () => opened.response,
-      onError: (error) => away(requests.address, `watch ${place.kind}`, error)
+      onError: (error) => away(requests.address, watching(place), error)
     }).pipe(Stream.timeoutOrElse({ duration: silence, orElse: () => Stream.fail(silent) }))
   })
 
 /** What a line tells that was not known. */
 const eventsOf = <O extends ClusterObject>(
-  known: KnownObjects<O>,
-  place: Place,
-  address: string,
+  { known, place, requests: { address } }: State<O>,
   line: string
 ): Result.Result<ReadonlyArray<ClusterEvent<O>>, ClusterError | Expired> => {
   const { object: value, type } = parse(line) ?? {}
-  const nonsense = () =>
-    Result.fail(away(address, `watch ${place.kind}`, `a line of type ${String(type)} makes no sense`))
+  const nonsense = () => Result.fail(away(address, watching(place), `a line of type ${String(type)} makes no sense`))
   if (type === "ERROR") return Result.fail(errorOf(place, address, value))
   if (type === "BOOKMARK") {
     const position = versionIn(value)
