@@ -8,8 +8,7 @@
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Clock, Duration, Effect, Redacted, Result } from "effect"
-import type { KubernetesAccess } from "../config/KubernetesSettings.ts"
-import { SettingsError } from "../config/Problem.ts"
+import { type KubernetesAccess, SettingsError } from "../config/Settings.ts"
 import { currentIdentity, type Given, type Identity, type KubeconfigFile } from "./Kubeconfig.ts"
 
 /** To be spread into the options of a request. */
@@ -36,7 +35,11 @@ const codeOf = (error: unknown): string =>
 const textOf = (path: string): Effect.Effect<string, string> =>
   Effect.tryPromise({ try: () => readFile(path, "utf8"), catch: codeOf })
 
-const problem = (got: string, takes: string) => new SettingsError({ problems: [{ name: "KUBECONFIG", got, takes }] })
+/** What is wrong with the variable that named it. */
+interface Unusable {
+  readonly got: string
+  readonly takes: string
+}
 
 /** Reads them; what cannot be read is a problem of the configuration. */
 export const load = (access: KubernetesAccess): Effect.Effect<Credentials, SettingsError> =>
@@ -44,7 +47,12 @@ export const load = (access: KubernetesAccess): Effect.Effect<Credentials, Setti
     const identity = access._tag === "Kubeconfig" ? yield* ofKubeconfig(access.paths) : ofServiceAccount(access)
     const tls = yield* tlsOf(identity)
     return { server: identity.server, tls: Redacted.make(tls), ...(yield* tokenOf(identity.token)) }
-  })
+  }).pipe(
+    Effect.mapError((unusable) => {
+      const name = access._tag === "Kubeconfig" ? "KUBECONFIG" : "KUBERNETES_SERVICE_HOST"
+      return new SettingsError({ problems: [{ name, ...unusable }] })
+    })
+  )
 
 const ofServiceAccount = (access: Extract<KubernetesAccess, { _tag: "ServiceAccount" }>): Identity => ({
   server: new URL(`https://${access.host.includes(":") ? `[${access.host}]` : access.host}:${access.port}`),
@@ -59,7 +67,7 @@ const ofServiceAccount = (access: Extract<KubernetesAccess, { _tag: "ServiceAcco
 const takesFile = "the file of a cluster's configuration that kubectl could use"
 
 /** As kubectl does, of several files one that is missing is left out. */
-const ofKubeconfig = (paths: ReadonlyArray<string>): Effect.Effect<Identity, SettingsError> =>
+const ofKubeconfig = (paths: ReadonlyArray<string>): Effect.Effect<Identity, Unusable> =>
   Effect.gen(function* () {
     const [files, missing] = yield* Effect.partition(
       paths,
@@ -69,22 +77,23 @@ const ofKubeconfig = (paths: ReadonlyArray<string>): Effect.Effect<Identity, Set
           onFailure: (code) => `${path} (${code})`
         })
     )
-    if (files.length === 0) return yield* problem(missing.join(", "), takesFile)
+    if (files.length === 0) return yield* Effect.fail({ got: missing.join(", "), takes: takesFile })
     return yield* Result.match(currentIdentity(files), {
       onSuccess: Effect.succeed,
-      onFailure: (why) => problem(`${files.map(({ path }) => path).join(":")}: ${why}`, takesFile)
+      onFailure: (why) => Effect.fail({ got: `${files.map(({ path }) => path).join(":")}: ${why}`, takes: takesFile })
     })
   })
 
-const textIn = (given: Given | undefined): Effect.Effect<string | undefined, SettingsError> => {
+const textIn = (given: Given | undefined): Effect.Effect<string | undefined, Unusable> => {
   if (given === undefined) return Effect.undefined
   if (given._tag === "Value") return Effect.succeed(Redacted.value(given.value))
-  return Effect.mapError(textOf(given.path), (code) =>
-    problem(`${given.path} (${code})`, "a configuration whose certificates can be read")
-  )
+  return Effect.mapError(textOf(given.path), (code) => ({
+    got: `${given.path} (${code})`,
+    takes: "a certificate, key or token that can be read"
+  }))
 }
 
-const tlsOf = (identity: Identity): Effect.Effect<Tls, SettingsError> =>
+const tlsOf = (identity: Identity): Effect.Effect<Tls, Unusable> =>
   Effect.gen(function* () {
     const [ca, cert, key] = yield* Effect.all([
       textIn(identity.authority),
@@ -102,9 +111,7 @@ const tlsOf = (identity: Identity): Effect.Effect<Tls, SettingsError> =>
 
 const oneMinute = Duration.toMillis("1 minute")
 
-const tokenOf = (
-  given: Given | undefined
-): Effect.Effect<Pick<Credentials, "token" | "forgetToken">, SettingsError> => {
+const tokenOf = (given: Given | undefined): Effect.Effect<Pick<Credentials, "token" | "forgetToken">, Unusable> => {
   if (given?._tag !== "File") return Effect.succeed({ token: Effect.succeed(given?.value), forgetToken: Effect.void })
   return Effect.map(Effect.all([textIn(given), Clock.currentTimeMillis]), ([text = "", now]) => {
     const kept = { token: Redacted.make(text.trim()), readAt: now }
