@@ -246,6 +246,38 @@ export const suite = <E, E2>(name: string, implementation: Layer.Layer<Cluster, 
       })
     )
 
+    it.effect("keeps leases and events as they were written", () =>
+      Effect.gen(function* () {
+        const namespace = yield* newNamespace
+        const cluster = yield* Cluster
+        const spec = {
+          holderIdentity: "one",
+          leaseDurationSeconds: 10,
+          leaseTransitions: 0,
+          renewTime: "2026-01-02T03:04:05.678901Z"
+        }
+        const lease = yield* cluster.create("Lease", { metadata: { namespace, name: "leader" }, spec })
+        assert.deepStrictEqual(lease.spec, spec)
+        const seen = { namespace, name: "leader", resourceVersion: lease.metadata.resourceVersion }
+        yield* cluster.patch("Lease", seen, { spec: { holderIdentity: null } })
+        assert.strictEqual(yield* reasonOf(cluster.patch("Lease", seen, { spec })), "Conflict")
+        const { metadata } = yield* create(namespace, "one")
+        const { name, uid } = metadata
+        const event = yield* cluster.create("Event", {
+          metadata: { namespace, name: "one.1" },
+          involvedObject: { apiVersion: "payments.example.com/v1alpha1", kind: "PaymentJob", namespace, name, uid },
+          type: "Normal",
+          reason: "JobCreated",
+          message: "made",
+          count: 1,
+          firstTimestamp: "2026-01-02T03:04:05Z",
+          lastTimestamp: "2026-01-02T03:04:05Z",
+          source: { component: "test" }
+        })
+        assert.deepStrictEqual([event.reason, event.involvedObject.uid], ["JobCreated", uid])
+      })
+    )
+
     it.effect("knows the kinds that we need, and what we may do", () =>
       Effect.gen(function* () {
         const cluster = yield* Cluster
