@@ -70,6 +70,9 @@ export const refusal = (address: string, attempt: Attempt, answer: Answer): Clus
   return new ClusterError({ reason: reasonOf(detail.replace(/ +:/, ":"), attempt, answer, status) })
 }
 
+/** Another uid than the object's is a field that cannot be changed, to the API server. */
+const isOtherObject = (message: string): boolean => /metadata\.uid: Invalid value/.test(message)
+
 const reasonOf = (
   detail: string,
   attempt: Attempt,
@@ -83,7 +86,7 @@ const reasonOf = (
     case 413:
     case 415:
     case 422:
-      return new Invalid({ detail })
+      return isOtherObject(status?.message ?? "") ? new Conflict({ detail }) : new Invalid({ detail })
     case 401:
       return new Unauthorized({ detail: `${detail}; check the token or the certificate of KUBECONFIG` })
     case 403:

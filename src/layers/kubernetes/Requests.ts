@@ -125,7 +125,9 @@ const optionsOf = (
 const exchange = (options: https.RequestOptions, body: string | undefined): Effect.Effect<Answer, NoAnswer> =>
   Effect.callback((resume) => {
     const fail = (cause: unknown) => resume(new NoAnswer({ cause }))
-    const request = https.request(options, (response) =>
+    // said always: a DELETE without it runs into the next request of its connection
+    const length = body === undefined ? {} : { "content-length": Buffer.byteLength(body) }
+    const request = https.request({ ...options, headers: { ...options.headers, ...length } }, (response) =>
       collect(response, fail, (text) =>
         resume(
           Effect.succeed({
