@@ -6,6 +6,7 @@ import { Cluster, type Permission } from "../domain/ports/Cluster.ts"
 
 /** The API server does not know PaymentJobs. */
 export class CrdMissing extends Schema.TaggedError<CrdMissing>()("CrdMissing", { address: Schema.String }) {
+  readonly isRetryable = false
   override get message(): string {
     const { group, plural, version } = kinds.PaymentJob
     return `the API server at ${this.address} does not serve ${plural}.${group}/${version}: kubectl apply -f manifests/crd-paymentjob.yaml`
@@ -17,6 +18,7 @@ export class PermissionsMissing extends Schema.TaggedError<PermissionsMissing>()
   address: Schema.String,
   missing: Schema.Array(Schema.String)
 }) {
+  readonly isRetryable = false
   override get message(): string {
     return `the API server at ${this.address} does not grant: ${this.missing.join("; ")}. The roles are in manifests/operator-deploy.yaml`
   }

@@ -1,7 +1,6 @@
 /** What is said of a PaymentJob, given what was seen. */
 import { Equal } from "effect"
 import { specHashOf } from "./JobSpec.ts"
-import { jobNameOf } from "./Names.ts"
 import type { PaymentJobStatus, Phase, RunResult } from "./PaymentJob.ts"
 import type { JobEnd, SeenJob } from "./SeenJob.ts"
 import type { SeenPod } from "./SeenPod.ts"

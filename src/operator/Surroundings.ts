@@ -105,11 +105,9 @@ const note = <O extends { readonly namespace: string; readonly name: string; rea
   event: ClusterEvent<unknown>,
   objects: ReadonlyArray<O>
 ): void => {
-  if (event._tag === "Synced") return seen.replace(objects)
-  for (const object of objects) {
-    if (event._tag === "Deleted") seen.remove(object)
-    else seen.apply(object)
-  }
+  if (event._tag === "Synced") seen.replace(objects)
+  if (event._tag === "Applied") for (const object of objects) seen.apply(object)
+  if (event._tag === "Deleted") for (const object of objects) seen.remove(object)
 }
 
 const keyOfOwner = ({ metadata }: JobObject | PodObject): Keys => {

@@ -16,7 +16,7 @@ import type { ClusterObject, Kind, Objects } from "../../domain/ClusterObjects.t
 import { KnownObjects } from "../../domain/KnownObjects.ts"
 import { Cluster, type ClusterEvent, type ObjectName, type Scope } from "../../domain/ports/Cluster.ts"
 import { type ClusterRequest, ClusterTrouble, type Trouble } from "./ClusterTrouble.ts"
-import { type Change, isIn, MemoryObjects, type Outcome } from "./MemoryObjects.ts"
+import * as MemoryObjects from "./MemoryObjects.ts"
 
 type Told = ClusterEvent<ClusterObject>
 
@@ -44,12 +44,13 @@ const makeServer = () => {
     isCut: false,
     collectsAtOnce: true
   }
-  const objects: MemoryObjects = new MemoryObjects((change) => {
+  const objects = MemoryObjects.make((change) => {
     if (switches.isCut) return
     for (const watcher of watchers)
       if (watcher.kind === change.kind) watcher.tell(changeTo(watcher, change).flatMap(switches.distort))
   })
-  const inScope = <K extends Kind>(kind: K, scope: Scope) => objects.all(kind).filter((object) => isIn(object, scope))
+  const inScope = <K extends Kind>(kind: K, scope: Scope) =>
+    MemoryObjects.all(objects, kind).filter((object) => MemoryObjects.isIn(object, scope))
   return {
     objects,
     requests,
@@ -74,19 +75,20 @@ const makeServer = () => {
 
 type Server = ReturnType<typeof makeServer>
 
-const changeTo = ({ known, scope }: Watcher, { isDeleted, object }: Change): ReadonlyArray<Told> =>
-  isDeleted || !isIn(object, scope) ? known.remove(object) : known.apply(object)
+const changeTo = ({ known, scope }: Watcher, { isDeleted, object }: MemoryObjects.Change): ReadonlyArray<Told> =>
+  isDeleted || !MemoryObjects.isIn(object, scope) ? known.remove(object) : known.apply(object)
 
 /** Has its effect or not, as the rule says; garbage is collected after what may have made some. */
 const requestTo =
   ({ objects, requests, switches }: Server) =>
-  <A>(asked: ClusterRequest, effect: (now: string) => Outcome<A>): Effect.Effect<A, ClusterError> =>
+  <A>(asked: ClusterRequest, effect: (now: string) => MemoryObjects.Outcome<A>): Effect.Effect<A, ClusterError> =>
     Effect.flatMap(Clock.currentTimeMillis, (millis) => {
       requests.push(asked)
       const trouble = switches.rule(asked)
       if (trouble !== undefined && trouble.afterEffect !== true) return new ClusterError({ reason: trouble.reason })
       const outcome = effect(new Date(millis).toISOString().replace(/\.\d+/, ""))
-      if (switches.collectsAtOnce && (asked.verb === "create" || asked.verb === "delete")) objects.collectGarbage()
+      if (switches.collectsAtOnce && (asked.verb === "create" || asked.verb === "delete"))
+        MemoryObjects.collectGarbage(objects)
       if (trouble !== undefined) return new ClusterError({ reason: trouble.reason })
       return Effect.mapError(Effect.fromResult(outcome), (reason) => new ClusterError({ reason }))
     })
@@ -107,18 +109,20 @@ const clusterOn = (server: Server): Cluster["Service"] => {
       ) as Stream.Stream<ClusterEvent<Objects[K]>, ClusterError>,
     list: <K extends Kind>(kind: K, scope: Scope) =>
       request({ verb: "list", kind }, () => Result.succeed(inScope(kind, scope))),
-    get: (kind, name) => request({ verb: "get", kind, ...nameOf(name) }, () => objects.get(kind, name)),
+    get: (kind, name) => request({ verb: "get", kind, ...nameOf(name) }, () => MemoryObjects.get(objects, kind, name)),
     create: (kind, object) =>
-      request({ verb: "create", kind, ...nameOf(object.metadata) }, (now) => objects.create(kind, object, now)),
+      request({ verb: "create", kind, ...nameOf(object.metadata) }, (now) =>
+        MemoryObjects.create(objects, kind, object, now)
+      ),
     patch: (kind, seen, patch) =>
-      request({ verb: "patch", kind, ...nameOf(seen) }, () => objects.patch(kind, seen, patch)),
+      request({ verb: "patch", kind, ...nameOf(seen) }, () => MemoryObjects.patch(objects, kind, seen, patch)),
     patchStatus: (kind, seen, patch) =>
       request({ verb: "patch", kind, subresource: "status", ...nameOf(seen) }, () =>
-        objects.patchStatus(kind, seen, patch)
+        MemoryObjects.patchStatus(objects, kind, seen, patch)
       ),
     delete: (kind, seen, options) =>
       request({ verb: "delete", kind, ...nameOf(seen) }, (now) =>
-        objects.delete(kind, seen, options?.ownedFirst === true, now)
+        MemoryObjects.remove(objects, kind, seen, { ownedFirst: options?.ownedFirst === true, now })
       )
   }
 }
@@ -134,7 +138,7 @@ const troubleOf = ({ objects, requests, resume, switches }: Server): ClusterTrou
     resumeWatches: Effect.sync(resume),
     onEvent: (distort) => set({ distort }),
     collectAtOnce: (collectsAtOnce) => set({ collectsAtOnce }),
-    collectGarbage: Effect.sync(() => objects.collectGarbage())
+    collectGarbage: Effect.sync(() => MemoryObjects.collectGarbage(objects))
   }
 }
 

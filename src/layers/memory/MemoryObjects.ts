@@ -37,125 +37,147 @@ const withStatus: ReadonlySet<Kind> = new Set<Kind>(["PaymentJob", "Job", "Pod"]
 const keyOf = (kind: Kind, { name, namespace }: ObjectName): string => JSON.stringify([kind, namespace, name])
 const named = (kind: Kind, name: string): string => `${resourceOf(kind)} "${name}"`
 
-export class MemoryObjects {
-  readonly #rows = new Map<string, Row>()
-  readonly #onChange: (change: Change) => void
-  #version = 0n
-  #uids = 0
+/** All objects. */
+export interface MemoryObjects {
+  readonly rows: Map<string, Row>
+  readonly onChange: (change: Change) => void
+  /** That of the latest change. */
+  version: bigint
+  uids: number
+}
 
-  constructor(onChange: (change: Change) => void) {
-    this.#onChange = onChange
-  }
+export const make = (onChange: (change: Change) => void): MemoryObjects => ({
+  rows: new Map(),
+  onChange,
+  version: 0n,
+  uids: 0
+})
 
-  /** The version of the latest change. */
-  get version(): bigint {
-    return this.#version
-  }
+export const all = <K extends Kind>({ rows }: MemoryObjects, kind: K): ReadonlyArray<Objects[K]> =>
+  [...rows.values()].filter((row) => row.kind === kind).map(({ object }) => object as Objects[K])
 
-  all<K extends Kind>(kind: K): ReadonlyArray<Objects[K]> {
-    return [...this.#rows.values()].filter((row) => row.kind === kind).map(({ object }) => object as Objects[K])
-  }
+export const get = <K extends Kind>({ rows }: MemoryObjects, kind: K, name: ObjectName): Outcome<Objects[K]> => {
+  const row = rows.get(keyOf(kind, name))
+  return row === undefined
+    ? Result.fail(new NotFound({ detail: `${named(kind, name.name)} not found` }))
+    : Result.succeed(row.object as Objects[K])
+}
 
-  get<K extends Kind>(kind: K, name: ObjectName): Outcome<Objects[K]> {
-    const row = this.#rows.get(keyOf(kind, name))
-    return row === undefined
-      ? Result.fail(new NotFound({ detail: `${named(kind, name.name)} not found` }))
-      : Result.succeed(row.object as Objects[K])
-  }
+const isName = (name: string): boolean => /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(name) && name.length <= 253
 
-  create<K extends Kind>(kind: K, content: New<Objects[K]>, now: string): Outcome<Objects[K]> {
-    const { name } = content.metadata
-    if (!/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(name) || name.length > 253)
-      return Result.fail(new Invalid({ detail: `${named(kind, name)} is invalid: metadata.name` }))
-    if (this.#rows.has(keyOf(kind, content.metadata)))
-      return Result.fail(new AlreadyExists({ detail: `${named(kind, name)} already exists` }))
-    const { status, ...rest } = content as unknown as Content
-    this.#uids += 1
-    const uid = `00000000-0000-4000-8000-${this.#uids.toString(16).padStart(12, "0")}`
-    const metadata = { ...content.metadata, uid, generation: 1, creationTimestamp: now, resourceVersion: "" }
-    const whole = withStatus.has(kind) ? rest : { ...rest, ...(status === undefined ? {} : { status }) }
-    return Result.succeed(this.#put(kind, { ...whole, apiVersion: apiVersionOf(kind), kind, metadata }) as Objects[K])
-  }
+export const create = <K extends Kind>(
+  objects: MemoryObjects,
+  kind: K,
+  content: New<Objects[K]>,
+  now: string
+): Outcome<Objects[K]> => {
+  const { name } = content.metadata
+  if (!isName(name)) return Result.fail(new Invalid({ detail: `${named(kind, name)} is invalid: metadata.name` }))
+  if (objects.rows.has(keyOf(kind, content.metadata)))
+    return Result.fail(new AlreadyExists({ detail: `${named(kind, name)} already exists` }))
+  const { status, ...rest } = content as unknown as Content
+  objects.uids += 1
+  const uid = `00000000-0000-4000-8000-${objects.uids.toString(16).padStart(12, "0")}`
+  const metadata = { ...content.metadata, uid, generation: 1, creationTimestamp: now, resourceVersion: "" }
+  const whole = withStatus.has(kind) || status === undefined ? rest : { ...rest, status }
+  return Result.succeed(put(objects, kind, { ...whole, apiVersion: apiVersionOf(kind), kind, metadata }) as Objects[K])
+}
 
-  /** All but the status. */
-  patch<K extends Kind>(kind: K, seen: SeenObject, patch: MergePatch): Outcome<Objects[K]> {
-    return Result.map(this.#seen(kind, seen), (object: Content) => {
-      const { status, ...fields } = patch
-      const next = merged(object, withStatus.has(kind) ? fields : patch) as Content
-      const grows = Equal.equals(next.spec, object.spec) ? 0 : 1
-      const generation = (object.metadata.generation ?? 1) + grows
-      return this.#replace<K>(kind, object, { ...next, metadata: { ...next.metadata, generation } })
-    })
-  }
+/** All but the status. */
+export const patch = <K extends Kind>(
+  objects: MemoryObjects,
+  kind: K,
+  seen: SeenObject,
+  change: MergePatch
+): Outcome<Objects[K]> =>
+  Result.map(asSeen(objects, kind, seen), (object: Content) => {
+    const { status, ...fields } = change
+    const next = merged(object, withStatus.has(kind) ? fields : change) as Content
+    const generation = (object.metadata.generation ?? 1) + (Equal.equals(next.spec, object.spec) ? 0 : 1)
+    return replace<K>(objects, kind, object, { ...next, metadata: { ...next.metadata, generation } })
+  })
 
-  patchStatus<K extends Kind>(kind: K, seen: SeenObject, patch: MergePatch): Outcome<Objects[K]> {
-    if (!withStatus.has(kind)) return Result.fail(new NotFound({ detail: `${resourceOf(kind)} have no status` }))
-    return Result.map(this.#seen(kind, seen), (object: Content) => {
-      const status = merged(object.status, patch["status"] ?? {})
-      return this.#replace<K>(kind, object, { ...object, status } as Content)
-    })
-  }
+export const patchStatus = <K extends Kind>(
+  objects: MemoryObjects,
+  kind: K,
+  seen: SeenObject,
+  change: MergePatch
+): Outcome<Objects[K]> => {
+  if (!withStatus.has(kind)) return Result.fail(new NotFound({ detail: `${resourceOf(kind)} have no status` }))
+  return Result.map(asSeen(objects, kind, seen), (object: Content) => {
+    const status = merged(object.status, change["status"] ?? {})
+    return replace<K>(objects, kind, object, { ...object, status } as Content)
+  })
+}
 
-  delete(kind: Kind, seen: SeenObject, ownedFirst: boolean, now: string): Outcome<void> {
-    return Result.map(this.#seen(kind, seen), (object) => {
-      const owned = [...this.#rows.values()].filter((row) =>
-        row.object.metadata.ownerReferences?.some(({ blockOwnerDeletion, uid }) => {
-          return blockOwnerDeletion === true && uid === object.metadata.uid
-        })
-      )
-      if (!ownedFirst || owned.length === 0) return this.#remove({ kind, object })
-      const metadata = { ...object.metadata, deletionTimestamp: now }
-      const going = this.#replace(kind, object, { ...object, metadata })
-      for (const row of owned) this.#remove(row)
-      this.#remove({ kind, object: going })
-    })
-  }
+export const remove = (
+  objects: MemoryObjects,
+  kind: Kind,
+  seen: SeenObject,
+  options: { readonly ownedFirst: boolean; readonly now: string }
+): Outcome<void> =>
+  Result.map(asSeen(objects, kind, seen), (object) => {
+    const owned = options.ownedFirst ? [...objects.rows.values()].filter((row) => blocks(row.object, object)) : []
+    if (owned.length === 0) return drop(objects, { kind, object })
+    const metadata = { ...object.metadata, deletionTimestamp: options.now }
+    const going = replace(objects, kind, object, { ...object, metadata })
+    for (const row of owned) drop(objects, row)
+    drop(objects, { kind, object: going })
+  })
 
-  /** Removes what has owners, none of which is there any more; and what that owned. */
-  collectGarbage(): void {
-    const uids = new Set([...this.#rows.values()].map(({ object }) => object.metadata.uid))
-    const orphans = [...this.#rows.values()].filter(({ object: { metadata } }) => {
-      const owners = metadata.ownerReferences ?? []
-      return owners.length > 0 && !owners.some(({ uid }) => uids.has(uid))
-    })
-    for (const orphan of orphans) this.#remove(orphan)
-    if (orphans.length > 0) this.collectGarbage()
-  }
+const blocks = ({ metadata }: ClusterObject, owner: ClusterObject): boolean =>
+  (metadata.ownerReferences ?? []).some(
+    ({ blockOwnerDeletion, uid }) => blockOwnerDeletion === true && uid === owner.metadata.uid
+  )
 
-  #seen<K extends Kind>(kind: K, seen: SeenObject): Outcome<Objects[K]> {
-    return Result.filterOrFail(
-      this.get(kind, seen),
-      ({ metadata }) =>
-        (seen.uid ?? metadata.uid) === metadata.uid &&
-        (seen.resourceVersion ?? metadata.resourceVersion) === metadata.resourceVersion,
-      () => new Conflict({ detail: `${named(kind, seen.name)} has been modified; read it again` })
-    )
-  }
+/** Removes what has owners, none of which is there any more; and what that owned. */
+export const collectGarbage = (objects: MemoryObjects): void => {
+  const uids = new Set([...objects.rows.values()].map(({ object }) => object.metadata.uid))
+  const orphans = [...objects.rows.values()].filter(({ object: { metadata } }) => {
+    const owners = metadata.ownerReferences ?? []
+    return owners.length > 0 && !owners.some(({ uid }) => uids.has(uid))
+  })
+  for (const orphan of orphans) drop(objects, orphan)
+  if (orphans.length > 0) collectGarbage(objects)
+}
 
-  /** What changes nothing gets no new version. */
-  #replace<K extends Kind>(kind: K, object: ClusterObject, next: ClusterObject): Objects[K] {
-    const { creationTimestamp, name, namespace, resourceVersion, uid } = object.metadata
-    const metadata = { ...next.metadata, creationTimestamp, name, namespace, resourceVersion, uid }
-    const whole = { ...next, apiVersion: object.apiVersion, kind: object.kind, metadata }
-    return (Equal.equals(whole, object) ? object : this.#put(kind, whole)) as Objects[K]
-  }
+const asSeen = <K extends Kind>(objects: MemoryObjects, kind: K, seen: SeenObject): Outcome<Objects[K]> =>
+  Result.filterOrFail(
+    get(objects, kind, seen),
+    ({ metadata }) =>
+      (seen.uid ?? metadata.uid) === metadata.uid &&
+      (seen.resourceVersion ?? metadata.resourceVersion) === metadata.resourceVersion,
+    () => new Conflict({ detail: `${named(kind, seen.name)} has been modified; read it again` })
+  )
 
-  #put(kind: Kind, object: ClusterObject): ClusterObject {
-    const next = this.#atNextVersion(object)
-    this.#rows.set(keyOf(kind, next.metadata), { kind, object: next })
-    this.#onChange({ kind, object: next, isDeleted: false })
-    return next
-  }
+/** What changes nothing gets no new version. */
+const replace = <K extends Kind>(
+  objects: MemoryObjects,
+  kind: K,
+  object: ClusterObject,
+  next: ClusterObject
+): Objects[K] => {
+  const { creationTimestamp, name, namespace, resourceVersion, uid } = object.metadata
+  const metadata = { ...next.metadata, creationTimestamp, name, namespace, resourceVersion, uid }
+  const whole = { ...next, apiVersion: object.apiVersion, kind: object.kind, metadata }
+  return (Equal.equals(whole, object) ? object : put(objects, kind, whole)) as Objects[K]
+}
 
-  #remove({ kind, object }: Row): void {
-    this.#rows.delete(keyOf(kind, object.metadata))
-    this.#onChange({ kind, object: this.#atNextVersion(object), isDeleted: true })
-  }
+const put = (objects: MemoryObjects, kind: Kind, object: ClusterObject): ClusterObject => {
+  const next = atNextVersion(objects, object)
+  objects.rows.set(keyOf(kind, next.metadata), { kind, object: next })
+  objects.onChange({ kind, object: next, isDeleted: false })
+  return next
+}
 
-  #atNextVersion(object: ClusterObject): ClusterObject {
-    this.#version += 1n
-    return { ...object, metadata: { ...object.metadata, resourceVersion: `${this.#version}` } }
-  }
+const drop = (objects: MemoryObjects, { kind, object }: Row): void => {
+  objects.rows.delete(keyOf(kind, object.metadata))
+  objects.onChange({ kind, object: atNextVersion(objects, object), isDeleted: true })
+}
+
+const atNextVersion = (objects: MemoryObjects, object: ClusterObject): ClusterObject => {
+  objects.version += 1n
+  return { ...object, metadata: { ...object.metadata, resourceVersion: `${objects.version}` } }
 }
 
 /** Whether an object is in a scope's namespaces and has the labels that its selector asks for. */
