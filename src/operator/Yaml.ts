@@ -3,7 +3,11 @@
 const isPlain = (text: string): boolean =>
   /^[A-Za-z.][A-Za-z0-9 ._/()-]*$/.test(text) && !/ $|^\.?[\d.]+$|^(true|false|null|yes|no|on|off|y|n)$/i.test(text)
 
-const scalar = (value: unknown): string => (typeof value === "string" && isPlain(value) ? value : JSON.stringify(value))
+const scalar = (value: unknown): string => {
+  if (typeof value !== "string") return JSON.stringify(value)
+  if (isPlain(value)) return value
+  return value.includes('"') && !/['\\\p{Cc}]/u.test(value) ? `'${value}'` : JSON.stringify(value)
+}
 
 const isEmpty = (value: object): boolean => Object.keys(value).length === 0
 

@@ -27,7 +27,7 @@ export { type HealthSettings, healthSettings } from "./HealthSettings.ts"
 export { type KafkaSettings, kafkaSettings } from "./KafkaSettings.ts"
 export { type KubernetesAccess, type KubernetesSettings, kubernetesSettings } from "./KubernetesSettings.ts"
 export { type LogSettings, logSettings } from "./LogSettings.ts"
-export { type OperatorSettings, operatorSettings } from "./OperatorSettings.ts"
+export { operatorSettings } from "./OperatorSettings.ts"
 export { type OutboxSettings, outboxRules, outboxSettings } from "./OutboxSettings.ts"
 export { type PaymentFlags, type PaymentSettings, paymentFlags, paymentSettings } from "./PaymentSettings.ts"
 export { pixSettings, simulatorKey } from "./PixSettings.ts"
@@ -46,7 +46,7 @@ export { type RabbitMqSettings, rabbitMqSettings } from "./RabbitMqSettings.ts"
 export { type RedisSettings, redisSettings } from "./RedisSettings.ts"
 export { auditRetention, intentsRetention, paymentsRetention, personalFields } from "./RetentionSettings.ts"
 export { all, type Group, load, onlyIf, onlyWhere, refine, shown } from "./Setting.ts"
-export { queueName, type WorkerSettings, workerSettings } from "./WorkerSettings.ts"
+export { queueName, workerSettings } from "./WorkerSettings.ts"
 
 export const sections: ReadonlyArray<{ readonly title: string; readonly group: Group<unknown> }> = [
   { title: "The process", group: processSettings },
