@@ -95,7 +95,9 @@ const ofOwnJob = ({ paymentJob, pods }: Sight, job: SeenJob): Situation => {
   }
   const exit = exitOf(own)
   const again = exit === undefined ? "" : `; ${exit}, and is tried again`
-  return job.active > 0
+  // between the end of its last pod and its own it has none, which is no news
+  const hasRun = paymentJob.status.phase === "Running" && own.length > 0
+  return job.active > 0 || hasRun
     ? { _tag: "Active", message: `the Job ${job.name} runs${again}` }
     : { _tag: "Waiting", reason: "PodPending", message: `the Job ${job.name} has no pod yet${again}` }
 }
