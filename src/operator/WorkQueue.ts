@@ -11,7 +11,7 @@ import * as Metrics from "./OperatorMetrics.ts"
 export interface WorkQueue {
   readonly add: (key: string) => Effect.Effect<void>
   /** Adds it after a while; an earlier wish of that sort is forgotten. */
-  readonly addAfter: (key: string, delay: Duration.Duration) => Effect.Effect<void>
+  readonly addAfter: (key: string, delay: Duration.Input) => Effect.Effect<void>
   /** The next key; whoever takes it says when it is done. */
   readonly take: Effect.Effect<string>
   readonly done: (key: string) => Effect.Effect<void>
