@@ -6,7 +6,7 @@ const seconds = 1000
 const globalSetup = ["test/support/globalSetup.ts"]
 
 /** What needs a control plane of Kubernetes, and nothing else: the other parts do not pay for it. */
-const onKubernetes = ["test/contracts/Cluster*.test.ts"]
+const onKubernetes = ["test/contracts/Cluster*.test.ts", "test/kubernetes/**/*.test.ts"]
 
 export default defineConfig({
   test: {

@@ -102,6 +102,32 @@ describe("The operator", () => {
     }).pipe(Effect.provide(Stage.layer))
   )
 
+  it.effect("never runs an end again that it was not told of: it looks before it creates", () =>
+    Effect.gen(function* () {
+      const { cluster } = yield* begun()
+      const trouble = yield* ClusterTrouble
+      yield* setJob(cluster, "one-job", running)
+      yield* TestClock.adjust("1 minute")
+      yield* trouble.onEvent((event) => ("object" in event && event.object.kind === "PaymentJob" ? [] : [event]))
+      yield* cluster.patchStatus("PaymentJob", { namespace, name: "one" }, { status: { phase: "Succeeded" } })
+      yield* cluster.delete("Job", { namespace, name: "one-job" })
+      yield* TestClock.adjust("30 minutes")
+      assert.deepStrictEqual(yield* cluster.list("Job", { namespaces: [] }), [])
+    }).pipe(Effect.provide(Stage.layer))
+  )
+
+  it.effect("makes no Job for a PaymentJob that was deleted without its being told", () =>
+    Effect.gen(function* () {
+      const { cluster } = yield* begun()
+      const trouble = yield* ClusterTrouble
+      yield* trouble.onEvent((event) => ("object" in event && event.object.kind === "PaymentJob" ? [] : [event]))
+      yield* cluster.delete("PaymentJob", { namespace, name: "one" })
+      yield* TestClock.adjust("30 minutes")
+      const creations = (yield* trouble.requests).filter(({ kind, verb }) => kind === "Job" && verb === "create")
+      assert.strictEqual(creations.length, 1)
+    }).pipe(Effect.provide(Stage.layer))
+  )
+
   it.effect("remembers the end of a Job that was deleted before its end was on record", () =>
     Effect.gen(function* () {
       const { cluster } = yield* begun()
