@@ -47,9 +47,16 @@ export const labelsOf = (name: string): Readonly<Record<string, string>> => ({
   [managerLabel]: manager
 })
 
+/** Of specs that were seen: a PaymentJob is looked at much more often than it changes. */
+const hashes = new WeakMap<PaymentJobSpec, string>()
+
 /** Changes when a Job would be another one; what is applied to a Job that exists is left out. */
-export const specHashOf = ({ suspend: _, ttlSecondsAfterFinished: __, ...spec }: PaymentJobSpec): string =>
-  hashOf(JSON.stringify(sorted(spec)))
+export const specHashOf = (given: PaymentJobSpec): string => {
+  const { suspend: _, ttlSecondsAfterFinished: __, ...spec } = given
+  const hash = hashes.get(given) ?? hashOf(JSON.stringify(sorted(spec)))
+  hashes.set(given, hash)
+  return hash
+}
 
 /** The same text for the same value, whatever the order of its fields. */
 const sorted = (value: unknown): unknown => {

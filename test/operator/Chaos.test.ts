@@ -3,7 +3,7 @@
  * lost, conflicts, refusals, watches that are cut, that tell twice, and too late; two of them at once.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Random } from "effect"
 import { TestClock } from "effect/testing"
 import {
   ClusterAway,
@@ -31,8 +31,9 @@ const random = (seed: number) => {
   }
 }
 
+const away = new ClusterAway({ detail: "500", retryAfterMillis: undefined })
 const reasons: ReadonlyArray<ClusterError["reason"]> = [
-  new ClusterAway({ detail: "500", retryAfterMillis: undefined }),
+  away,
   new Conflict({ detail: "409" }),
   new NotFound({ detail: "404" }),
   new TooManyRequests({ detail: "429", retryAfterMillis: 1_000 }),
@@ -89,9 +90,11 @@ const untroubled = <A, E, R>(effect: Effect.Effect<A, E, R>, chance: () => numbe
     const trouble = yield* ClusterTrouble
     yield* trouble.onRequest(() => undefined)
     const result = yield* effect
-    yield* trouble.onRequest(() => {
+    yield* trouble.onRequest(({ verb }) => {
       if (chance() >= 0.15) return undefined
-      const reason = reasons[Math.floor(chance() * reasons.length)] ?? new Conflict({ detail: "409" })
+      // a watch has no conflicts: what trying again cannot help would end the process
+      const possible = verb === "watch" ? [away] : reasons
+      const reason = possible[Math.floor(chance() * possible.length)] ?? away
       return { reason, afterEffect: reason._tag === "ClusterAway" && chance() < 0.5 }
     })
     return result
@@ -126,6 +129,7 @@ const chaos = (seed: number) =>
   }).pipe(
     Effect.provide(Stage.layer),
     Effect.scoped,
+    Random.withSeed(seed),
     Effect.tapCause(() => Effect.logError(`the seed was ${seed}`))
   )
 

@@ -153,8 +153,10 @@ const collect = (response: IncomingMessage, fail: (cause: unknown) => void, done
   })
   response.on("error", fail)
   response.on("end", () => done(Buffer.concat(chunks).toString("utf8")))
-  // what ended neither well nor with an error
-  response.on("close", () => fail("the connection was cut within the answer"))
+  // what ended neither well nor with an error; an error that nobody waits for costs its stack all the same
+  response.on("close", () => {
+    if (!response.complete) fail("the connection was cut within the answer")
+  })
 }
 
 const opened = (options: https.RequestOptions): Effect.Effect<Opened, NoAnswer, Scope.Scope> =>
