@@ -23,6 +23,8 @@
             pkgs.nodejs_24
             pkgs.postgresql_18
             pkgs.rabbitmq-server
+            # builds the control plane of the tests, once
+            pkgs.go
           ];
           shellHook = ''
             echo "paystream: bun $(bun --version), node $(node --version); npm start | npm test | bun run main --mode=worker"
