@@ -82,8 +82,8 @@ const isUnchanged = (field: string): readonly [rule: string, message: string, pa
   `.${field}`
 ]
 
-/** What is to be done. */
-export const PaymentJobSpec = Schema.Struct({
+/** What a run is of, and where. */
+const work = {
   queueName: boundedText({
     maximum: 255,
     pattern: /^\S(.*\S)?$/u,
@@ -103,7 +103,11 @@ export const PaymentJobSpec = Schema.Struct({
     })
   ),
   rabbitmq: Schema.optionalKey(RabbitMq),
-  postgres: Schema.optionalKey(Postgres),
+  postgres: Schema.optionalKey(Postgres)
+}
+
+/** When it ends, and how it is tried. */
+const limits = {
   idleTimeoutSeconds: Schema.optionalKey(
     wholeNumber({
       minimum: 1,
@@ -144,7 +148,11 @@ export const PaymentJobSpec = Schema.Struct({
     Schema.Boolean.annotate({
       description: "Stops the run's pods, or keeps them from being started, while it is true."
     })
-  ),
+  )
+}
+
+/** What its pods are like. */
+const pods = {
   resources: Schema.optionalKey(
     Schema.Struct({
       limits: Schema.optionalKey(Quantities.annotate({ description: "What the worker cannot exceed." })),
@@ -168,7 +176,10 @@ export const PaymentJobSpec = Schema.Struct({
         "x-kubernetes-list-map-keys": ["name"]
       })
   )
-}).annotate({
+}
+
+/** What is to be done. */
+export const PaymentJobSpec = Schema.Struct({ ...work, ...limits, ...pods }).annotate({
   description: "What is to be done.",
   ...rules(...["queueName", "maxMessages", "rabbitmq", "postgres"].map(isUnchanged))
 })

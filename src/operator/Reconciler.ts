@@ -67,12 +67,8 @@ const now = Effect.map(DateTime.now, (time) => DateTime.formatIso(time).replace(
 
 const nameOf = ({ name, namespace }: PaymentJob) => ({ name, namespace })
 
-const performer = (cluster: Cluster["Service"], options: ReconcilerOptions) => {
-  const { isLeading, surroundings } = options
-  /** Changes are for the leader alone; all that is read is told to everybody. */
-  const change = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | NotLeading> =>
-    Effect.flatMap(isLeading, (leads): Effect.Effect<A, E | NotLeading> => (leads ? effect : new NotLeading()))
-
+/** What is read from the API server itself. */
+const readers = (cluster: Cluster["Service"]) => {
   const lookAgain = ({ sight }: Look) =>
     Effect.map(found(cluster.get("PaymentJob", nameOf(sight.paymentJob))), (object): Look | undefined => {
       const paymentJob = object && Result.getOrUndefined(read(object))
@@ -86,6 +82,16 @@ const performer = (cluster: Cluster["Service"], options: ReconcilerOptions) => {
       return { sight: { ...sight, pods: pods.map(seenPod), arePodsLive: true } }
     })
   }
+  return { lookAgain, lookAtPods }
+}
+
+const performer = (cluster: Cluster["Service"], options: ReconcilerOptions) => {
+  const { isLeading, surroundings } = options
+  /** Changes are for the leader alone; all that is read is told to everybody. */
+  const change = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | NotLeading> =>
+    Effect.flatMap(isLeading, (leads): Effect.Effect<A, E | NotLeading> => (leads ? effect : new NotLeading()))
+
+  const { lookAgain, lookAtPods } = readers(cluster)
 
   const withJob = (look: Look, object: JobObject, isNew: boolean) =>
     Effect.map(Clock.currentTimeMillis, (millis): Look => {

@@ -20,8 +20,7 @@ export interface Unreadable {
 export class Surroundings {
   readonly paymentJobs = new SeenObjects<PaymentJob>()
   readonly jobs = new SeenObjects<SeenJob>()
-  /** By the PaymentJob's key and the pod's name. */
-  readonly #pods = new Map<string, Map<string, SeenPod>>()
+  readonly #pods = new SeenPods()
   /** Jobs that ended and were deleted before their end was on record. */
   readonly #endedJobs = new Map<string, SeenJob>()
 
@@ -31,7 +30,7 @@ export class Surroundings {
     if (paymentJob === undefined) return undefined
     const jobKey = jobKeyOf(paymentJob)
     const job = this.jobs.get(jobKey, nowMillis) ?? this.#endedJob(jobKey, paymentJob)
-    return { paymentJob, isLive: false, job, pods: [...(this.#pods.get(key)?.values() ?? [])] }
+    return { paymentJob, isLive: false, job, pods: this.#pods.of(key) }
   }
 
   /** The keys that it concerns; what cannot be read is as if it were not there. */
@@ -63,20 +62,10 @@ export class Surroundings {
 
   onPods(event: ClusterEvent<PodObject>): Keys {
     const objects = objectsOf(event)
-    const before = event._tag === "Synced" ? [...this.#pods.keys()] : []
-    if (event._tag === "Synced") this.#pods.clear()
-    for (const object of objects) this.#putPod(object, event._tag === "Deleted")
+    const before = event._tag === "Synced" ? this.#pods.clear() : []
+    for (const object of objects)
+      for (const key of keyOfOwner(object)) this.#pods.note(key, seenPod(object), event._tag === "Deleted")
     return [...new Set([...before, ...objects.flatMap(keyOfOwner)])]
-  }
-
-  #putPod(object: PodObject, isDeleted: boolean): void {
-    for (const key of keyOfOwner(object)) {
-      const pods = this.#pods.get(key) ?? new Map<string, SeenPod>()
-      if (isDeleted) pods.delete(object.metadata.name)
-      else pods.set(object.metadata.name, seenPod(object))
-      if (pods.size === 0) this.#pods.delete(key)
-      else this.#pods.set(key, pods)
-    }
   }
 
   #keepEnd(job: SeenJob): void {
@@ -92,6 +81,30 @@ export class Surroundings {
     if (job.owner?.uid === uid && !hasEnded(status)) return job
     this.#endedJobs.delete(jobKey)
     return undefined
+  }
+}
+
+/** By the PaymentJob's key and the pod's name. */
+class SeenPods {
+  readonly #byKey = new Map<string, Map<string, SeenPod>>()
+
+  of(key: string): ReadonlyArray<SeenPod> {
+    return [...(this.#byKey.get(key)?.values() ?? [])]
+  }
+
+  /** The keys that had some. */
+  clear(): Keys {
+    const keys = [...this.#byKey.keys()]
+    this.#byKey.clear()
+    return keys
+  }
+
+  note(key: string, pod: SeenPod, isDeleted: boolean): void {
+    const pods = this.#byKey.get(key) ?? new Map<string, SeenPod>()
+    if (isDeleted) pods.delete(pod.name)
+    else pods.set(pod.name, pod)
+    if (pods.size === 0) this.#byKey.delete(key)
+    else this.#byKey.set(key, pods)
   }
 }
 
