@@ -39,8 +39,8 @@ const defaults = {
   PAYMENT_RETRY_SECONDS: "0.2"
 }
 
-/** Whatever the environment says: no money moves here, and the workers are those of the PIX system. */
-const always = { PAYMENT_GATEWAY: "sandbox", WORKERS: "" }
+/** Whatever the environment says: no money moves here, the workers are those of the PIX system, on one broker. */
+const always = { PAYMENT_GATEWAY: "sandbox", WORKERS: "", API_BROKERS: "" }
 
 /** Where nobody has asked for a port, one that is taken is stepped over. */
 const firstPorts = { PORT: 5000, HEALTH_PORT: 8081 }

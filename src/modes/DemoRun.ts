@@ -43,8 +43,8 @@ const lineOf = (count: Option.Option<number>) => (shown: Shown, perSecond: numbe
   const share = (all: number) => (BatchReport.settled(shown) + paid + failed) / (all + intentsOf(all))
   const progress = Option.match(count, { onNone: () => "", onSome: (all) => bar(share(all)) })
   const messages = `${stored} stored${some(duplicates, "duplicates")}${some(deadLettered, "dead-lettered")}`
-  const cards = `cards: ${paid} paid, ${failed} failed, ${open - inDoubt} under way, ${inDoubt} in doubt`
-  const pix = Option.isSome(count) ? "" : `; PIX: ${settled} settled`
+  const cards = `cards ${paid} paid, ${failed} failed${some(open - inDoubt, "under way")}${some(inDoubt, "in doubt")}`
+  const pix = Option.isSome(count) ? "" : `; PIX ${settled} settled`
   return `${progress}${messages}, ${perSecond}/s; ${cards}${pix}`
 }
 

@@ -37,9 +37,13 @@ const worldSettings = (mode: string, parts: ReadonlyArray<Part>) => {
   const kinds = Settings.refine(Settings.all(record(parts, brokersOf)), (all) =>
     Result.succeed([...new Set(Object.values(all).flat())])
   )
-  const any = serviceSettingsFor(kinds)
-  const stored = parts.some(({ needs }) => needs.database) ? Settings.withDatabase(mode, any) : any
-  return parts.some(({ needs }) => needs.broker === "queues") ? Settings.refine(stored, refuseKafka(mode)) : stored
+  const reached = serviceSettingsFor(kinds)
+  const stores = parts.some(({ needs }) => needs.database) ? Settings.withDatabase(mode, reached) : reached
+  const queues = parts.some(({ needs }) => needs.broker === "queues")
+    ? Settings.refine(reached, refuseKafka(mode))
+    : reached
+  // Side by side, so that neither problem hides the other.
+  return Settings.refine(Settings.all({ stores, queues }), (both) => Result.succeed(both.stores))
 }
 
 const noHealthPages: Settings.Group<Settings.HealthSettings> = {
@@ -56,10 +60,14 @@ const settingsOf = (mode: string, parts: ReadonlyArray<Part>) =>
   })
 
 /** Where the services are. */
-const addresses = (parts: ReadonlyArray<Part>, { kafka, postgres, process, rabbitmq }: ServiceSettings) => ({
-  ...(usesBroker(parts) ? { broker: rabbitmq?.address ?? kafka?.address ?? "embedded" } : {}),
-  database: postgres?.address ?? process.database
-})
+const addresses = (parts: ReadonlyArray<Part>, { kafka, postgres, process, rabbitmq }: ServiceSettings) => {
+  const brokers = { rabbitmq: rabbitmq?.address, kafka: kafka?.address, embedded: "embedded" }
+  const broker = brokers[process.broker]
+  return {
+    ...(usesBroker(parts) && broker !== undefined ? { broker } : {}),
+    database: postgres?.address ?? process.database
+  }
+}
 
 const usesBroker = (parts: ReadonlyArray<Part>) => parts.some(({ needs }) => typeof needs.broker === "string")
 

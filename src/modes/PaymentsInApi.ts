@@ -60,6 +60,9 @@ const processingHere = Effect.fnUntraced(function* (given: Given, services: Serv
       Effect.catch((error) =>
         Effect.annotateLogs(Effect.logWarning(`a payment waits: ${error.message}`), { paymentId: id })
       ),
+      Effect.catchDefect((defect) =>
+        Effect.annotateLogs(Effect.logError("a defect in a payment", defect), { paymentId: id })
+      ),
       Effect.asVoid,
       Effect.provideContext(context)
     )

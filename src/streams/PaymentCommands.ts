@@ -7,7 +7,7 @@
  *   or away.
  * - A command that is dead says why, and what has happened to its payment; the payment is given up then.
  */
-import { Duration, Effect, Result, Schema } from "effect"
+import { Duration, Effect, Result, Schedule, Schema } from "effect"
 import { historyInWords } from "../domain/PaymentHistory.ts"
 import { commandTopic, ProcessPayment } from "../domain/PaymentMessages.ts"
 import type { IdempotencyKeys } from "../domain/ports/IdempotencyKeys.ts"
@@ -55,9 +55,16 @@ export const paymentCommands = (options: PaymentCommandOptions) =>
       process: (command: ProcessPayment) => handled(command, options),
       // Its letter is confirmed by now: a crash before this line handles the command again, and it is dead again.
       onError: ({ paymentId }: ProcessPayment, error: unknown) =>
-        error instanceof PaymentFailing ? giveUp(paymentId, options) : Effect.void
+        error instanceof PaymentFailing ? givenUp(paymentId, options) : Effect.void
     })
   )
+
+/** Longer than a processor is at one payment; what is held for longer the sweep gives up some day. */
+const untilFree = Schedule.max([Schedule.spaced("1 second"), Schedule.recurs(120)])
+
+/** Whoever is at the payment now (the sweep may be) does not know that its command is dead. */
+const givenUp = (paymentId: string, options: ProcessOptions) =>
+  Effect.repeat(giveUp(paymentId, options), { while: ({ _tag }) => _tag === "Held", schedule: untilFree })
 
 const handled = Effect.fnUntraced(
   function* (command: ProcessPayment, options: PaymentCommandOptions) {

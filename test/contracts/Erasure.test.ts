@@ -110,6 +110,17 @@ describe.concurrent("The erasure of a person's data", () => {
     })
   )
 
+  it.live("is not stopped by a payload that is nested as deep as PostgreSQL takes it", () =>
+    Effect.gen(function* () {
+      const url = yield* made
+      const depth = 5000
+      yield* payment(url, "1", `{"payer": "Ana", "deep": ${"[".repeat(depth)}${"]".repeat(depth)}}`)
+      yield* payment(url, "2", `${'{"payer":'.repeat(depth)}"Ana"${"}".repeat(depth)}`)
+      yield* payment(url, "3", '{"payer": "Ana"}')
+      assert.deepStrictEqual(yield* erase(url, { kind: "payer", value: "Ana" }), { ...nothing, payments: [3, 0] })
+    })
+  )
+
   it.live("goes through a table of many windows, and finds the first and the last of it", () =>
     Effect.gen(function* () {
       const url = yield* made

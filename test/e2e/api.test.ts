@@ -254,6 +254,10 @@ for (const runtime of Stage.runtimes) {
         assert.deepStrictEqual(Object.keys(document.paths).sort(), [
           "/healthz",
           "/metrics",
+          "/orders/{orderId}/cancel",
+          "/payments",
+          "/payments/{id}",
+          "/payments/{id}/refund",
           "/pix/rabbit",
           "/pix/{transactionId}",
           "/rabbit",

@@ -122,6 +122,31 @@ for (const runtime of Stage.runtimes) {
       })
     )
 
+    it.live("makes no second payment after a crash between the commit and the answer", () =>
+      Effect.gen(function* () {
+        const env = { API_PUBLISH_TIMEOUT_SECONDS: "60" }
+        const first = yield* Payments.start({ runtime, env })
+        yield* first.ask(Payments.body())
+        const payments = yield* TableLock.hold(first.stage.databaseUrl, "payment_intents")
+        const lost = yield* Effect.forkChild(Effect.exit(first.ask(Payments.body(), "k")))
+        yield* payments.isWaitedFor
+        const keys = yield* TableLock.hold(first.stage.databaseUrl, "idempotency_keys")
+        yield* payments.release
+        // it is committed, and its answer waits to be kept
+        yield* keys.isWaitedFor
+        yield* first.child.kill("SIGKILL")
+        yield* first.child.exit
+        yield* Fiber.join(lost)
+        yield* keys.release
+        yield* first.rows("UPDATE idempotency_keys SET lease_until = now() WHERE answer IS NULL")
+
+        const second = yield* Payments.start({ runtime, env, stage: first.stage })
+        const again = yield* second.ask(Payments.body(), "k")
+        assert.deepStrictEqual([again.status, isReplay(again)], [202, true])
+        assert.deepStrictEqual(yield* first.rows<Count>(count), [{ payments: 2 }])
+      })
+    )
+
     it.live("makes no second payment while Redis is away, and asks it again when it is back", () =>
       Effect.gen(function* () {
         const redis = yield* behind(inject("redisUrl"))

@@ -104,6 +104,20 @@ describe("A command to process a payment", () => {
       assert.deepStrictEqual(yield* requests, ["prepare", "confirm", "confirm", "confirm", "cancel"])
     }))
 
+  test("that is dead gives its payment up as soon as nobody else is at it", () =>
+    Effect.gen(function* () {
+      const id = yield* ask({ method: "sandbox_error" })
+      const intents = yield* PaymentIntents
+      let claims = 0
+      const busy = {
+        ...intents,
+        claim: (...given: Parameters<typeof intents.claim>) =>
+          ++claims === 2 || claims === 3 ? Effect.undefined : intents.claim(...given)
+      }
+      yield* Effect.provideService(take(command(id), { retry: RetryPolicy.none }), PaymentIntents, busy)
+      assert.deepStrictEqual([claims, (yield* stateOf(id)).status], [4, "failed"])
+    }))
+
   test("is dead on its first failure without retries", () =>
     Effect.gen(function* () {
       const id = yield* ask({ method: "sandbox_twice" })

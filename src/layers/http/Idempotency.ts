@@ -18,8 +18,6 @@ type Response = HttpServerResponse.HttpServerResponse
 export interface KeyOptions {
   /** The longest time that the work takes. */
   readonly longestWork: Duration.Duration
-  /** The longest wait for a look at the key. */
-  readonly publishTimeout: Duration.Duration
   readonly keyRetention: Duration.Duration
 }
 
@@ -69,11 +67,14 @@ const replay = (answer: string): Response => {
   return replayed(HttpServerResponse.jsonUnsafe(body, { status, headers: location === undefined ? {} : { location } }))
 }
 
+/** The first look of all makes the table as well. */
+const longestLook = Duration.seconds(10)
+
 const frozen = new StoreError({ reason: new StoreAway({ detail: "idempotency keys: no answer", code: "timeout" }) })
 
 /** A store that has frozen costs a request no more than its share of time. */
-const bounded = (keys: IdempotencyKeys["Service"], longest: Duration.Duration): IdempotencyKeys["Service"] => {
-  const limited = within(longest, () => Effect.fail(frozen))
+const bounded = (keys: IdempotencyKeys["Service"]): IdempotencyKeys["Service"] => {
+  const limited = within(longestLook, () => Effect.fail(frozen))
   return {
     ...keys,
     claim: (request) => limited(keys.claim(request)),
@@ -90,9 +91,9 @@ const told = (found: Answered, response: Response | undefined): Effect.Effect<Re
 }
 
 /** Runs work under a key; `withoutKeys` is what there is to do while nobody can look at keys. */
-export const make = ({ keyRetention, longestWork, publishTimeout }: KeyOptions, { keys, scope }: Surroundings) => {
+export const make = ({ keyRetention, longestWork }: KeyOptions, { keys, scope }: Surroundings) => {
   const lease = leaseFor(longestWork)
-  const store = bounded(keys, publishTimeout)
+  const store = bounded(keys)
   return Effect.fnUntraced(function* (
     claim: Pick<ClaimRequest, "scope" | "key" | "fingerprint">,
     work: Effect.Effect<Response>,
