@@ -24,6 +24,8 @@
             pkgs.postgresql_18
             pkgs.rabbitmq-server
             pkgs.redis
+            # builds the control plane of the tests, once
+            pkgs.go
           ];
           shellHook = ''
             echo "paystream: bun $(bun --version), node $(node --version); npm start | npm test | bun run main --mode=worker"

@@ -5,6 +5,9 @@ const seconds = 1000
 /** Servers are started once per project, and stopped with it. */
 const globalSetup = ["test/support/globalSetup.ts"]
 
+/** What needs a control plane of Kubernetes, and nothing else: the other parts do not pay for it. */
+const onKubernetes = ["test/contracts/Cluster*.test.ts", "test/kubernetes/**/*.test.ts"]
+
 export default defineConfig({
   test: {
     // What a test prints is news only when it fails.
@@ -23,8 +26,18 @@ export default defineConfig({
         test: {
           name: "contracts",
           include: ["test/contracts/**/*.test.ts", "test/layers/embedded/**/*.test.ts"],
+          exclude: onKubernetes,
           globalSetup,
           testTimeout: 30 * seconds,
+          hookTimeout: 60 * seconds
+        }
+      },
+      {
+        test: {
+          name: "kubernetes",
+          include: onKubernetes,
+          globalSetup: ["test/support/kubernetesSetup.ts"],
+          testTimeout: 60 * seconds,
           hookTimeout: 60 * seconds
         }
       },

@@ -7,7 +7,8 @@ const checks: ReadonlyArray<readonly [what: string, ...command: ReadonlyArray<st
   ["types", "tsc", "--project", "."],
   ["format, lint, doors", "biome", "check", "--error-on-warnings", "."],
   ["dead code", "knip", "--no-progress"],
-  ["settings' documentation", process.execPath, "scripts/settings.ts", "--check"]
+  ["settings' documentation", process.execPath, "scripts/settings.ts", "--check"],
+  ["the CustomResourceDefinition", process.execPath, "scripts/crd.ts", "--check"]
 ]
 
 const failed = checks.filter(([what, command = "", ...args]) => {

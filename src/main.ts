@@ -54,6 +54,10 @@ const modes = {
     does: "worker, consumers, outbox, commands and api in one process",
     run: (given: Flags) => Effect.flatMap(load(import("./modes/All.ts")), ({ all }) => all(consumersOptions(given)))
   },
+  operator: {
+    does: "run payment workers in Kubernetes, a Job for each PaymentJob",
+    run: () => Effect.flatMap(load(import("./modes/Operator.ts")), ({ operator }) => operator)
+  },
   demo: {
     does: "all of it on an embedded broker and database: what `npm start` runs",
     run: (given: Flags) => Effect.flatMap(load(import("./modes/Demo.ts")), ({ demo }) => demo(given))

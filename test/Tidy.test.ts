@@ -29,7 +29,7 @@ const importsOf = ({ path, text }: SourceFile): ReadonlyArray<string> =>
   )
 
 /** From the inside out: each may import itself and what stands before it. */
-const rooms = ["domain", "streams", "layers", "modes", "exports", "index.ts", "main.ts"]
+const rooms = ["domain", "streams", "operator", "layers", "modes", "exports", "index.ts", "main.ts"]
 const roomOf = (path: string): number => rooms.indexOf(path.split("/")[0] ?? "")
 const technologyOf = (path: string): string | undefined => (path.startsWith("layers/") ? path.split("/")[1] : undefined)
 
@@ -50,9 +50,16 @@ describe("The sources", () => {
     )
   })
 
-  it("import inwards only: domain ← streams ← layers ← modes ← exports ← main", () => {
+  it("import inwards only: domain ← streams ← operator and layers ← modes ← exports ← main", () => {
     assert.deepStrictEqual(
       importsThat((from, to) => roomOf(to) > roomOf(from)),
+      []
+    )
+  })
+
+  it("do not import the operator from layers: neither knows the other", () => {
+    assert.deepStrictEqual(
+      importsThat((from, to) => from.startsWith("layers/") && to.startsWith("operator/")),
       []
     )
   })
@@ -66,9 +73,9 @@ describe("The sources", () => {
     assert.deepStrictEqual(importsThat(isForeign), [])
   })
 
-  it("reach nothing outside from domain and streams but Effect", () => {
+  it("reach nothing outside from domain, streams and operator but Effect", () => {
     const outside = files
-      .filter(({ path }) => roomOf(path) <= roomOf("streams"))
+      .filter(({ path }) => roomOf(path) <= roomOf("operator"))
       .flatMap((file) => importsOf(file).map((name) => [file.path, name] as const))
       .filter(([, name]) => roomOf(name) < 0 && name !== "effect" && !name.startsWith("effect/"))
     assert.deepStrictEqual(outside, [])

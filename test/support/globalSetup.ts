@@ -1,6 +1,7 @@
 import { Effect, Exit, Scope } from "effect"
 import type { TestProject } from "vitest/node"
 import * as Kafka from "./servers/Kafka.ts"
+import * as KubernetesPrograms from "./servers/KubernetesPrograms.ts"
 import * as Postgres from "./servers/Postgres.ts"
 import * as RabbitMq from "./servers/RabbitMq.ts"
 import * as Redis from "./servers/Redis.ts"
@@ -38,7 +39,7 @@ const finds: ReadonlyArray<Effect.Effect<unknown, ServerError>> = [RabbitMq, Kaf
 
 /** Looks for all before starting any, so that what is missing is named in one list. */
 const findAll = Effect.gen(function* () {
-  const [, missing] = yield* Effect.partition(finds, (find) => find)
+  const [, missing] = yield* Effect.partition([...finds, KubernetesPrograms.check], (find) => find)
   if (missing.length === 0) return
   const list = missing.map((error) => `  - ${error.message}`).join("\n")
   return yield* new ServerError({ message: `The tests need servers that are not here:\n${list}` })

@@ -136,6 +136,11 @@ export const queueName: Parser<string> = accepting(
   (name) => isClean(name) && new TextEncoder().encode(name).length <= longestQueueName
 )
 
+/** A namespace of a Kubernetes cluster. */
+export const namespace: Parser<string> = accepting("a namespace", (name) =>
+  /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name)
+)
+
 export const isHost = (host: string): boolean =>
   /^[a-z0-9_]([a-z0-9._-]*[a-z0-9_.])?$/i.test(host) || (isIPv6(host) && !host.includes("%"))
 

@@ -5,7 +5,9 @@ import { consumerSettings, guaranteeSettings } from "./ConsumerSettings.ts"
 import { gatewaySettings, webhookSecrets } from "./GatewaySettings.ts"
 import { healthSettings } from "./HealthSettings.ts"
 import { kafkaSettings } from "./KafkaSettings.ts"
+import { kubernetesSettings } from "./KubernetesSettings.ts"
 import { logSettings } from "./LogSettings.ts"
+import { operatorSettings } from "./OperatorSettings.ts"
 import { outboxSettings } from "./OutboxSettings.ts"
 import { paymentFlags, paymentSettings } from "./PaymentSettings.ts"
 import { pixSettings, simulatorKey } from "./PixSettings.ts"
@@ -24,7 +26,9 @@ export { type Environment, load as environment, override } from "./Environment.t
 export { type GatewaySettings, gatewaySettings, webhookSecrets } from "./GatewaySettings.ts"
 export { type HealthSettings, healthSettings } from "./HealthSettings.ts"
 export { type KafkaSettings, kafkaSettings } from "./KafkaSettings.ts"
+export { type KubernetesAccess, type KubernetesSettings, kubernetesSettings } from "./KubernetesSettings.ts"
 export { type LogSettings, logSettings } from "./LogSettings.ts"
+export { operatorSettings } from "./OperatorSettings.ts"
 export { type OutboxSettings, outboxRules, outboxSettings } from "./OutboxSettings.ts"
 export { type PaymentFlags, type PaymentSettings, paymentFlags, paymentSettings } from "./PaymentSettings.ts"
 export { pixSettings, simulatorKey } from "./PixSettings.ts"
@@ -61,6 +65,8 @@ export const sections: ReadonlyArray<{ readonly title: string; readonly group: G
   { title: "The outbox", group: outboxSettings },
   { title: "What is kept", group: retentionSettings },
   { title: "The payment gateway", group: all({ gatewaySettings, webhookSecrets }) },
+  { title: "Kubernetes", group: kubernetesSettings },
+  { title: "The PaymentJob operator", group: operatorSettings },
   { title: "The log", group: logSettings },
   { title: "Health", group: healthSettings }
 ]

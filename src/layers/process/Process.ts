@@ -35,6 +35,11 @@ const byTag: Readonly<Record<string, number>> = {
   StoreRefused: ExitCode.refused,
   BrokerRefused: ExitCode.refused,
   Unroutable: ExitCode.refused,
+  CrdMissing: ExitCode.refused,
+  PermissionsMissing: ExitCode.refused,
+  NotServed: ExitCode.refused,
+  Forbidden: ExitCode.refused,
+  Unauthorized: ExitCode.refused,
   StoppedEarly: ExitCode.stoppedEarly
 }
 

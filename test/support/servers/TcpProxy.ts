@@ -10,6 +10,8 @@ export interface TcpProxy {
   readonly cut: Effect.Effect<void>
   /** Keeps every connection open, old and new, and forwards nothing: the fault that only a heartbeat notices. */
   readonly freeze: Effect.Effect<void>
+  /** The same for the connections that there are, for good; new ones work. */
+  readonly stall: Effect.Effect<void>
   /** Forwards again, also what was held back. */
   readonly heal: Effect.Effect<void>
 }
@@ -45,8 +47,11 @@ export const start = (target: {
         apply(state, from)
       }
     })
+    const stall = Effect.sync(() => {
+      for (const socket of sockets) socket.pause()
+    })
     const port = yield* Effect.acquireRelease(listen(server), () => Effect.andThen(become("cut"), close(server)))
-    return { host: "127.0.0.1", port, cut: become("cut"), freeze: become("frozen"), heal: become("healthy") }
+    return { host: "127.0.0.1", port, cut: become("cut"), freeze: become("frozen"), stall, heal: become("healthy") }
   })
 
 const apply = (state: State, socket: Socket): void => {

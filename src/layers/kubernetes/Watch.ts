@@ -1,0 +1,198 @@
+/**
+ * One watch of a kind in one place: a list, then its changes for ever.
+ *
+ * ## Guarantees
+ * - Goes on from the last position after a cut, the server's end of it, or a silence; lists again when the server has
+ *   forgotten that position (410), and once an hour whatever happens.
+ * - One connection at a time, opened again after 0.1 to 30 seconds, with jitter; a `Retry-After` is waited for.
+ * - Takes no more from the connection than is taken from it.
+ *
+ * ## Assumptions
+ * - The API server sends a bookmark about every minute: so it is noticed when it does not. Nothing else depends on it.
+ */
+import * as NodeStream from "@effect/platform-node/NodeStream"
+import { Clock, Data, Duration, Effect, Random, Result, type Scope, Stream } from "effect"
+import type { ClusterError } from "../../domain/ClusterError.ts"
+import { type ClusterObject, resourceOf } from "../../domain/ClusterObjects.ts"
+import { KnownObjects } from "../../domain/KnownObjects.ts"
+import type { ClusterEvent } from "../../domain/ports/Cluster.ts"
+import { away, refusal } from "./KubernetesErrors.ts"
+import * as Metrics from "./KubernetesMetrics.ts"
+import { Lines } from "./Lines.ts"
+import { list } from "./Lists.ts"
+import { type Place, queryPath } from "./Paths.ts"
+import { type Requests, rest } from "./Requests.ts"
+import { objectOf, parse, versionIn } from "./WireObjects.ts"
+
+export interface WatchOptions {
+  /** Without a byte for so long it is opened again. */
+  readonly silence: Duration.Duration
+  readonly pageSize?: number
+}
+
+export interface Watch<O> {
+  /** What there is; again and again until the server says. */
+  readonly begin: Effect.Effect<ReadonlyArray<O>, ClusterError>
+  /** Tells what changes then. */
+  readonly follow: (tell: Tell<O>) => Effect.Effect<never, ClusterError>
+}
+
+/** The server has forgotten the position. */
+class Expired extends Data.TaggedError("Expired")<Record<never, never>> {}
+
+/** After so long all is listed again: a safeguard against what nobody has thought of. */
+const listedAgainAfter = Duration.toMillis("1 hour")
+
+/** How long the server may keep a watch open: with jitter, so that not all end together. */
+const longestWindow = { minimum: 240, maximum: 300 }
+
+const shortestPause = 100
+const longestPause = Duration.toMillis("30 seconds")
+
+/** 0.1, 0.2, 0.4 … 30 seconds after so many failures in a row, less a random half. */
+const pauseOf = (failures: number, random: number): number =>
+  Math.min(longestPause, shortestPause * 2 ** Math.min(failures, 20)) * (1 - random / 2)
+
+/** Where a watch stands. */
+interface State<O extends ClusterObject> {
+  readonly requests: Requests
+  readonly place: Place
+  readonly options: WatchOptions
+  readonly known: KnownObjects<O>
+  /** In a row; what comes from the server ends the row. */
+  failures: number
+  listedAt: number
+  listAgainBecause: string | undefined
+}
+
+type Tell<O> = (events: ReadonlyArray<ClusterEvent<O>>) => Effect.Effect<unknown>
+
+export const make = <O extends ClusterObject>(requests: Requests, place: Place, options: WatchOptions): Watch<O> => {
+  const known = new KnownObjects<O>()
+  const state: State<O> = {
+    ...{ requests, place, options, known },
+    ...{ failures: 0, listedAt: 0, listAgainBecause: undefined }
+  }
+  const begin: Watch<O>["begin"] = Effect.suspend(() => listed(state, "begin")).pipe(
+    Effect.map(({ objects }) => objects),
+    Effect.catch((error) => Effect.andThen(survived(state, error), begin))
+  )
+  return { begin, follow: (tell) => Effect.forever(turn(state, tell), { disableYield: true }) }
+}
+
+const listed = <O extends ClusterObject>(state: State<O>, reason: string) =>
+  Effect.gen(function* () {
+    const { known, options, place, requests } = state
+    const { objects, position } = yield* list<O>(requests, place, options.pageSize)
+    state.listedAt = yield* Clock.currentTimeMillis
+    state.listAgainBecause = undefined
+    yield* Metrics.countRelist(place.kind, reason)
+    yield* Metrics.heard(place.kind, place.namespace)
+    return { objects, events: known.relist(objects, position) }
+  })
+
+const paused = ({ failures }: { readonly failures: number }, asked = 0): Effect.Effect<void> =>
+  Effect.flatMap(Random.next, (random) => Effect.sleep(Math.max(asked, pauseOf(failures, random))))
+
+/** What may pass is waited for. */
+const survived = <O extends ClusterObject>(state: State<O>, error: ClusterError): Effect.Effect<void, ClusterError> => {
+  if (!error.isRetryable) return Effect.fail(error)
+  state.failures += 1
+  const { kind, namespace } = state.place
+  return Effect.logWarning(`the watch of ${resourceOf(kind)} goes on later: ${error.message}`).pipe(
+    Effect.annotateLogs({ namespace: namespace ?? "all" }),
+    Effect.andThen(paused(state, error.retryAfterMillis))
+  )
+}
+
+/** One connection, and a list before where it is needed. */
+const turn = <O extends ClusterObject>(state: State<O>, tell: Tell<O>): Effect.Effect<void, ClusterError> =>
+  Effect.gen(function* () {
+    if (state.listAgainBecause !== undefined) yield* tell((yield* listed(state, state.listAgainBecause)).events)
+    yield* session(state, tell)
+    if ((yield* Clock.currentTimeMillis) - state.listedAt > listedAgainAfter) state.listAgainBecause = "age"
+    // the server's own end of it: opened again at once, unless it ends all of them so
+    if (state.failures > 0) yield* paused(state)
+    state.failures += 1
+  }).pipe(
+    Effect.catchTags({
+      Expired: () => {
+        state.listAgainBecause = "expired"
+        state.failures += 1
+        return paused(state)
+      },
+      ClusterError: (error) => survived(state, error)
+    })
+  )
+
+/** One connection, to its end. */
+const session = <O extends ClusterObject>(state: State<O>, tell: Tell<O>) =>
+  Effect.flatMap(chunksOf(state), (chunks) => {
+    const { place, requests } = state
+    const lines = new Lines()
+    return Stream.runForEach(chunks, (bytes) =>
+      Effect.gen(function* () {
+        yield* Metrics.heard(place.kind, place.namespace)
+        const found = Result.mapError(lines.push(bytes), (error) => away(requests.address, watching(place), error))
+        for (const line of yield* Effect.fromResult(found)) {
+          const events = yield* Effect.fromResult(eventsOf(state, line))
+          state.failures = 0
+          if (events.length > 0) yield* tell(events)
+        }
+      })
+    )
+  }).pipe(Effect.scoped)
+
+const watching = ({ kind }: Place): string => `watch ${resourceOf(kind)}`
+
+/** The bytes of a watch that begins after the known position. */
+const chunksOf = <O extends ClusterObject>({
+  known,
+  options: { silence },
+  place,
+  requests
+}: State<O>): Effect.Effect<Stream.Stream<Uint8Array, ClusterError | Expired>, ClusterError | Expired, Scope.Scope> =>
+  Effect.gen(function* () {
+    const window = yield* Random.nextIntBetween(longestWindow.minimum, longestWindow.maximum)
+    const path = queryPath(place, {
+      watch: "1",
+      allowWatchBookmarks: "true",
+      resourceVersion: `${known.position}`,
+      timeoutSeconds: `${window}`
+    })
+    const opened = yield* requests.open({ method: "GET", path, lane: "watches" })
+    if (opened.status === 410) return yield* new Expired()
+    if (opened.status !== 200) return yield* refusal(requests.address, { verb: "watch", ...place }, yield* rest(opened))
+    yield* Metrics.countOpened(place.kind)
+    const silent = away(requests.address, watching(place), `silent for ${Duration.format(silence)}`)
+    return NodeStream.fromReadable<Uint8Array, ClusterError>({
+      evaluate: () => opened.response,
+      onError: (error) => away(requests.address, watching(place), error)
+    }).pipe(Stream.timeoutOrElse({ duration: silence, orElse: () => Stream.fail(silent) }))
+  })
+
+/** What a line tells that was not known. */
+const eventsOf = <O extends ClusterObject>(
+  { known, place, requests: { address } }: State<O>,
+  line: string
+): Result.Result<ReadonlyArray<ClusterEvent<O>>, ClusterError | Expired> => {
+  const { object: value, type } = parse(line) ?? {}
+  const nonsense = () => Result.fail(away(address, watching(place), `a line of type ${String(type)} makes no sense`))
+  if (type === "ERROR") return Result.fail(errorOf(place, address, value))
+  if (type === "BOOKMARK") {
+    const position = versionIn(value)
+    if (position === undefined) return nonsense()
+    known.advance(position)
+    return Result.succeed([])
+  }
+  const object = objectOf<O>(place.kind, value)
+  if (object === undefined) return nonsense()
+  if (type === "ADDED" || type === "MODIFIED") return Result.succeed(known.apply(object))
+  return type === "DELETED" ? Result.succeed(known.remove(object)) : nonsense()
+}
+
+const errorOf = (place: Place, address: string, value: unknown): ClusterError | Expired => {
+  const { code = 0 } = (value ?? {}) as { readonly code?: number }
+  const answer = { status: code, retryAfter: undefined, body: JSON.stringify(value ?? {}) }
+  return code === 410 ? new Expired() : refusal(address, { verb: "watch", ...place }, answer)
+}

@@ -1,0 +1,146 @@
+/**
+ * The operator: watches tell which PaymentJobs to look at, and so many are looked at side by side.
+ *
+ * ## Guarantees
+ * - One PaymentJob is looked at by one worker at a time; whatever changed meanwhile, it is looked at once more.
+ * - Nothing is looked at before all watches have told what there is, nor while another process leads.
+ * - A look that fails is repeated: after 200 ms at first, a minute at last, and not before the API server asked for.
+ * - Every PaymentJob is looked at again every ten minutes, though nothing was told of it.
+ */
+import { Cause, Clock, Duration, Effect, Latch, Random, Result, Schedule, Stream } from "effect"
+import type { ClusterError } from "../domain/ClusterError.ts"
+import type { Kind, Objects } from "../domain/ClusterObjects.ts"
+import { Cluster, type ClusterEvent, type Scope as ClusterScope } from "../domain/ports/Cluster.ts"
+import * as RetryPolicy from "../domain/RetryPolicy.ts"
+import { untilShutdown } from "../streams/Shutdown.ts"
+import { supervised } from "../streams/Supervisor.ts"
+import { type JobOptions, selector } from "./JobSpec.ts"
+import type { Leadership } from "./LeaderElection.ts"
+import * as Metrics from "./OperatorMetrics.ts"
+import { type Looked, type ReconcileError, reconciler } from "./Reconciler.ts"
+import { Surroundings } from "./Surroundings.ts"
+import * as WorkQueue from "./WorkQueue.ts"
+
+export interface ControllerOptions extends JobOptions {
+  /** None: all of them. */
+  readonly namespaces: ReadonlyArray<string>
+  /** PaymentJobs that may be looked at side by side. */
+  readonly workers: number
+  readonly leadership: Leadership
+}
+
+/** 200 ms, 400 ms … a minute, each ±20 %. */
+const backOff = RetryPolicy.exponential({ initialDelay: "200 millis", maxDelay: "60 seconds", jitter: 0.2 })
+
+const resyncEvery = Duration.minutes(10)
+const standingEvery = Duration.seconds(10)
+
+/** Watches with what they have told, a latch for when they have, and the streams that do the work. */
+export const make = Effect.fnUntraced(function* (options: ControllerOptions) {
+  const cluster = yield* Cluster
+  const queue = yield* WorkQueue.make
+  const surroundings = new Surroundings()
+  const { begun, isLeading } = options.leadership
+  const look = yield* reconciler({ ...options, surroundings, isLeading })
+  const scope = { namespaces: options.namespaces }
+  const isKnown = yield* knowing(["PaymentJob", "Job", "Pod"])
+
+  const told = (kind: Kind, keys: ReadonlyArray<string>) =>
+    Effect.andThen(Effect.forEach(keys, queue.add, { discard: true }), isKnown.tell(kind))
+  const follow = <K extends Kind>(kind: K, where: ClusterScope, on: (event: EventOf<K>) => Effect.Effect<void>) =>
+    Stream.mapEffect(cluster.watch(kind, where), on).pipe(supervised(`watch ${kind}s`), untilShutdown)
+
+  const watches = [
+    follow("PaymentJob", scope, (event) => {
+      const { flaws, keys } = surroundings.onPaymentJobs(event)
+      return Effect.andThen(Effect.forEach(flaws, tellFlaw, { discard: true }), told("PaymentJob", keys))
+    }),
+    follow("Job", { ...scope, labels: selector }, (event) => told("Job", surroundings.onJobs(event))),
+    follow("Pod", { ...scope, labels: selector }, (event) => told("Pod", surroundings.onPods(event)))
+  ]
+
+  const work = Stream.fromEffectRepeat(queue.take).pipe(
+    untilShutdown,
+    Stream.mapEffect((key) => lookAt(queue, look)(key), { concurrency: options.workers, unordered: true })
+  )
+  const works = Stream.unwrap(
+    Effect.as(Effect.all([begun, isKnown.all, Metrics.workersAre(options.workers)]), work)
+  ).pipe(untilShutdown)
+
+  const resync = Stream.fromSchedule(Schedule.spaced(resyncEvery)).pipe(
+    Stream.mapEffect(() => Effect.forEach([...surroundings.paymentJobs.told.keys()], queue.add, { discard: true })),
+    untilShutdown
+  )
+  const standing = Stream.fromSchedule(Schedule.spaced(standingEvery)).pipe(
+    Stream.mapEffect(() => Metrics.standing(surroundings.paymentJobs.told.values())),
+    untilShutdown
+  )
+  return { streams: [...watches, works, resync, standing], isReady: isKnown.isAll }
+})
+
+type EventOf<K extends Kind> = ClusterEvent<Objects[K]>
+
+/** Which kinds were told of, and whether it is all of them. */
+const knowing = (kinds: ReadonlyArray<Kind>) =>
+  Effect.map(Latch.make(false), (latch) => {
+    const missing = new Set(kinds)
+    return {
+      tell: (kind: Kind): Effect.Effect<void> =>
+        Effect.suspend(() => {
+          missing.delete(kind)
+          return missing.size === 0 ? Effect.asVoid(latch.open) : Effect.void
+        }),
+      all: latch.await,
+      isAll: Effect.sync(() => missing.size === 0)
+    }
+  })
+
+const tellFlaw = ({ flaw, key }: { readonly key: string; readonly flaw: string }) =>
+  Effect.annotateLogs(Effect.logError(`left alone, it cannot be read: ${flaw}`), { paymentjob: key })
+
+type Look = (key: string) => Effect.Effect<Looked, ReconcileError>
+
+/** A look, and what follows of how it ended. */
+const lookAt = (queue: WorkQueue.WorkQueue, look: Look) => {
+  const failures = new Map<string, number>()
+
+  const after = Effect.fnUntraced(function* (key: string, result: Result.Result<Looked, Cause.Cause<ReconcileError>>) {
+    if (Result.isSuccess(result)) {
+      failures.delete(key)
+      if (result.success.after === undefined) return "success" as const
+      yield* queue.addAfter(key, result.success.after)
+      return "requeue_after" as const
+    }
+    const attempt = (failures.get(key) ?? 0) + 1
+    failures.set(key, attempt)
+    const error = clusterErrorOf(result.failure)
+    const wait = RetryPolicy.jitteredDelay(backOff, attempt, yield* Random.next)
+    yield* Metrics.retried
+    yield* queue.addAfter(key, Duration.max(wait, Duration.millis(error?.retryAfterMillis ?? 0)))
+    if (error !== undefined && isRace(error)) return "requeue" as const
+    yield* tellFailure(result.failure)
+    return "error" as const
+  })
+
+  return (key: string): Effect.Effect<void> =>
+    Effect.gen(function* () {
+      const startedAt = yield* Clock.currentTimeMillis
+      const result = yield* Effect.result(Effect.sandbox(look(key)))
+      const ended = yield* after(key, result)
+      yield* Metrics.reconciled(ended, (yield* Clock.currentTimeMillis) - startedAt)
+    }).pipe(Effect.ensuring(queue.done(key)), Effect.annotateLogs({ paymentjob: key }))
+}
+
+const clusterErrorOf = (cause: Cause.Cause<ReconcileError>): ClusterError | undefined =>
+  cause.reasons.flatMap((reason) =>
+    reason._tag === "Fail" && reason.error._tag === "ClusterError" ? [reason.error] : []
+  )[0]
+
+/** Something changed since it was seen: no mistake, it is looked at again. */
+const isRace = ({ reason }: ClusterError): boolean =>
+  reason._tag === "Conflict" || reason._tag === "NotFound" || reason._tag === "AlreadyExists"
+
+const tellFailure = (cause: Cause.Cause<ReconcileError>) =>
+  Cause.hasDies(cause)
+    ? Effect.logError("a defect; it is looked at again", cause)
+    : Effect.logWarning(`not done, it is tried again: ${Cause.squash(cause)}`)

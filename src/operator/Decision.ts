@@ -1,0 +1,93 @@
+/**
+ * What is to be done for a PaymentJob, given what was seen of it, of its Job and of its pods. Pure: the same sight gives
+ * the same actions, whatever happened before.
+ *
+ * ## Guarantees
+ * - A PaymentJob that has come to its end, or is being deleted, gets no Job.
+ * - A Job is created only for a PaymentJob that was read from the API server itself, and only where none is seen.
+ * - Nothing is done to a Job that another object controls.
+ * - A time alone is no reason to write.
+ * - Done, the actions lead to a sight that asks for none, in five steps at most unless something else changes.
+ */
+import type { JobObject, New } from "../domain/ClusterObjects.ts"
+import type { MergePatch } from "../domain/MergePatch.ts"
+import { type JobOptions, jobOf, labelsOf } from "./JobSpec.ts"
+import { type Occurrence, occurrencesOf } from "./Occurrences.ts"
+import { hasEnded, type PaymentJobStatus } from "./PaymentJob.ts"
+import type { SeenJob } from "./SeenJob.ts"
+import { isOwn, lacksPods, leftOver, type Sight } from "./Sight.ts"
+import { isSaid, statusOf } from "./Status.ts"
+
+export type Action =
+  /** Read the PaymentJob from the API server itself. */
+  | { readonly _tag: "LookAgain" }
+  /** Read its pods from the API server itself. */
+  | { readonly _tag: "LookAtPods" }
+  | { readonly _tag: "CreateJob"; readonly job: New<JobObject> }
+  | { readonly _tag: "PatchJob"; readonly job: SeenJob; readonly patch: MergePatch }
+  /** An event on the PaymentJob: told once for each occurrence. */
+  | { readonly _tag: "Tell"; readonly occurrence: Occurrence }
+  | { readonly _tag: "PatchStatus"; readonly status: PaymentJobStatus }
+
+export interface DecisionOptions extends JobOptions {
+  /** As RFC 3339 writes it: what changes now changes then. */
+  readonly now: string
+}
+
+/** What is to be done next; nothing if all is as it should be. */
+export const decide = (sight: Sight, options: DecisionOptions): ReadonlyArray<Action> => {
+  const { paymentJob } = sight
+  if (paymentJob.isDeleting) return []
+  if (hasEnded(paymentJob.status)) return afterTheEnd(sight, options)
+  const wanted = wantedOfJob(sight, options)
+  return wanted === undefined ? report(sight, options) : [wanted]
+}
+
+const wantedOfJob = (sight: Sight, options: DecisionOptions): Action | undefined =>
+  sight.job === undefined ? creation(sight, options) : correction(sight, sight.job)
+
+const creation = (sight: Sight, options: DecisionOptions): Action | undefined => {
+  const { isLive, paymentJob, refusal } = sight
+  if (paymentJob.spec.suspend === true || refusal !== undefined || leftOver(sight) !== undefined) return undefined
+  // what is remembered may be old: finished, or deleted, or another of that name
+  return isLive ? { _tag: "CreateJob", job: jobOf(paymentJob, paymentJob.spec, options) } : { _tag: "LookAgain" }
+}
+
+const correction = (sight: Sight, job: SeenJob): Action | undefined => {
+  if (!isOwn(sight)) return undefined
+  if (lacksPods(sight)) return { _tag: "LookAtPods" }
+  if (job.isDeleting || job.end !== undefined) return undefined
+  const { name, spec } = sight.paymentJob
+  if (!job.isLabelled) return { _tag: "PatchJob", job, patch: { metadata: { labels: labelsOf(name) } } }
+  const suspend = spec.suspend === true
+  return job.isSuspended === suspend ? undefined : { _tag: "PatchJob", job, patch: { spec: { suspend } } }
+}
+
+const report = (sight: Sight, { now }: DecisionOptions): ReadonlyArray<Action> => {
+  const before = sight.paymentJob.status
+  const status = statusOf(sight, now)
+  if (isSaid(before, status)) return []
+  // told before it is written: a crash in between tells it again, which is the same event
+  const tellings = occurrencesOf(sight, status).map((occurrence): Action => ({ _tag: "Tell", occurrence }))
+  return [...tellings, { _tag: "PatchStatus", status }]
+}
+
+/**
+ * The end is on record: only now may the Job's time to live begin, or it could be gone before anybody knew what came of
+ * it.
+ */
+const afterTheEnd = (sight: Sight, { now }: DecisionOptions): ReadonlyArray<Action> => {
+  const { job, paymentJob } = sight
+  const seconds = paymentJob.spec.ttlSecondsAfterFinished
+  if (job !== undefined && isOwn(sight) && !job.isDeleting && seconds !== undefined && job.secondsToLive !== seconds)
+    return [{ _tag: "PatchJob", job, patch: { spec: { ttlSecondsAfterFinished: seconds } } }]
+  const { generation, status } = paymentJob
+  if (status.observedGeneration === generation) return []
+  const conditions = (status.conditions ?? []).map((condition) => ({ ...condition, observedGeneration: generation }))
+  return [
+    {
+      _tag: "PatchStatus",
+      status: { ...status, conditions, observedGeneration: generation, lastUpdateTime: now }
+    }
+  ]
+}

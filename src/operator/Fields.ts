@@ -1,0 +1,50 @@
+/** Fields as the API server checks them: bounded, with descriptions, and with rules in its own language (CEL). */
+import { Schema } from "effect"
+
+interface Text {
+  readonly maximum: number
+  readonly pattern: RegExp
+  readonly description: string
+}
+
+/** Text that is not empty. */
+export const boundedText = ({ description, maximum, pattern }: Text) =>
+  Schema.String.check(Schema.isMinLength(1), Schema.isMaxLength(maximum), Schema.isPattern(pattern)).annotate({
+    description
+  })
+
+/** The name of an object of Kubernetes. */
+export const kubernetesName = (description: string) =>
+  boundedText({ maximum: 253, pattern: /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/u, description })
+
+interface Whole {
+  readonly minimum: number
+  readonly maximum: number
+  readonly description: string
+  /** What the API server fills in. */
+  readonly default?: number
+}
+
+/** A whole number; both ends belong to it. */
+export const wholeNumber = ({ maximum, minimum, ...about }: Whole) =>
+  Schema.Int.check(Schema.isBetween({ minimum, maximum })).annotate(about)
+
+/** A time as RFC 3339 writes it. */
+export const DateTime = Schema.String.annotate({ format: "date-time" })
+
+/** An amount as Kubernetes writes it: `250m`, `1Gi`, 2. */
+const Quantity = Schema.Union([Schema.Int, Schema.String.check(Schema.isMaxLength(64))]).annotate({
+  "x-kubernetes-int-or-string": true
+})
+
+/** Amounts by what they are of: cpu, memory. */
+export const Quantities = Schema.Record(Schema.String, Quantity)
+
+/** Rules that the API server checks with every change, each with what it says when one is broken. */
+export const rules = (...all: ReadonlyArray<readonly [rule: string, message: string, fieldPath?: string]>) => ({
+  "x-kubernetes-validations": all.map(([rule, message, fieldPath]) => ({
+    rule,
+    message,
+    ...(fieldPath === undefined ? {} : { fieldPath })
+  }))
+})

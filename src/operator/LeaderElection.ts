@@ -1,0 +1,223 @@
+/**
+ * Which of several processes acts: whoever holds a Lease.
+ *
+ * ## Guarantees
+ * - A process thinks that it leads only while its last renewal was asked for less than 7 seconds ago; others take over
+ *   only when they have seen no renewal for the 10 seconds that the holder asked for. Both are counted by a clock that
+ *   nobody sets: the times in the Lease are for people.
+ * - Another leads within 15 seconds of a kill, and within 2 of a clean stop: the Lease is given up then.
+ * - Who held it and cannot renew it ends: its process starts anew, as a stand-by.
+ *
+ * ## Assumptions
+ * - A lease is no fence: a process that is held up between asking and writing may write late. The names of Jobs and the
+ *   versions of objects are the fences.
+ */
+import {
+  Clock,
+  DateTime,
+  Deferred,
+  Duration,
+  Effect,
+  Latch,
+  Random,
+  Result,
+  Schedule,
+  Schema,
+  type Scope
+} from "effect"
+import type { ClusterError } from "../domain/ClusterError.ts"
+import type { LeaseObject, LeaseSpec } from "../domain/ClusterObjects.ts"
+import { Cluster } from "../domain/ports/Cluster.ts"
+import * as Metrics from "./OperatorMetrics.ts"
+
+/** The Lease cannot be renewed, or is another's: this process must not act any more. */
+export class LeadershipLost extends Schema.TaggedError<LeadershipLost>()("LeadershipLost", {
+  lease: Schema.String,
+  why: Schema.String
+}) {
+  override get message(): string {
+    return `leadership lost (lease ${this.lease}): ${this.why}; this process ends, to start anew`
+  }
+}
+
+export interface LeaderElectionOptions {
+  readonly namespace: string
+  readonly name: string
+  /** Of this process alone, a new one with each start. */
+  readonly identity: string
+}
+
+export interface Leadership {
+  /** Succeeds once this process leads. */
+  readonly begun: Effect.Effect<void>
+  /** Whether it may act now. */
+  readonly isLeading: Effect.Effect<boolean>
+  /** Never succeeds; fails when it led and does not any more, or when trying cannot help. */
+  readonly lost: Effect.Effect<never, LeadershipLost | ClusterError>
+}
+
+/** Who may act alone does so at once. */
+export const alone: Leadership = { begun: Effect.void, isLeading: Effect.succeed(true), lost: Effect.never }
+
+const leaseSeconds = 10
+const renewWithin = Duration.seconds(7)
+const retryEvery = Duration.seconds(2)
+/** Giving up is a kindness: it holds nothing up. */
+const giveUpWithin = Duration.seconds(3)
+
+const nanos = (duration: Duration.Duration): bigint => BigInt(Math.round(Duration.toMillis(duration))) * 1_000_000n
+
+const monotonic = Clock.Clock.use((clock) => clock.monotonicTimeNanos)
+
+/** What is known of the Lease. */
+interface Known {
+  lease: LeaseObject | undefined
+  /** When its latest version was first seen. */
+  seenAt: bigint
+  /** When the renewal that succeeded last was asked for. */
+  renewedAt: bigint | undefined
+}
+
+/** Takes part until the scope closes; then the Lease is given up. */
+export const leaderElection = (
+  options: LeaderElectionOptions
+): Effect.Effect<Leadership, never, Cluster | Scope.Scope> =>
+  Effect.gen(function* () {
+    const cluster = yield* Cluster
+    const known: Known = { lease: undefined, seenAt: 0n, renewedAt: undefined }
+    const begun = yield* Latch.make(false)
+    const lost = yield* Deferred.make<never, LeadershipLost | ClusterError>()
+    const isLeading = Effect.map(
+      monotonic,
+      (now) => known.renewedAt !== undefined && now - known.renewedAt < nanos(renewWithin)
+    )
+    const part = Effect.andThen(campaign(cluster, options, known), begun.open).pipe(
+      Effect.andThen(Metrics.leading(options.name, true)),
+      Effect.andThen(hold(cluster, options, known))
+    )
+    yield* Metrics.leading(options.name, false)
+    yield* Effect.addFinalizer(() => giveUp(cluster, options, known))
+    yield* Effect.forkScoped(Effect.catchCause(part, (cause) => Deferred.failCause(lost, cause)))
+    return { begun: begun.await, isLeading, lost: Deferred.await(lost) }
+  })
+
+/** Tries until it leads. */
+const campaign = Effect.fnUntraced(function* (
+  cluster: Cluster["Service"],
+  options: LeaderElectionOptions,
+  known: Known
+) {
+  let told: string | undefined
+  while (!(yield* attempt(cluster, options, known))) {
+    const holder = known.lease?.spec?.holderIdentity ?? ""
+    if (holder !== told) yield* Effect.logInfo(`standing by: ${holder || "nobody"} leads`)
+    told = holder
+    // not all at the same moment
+    yield* Effect.sleep(Duration.millis(Duration.toMillis(retryEvery) * (0.9 + 0.1 * (yield* Random.next))))
+  }
+  yield* Effect.logInfo(`${options.identity} leads`)
+})
+
+/** One try to get the Lease; that the API server is away is no reason to end, for who does not lead. */
+const attempt = (cluster: Cluster["Service"], options: LeaderElectionOptions, known: Known) =>
+  Effect.gen(function* () {
+    yield* look(cluster, options, known)
+    const since = (yield* monotonic) - known.seenAt
+    return isFree(known.lease?.spec, since) && (yield* write(cluster, options, known))
+  }).pipe(
+    Effect.catchIf(
+      (error) => error.isRetryable || isOutdated(error),
+      (error) => Effect.as(Effect.logDebug(`the lease ${options.name} was not taken: ${error.message}`), false)
+    )
+  )
+
+const isFree = (spec: LeaseSpec | undefined, unchangedFor: bigint): boolean =>
+  !spec?.holderIdentity || unchangedFor > BigInt(spec.leaseDurationSeconds ?? leaseSeconds) * 1_000_000_000n
+
+const look = (cluster: Cluster["Service"], { name, namespace }: LeaderElectionOptions, known: Known) =>
+  Effect.gen(function* () {
+    const answer = yield* Effect.result(cluster.get("Lease", { name, namespace }))
+    if (Result.isFailure(answer) && answer.failure.reason._tag !== "NotFound") return yield* answer.failure
+    const lease = Result.getOrUndefined(answer)
+    if (lease?.metadata.resourceVersion === known.lease?.metadata.resourceVersion) return
+    known.lease = lease
+    known.seenAt = yield* monotonic
+  })
+
+/** Writes our name into it, as it was seen and not otherwise. */
+const write = (cluster: Cluster["Service"], options: LeaderElectionOptions, known: Known) =>
+  Effect.gen(function* () {
+    const { identity, name, namespace } = options
+    const before = known.lease
+    const askedAt = yield* monotonic
+    const spec = specOf(identity, before?.spec, DateTime.formatIso(yield* DateTime.now).replace("Z", "000Z"))
+    known.lease =
+      before === undefined
+        ? yield* cluster.create("Lease", { metadata: { name, namespace }, spec })
+        : yield* cluster.patch("Lease", { name, namespace, resourceVersion: before.metadata.resourceVersion }, { spec })
+    known.renewedAt = askedAt
+    known.seenAt = askedAt
+    return true
+  })
+
+const specOf = (identity: string, before: LeaseSpec | undefined, now: string): LeaseSpec => {
+  const isOurs = before?.holderIdentity === identity
+  return {
+    holderIdentity: identity,
+    leaseDurationSeconds: leaseSeconds,
+    acquireTime: isOurs ? (before?.acquireTime ?? now) : now,
+    renewTime: now,
+    leaseTransitions: (before?.leaseTransitions ?? 0) + (isOurs || before === undefined ? 0 : 1)
+  }
+}
+
+/** Renews it for ever; fails when that has not been possible for too long, or another holds it. */
+const hold = (cluster: Cluster["Service"], options: LeaderElectionOptions, known: Known) => {
+  const lose = (why: string) => new LeadershipLost({ lease: `${options.namespace}/${options.name}`, why })
+  const renewal = Effect.gen(function* () {
+    const holder = known.lease?.spec?.holderIdentity ?? options.identity
+    if (holder !== options.identity) return yield* lose(`${holder} holds it`)
+    // it is not as we know it where an answer to us was lost, too: who holds it now decides
+    yield* Effect.tapErrorTag(write(cluster, options, known), "ClusterError", (error) =>
+      isOutdated(error) ? look(cluster, options, known) : Effect.void
+    )
+  })
+  const renewedOnce = Effect.gen(function* () {
+    yield* Effect.sleep(retryEvery)
+    const since = (yield* monotonic) - (known.renewedAt ?? 0n)
+    yield* renewal.pipe(
+      Effect.retry({
+        while: (error) => error._tag === "ClusterError" && (error.isRetryable || isOutdated(error)),
+        schedule: Schedule.spaced("500 millis")
+      }),
+      Effect.timeoutOrElse({
+        duration: Duration.nanos(bigintMax(nanos(renewWithin) - since, 0n)),
+        orElse: () => lose("it could not be renewed within 7 seconds")
+      })
+    )
+  })
+  return Effect.forever(renewedOnce)
+}
+
+const isOutdated = ({ reason }: ClusterError): boolean =>
+  reason._tag === "Conflict" || reason._tag === "NotFound" || reason._tag === "AlreadyExists"
+
+const bigintMax = (one: bigint, other: bigint): bigint => (one > other ? one : other)
+
+/** The next one need not wait. */
+const giveUp = (cluster: Cluster["Service"], options: LeaderElectionOptions, known: Known): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    yield* Metrics.leading(options.name, false)
+    if (known.renewedAt === undefined) return
+    known.renewedAt = undefined
+    yield* look(cluster, options, known)
+    const { lease } = known
+    if (lease?.spec?.holderIdentity !== options.identity) return
+    const { name, namespace, resourceVersion } = lease.metadata
+    yield* cluster.patch("Lease", { name, namespace, resourceVersion }, { spec: { holderIdentity: null } })
+    yield* Effect.logInfo(`${options.identity} does not lead any more`)
+  }).pipe(
+    Effect.timeoutOption(giveUpWithin),
+    Effect.catch((error) => Effect.logDebug(`the lease ${options.name} was not given up: ${error.message}`)),
+    Effect.asVoid
+  )

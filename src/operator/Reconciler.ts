@@ -1,0 +1,209 @@
+/** One look at a PaymentJob: what is known of it, the decision, and its actions, until nothing is left to do. */
+import { Clock, DateTime, Duration, Effect, Result, Schema } from "effect"
+import type { ClusterError } from "../domain/ClusterError.ts"
+import type { JobObject, New, PaymentJobObject } from "../domain/ClusterObjects.ts"
+import { Cluster } from "../domain/ports/Cluster.ts"
+import { type Action, decide } from "./Decision.ts"
+import { eventOf } from "./Events.ts"
+import { type JobOptions, nameLabel, selector } from "./JobSpec.ts"
+import { jobNameOf, labelOf } from "./Names.ts"
+import * as Metrics from "./OperatorMetrics.ts"
+import { hasEnded, type PaymentJob, type PaymentJobStatus, read } from "./PaymentJob.ts"
+import { type SeenJob, seenJob } from "./SeenJob.ts"
+import { seenPod } from "./SeenPod.ts"
+import { isForeign, type Refusal, type Sight } from "./Sight.ts"
+import type { Surroundings } from "./Surroundings.ts"
+
+/** This process does not lead any more: another one acts. */
+export class NotLeading extends Schema.TaggedError<NotLeading>()("NotLeading", {}) {
+  override get message(): string {
+    return "this process does not lead any more"
+  }
+}
+
+export type ReconcileError = ClusterError | NotLeading
+
+export interface ReconcilerOptions extends JobOptions {
+  readonly surroundings: Surroundings
+  /** Asked before each change. */
+  readonly isLeading: Effect.Effect<boolean>
+}
+
+/** More than the decision ever asks for; what keeps changing meanwhile is looked at again. */
+const mostSteps = 8
+
+/** A Job that is not ours goes without our being told. */
+const conflictCheck = Duration.seconds(60)
+
+/** What came of a look; `after` is when to look again though nothing may have changed. */
+export interface Looked {
+  readonly after: Duration.Duration | undefined
+}
+
+/** What is known while one looks; the failure is told once the status says it. */
+interface Look {
+  readonly sight: Sight
+  readonly failure?: ClusterError
+}
+
+/** Looks at one, by its key. */
+export const reconciler = (options: ReconcilerOptions) =>
+  Effect.map(Cluster, (cluster) => {
+    const perform = performer(cluster, options)
+    return Effect.fnUntraced(function* (key: string): Effect.fn.Return<Looked, ReconcileError> {
+      const first = options.surroundings.sightOf(key, yield* Clock.currentTimeMillis)
+      let look: Look | undefined = first && { sight: first }
+      for (let step = 0; step < mostSteps && look !== undefined; step += 1) {
+        const actions = decide(look.sight, { ...options, now: yield* now })
+        if (actions.length === 0) break
+        for (const action of actions) look = look && (yield* perform(look, action))
+      }
+      if (look?.failure !== undefined) return yield* look.failure
+      return { after: look !== undefined && isForeign(look.sight) ? conflictCheck : undefined }
+    })
+  })
+
+const now = Effect.map(DateTime.now, (time) => DateTime.formatIso(time).replace(/\.\d+/, ""))
+
+const nameOf = ({ name, namespace }: PaymentJob) => ({ name, namespace })
+
+/** What is read from the API server itself. */
+const readers = (cluster: Cluster["Service"]) => {
+  const lookAgain = ({ sight }: Look) =>
+    Effect.map(found(cluster.get("PaymentJob", nameOf(sight.paymentJob))), (object): Look | undefined => {
+      const paymentJob = object && Result.getOrUndefined(read(object))
+      return paymentJob && { sight: { ...sight, paymentJob, isLive: true } }
+    })
+
+  const lookAtPods = ({ sight }: Look) => {
+    const { name, namespace } = sight.paymentJob
+    const labels = `${selector},${nameLabel}=${labelOf(name)}`
+    return Effect.map(cluster.list("Pod", { namespaces: [namespace], labels }), (pods): Look => {
+      return { sight: { ...sight, pods: pods.map(seenPod), arePodsLive: true } }
+    })
+  }
+  return { lookAgain, lookAtPods }
+}
+
+const performer = (cluster: Cluster["Service"], options: ReconcilerOptions) => {
+  const { isLeading, surroundings } = options
+  /** Changes are for the leader alone; all that is read is told to everybody. */
+  const change = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | NotLeading> =>
+    Effect.flatMap(isLeading, (leads): Effect.Effect<A, E | NotLeading> => (leads ? effect : new NotLeading()))
+
+  const { lookAgain, lookAtPods } = readers(cluster)
+
+  const withJob = (look: Look, object: JobObject, isNew: boolean) =>
+    Effect.map(Clock.currentTimeMillis, (millis): Look => {
+      const job = seenJob(object)
+      surroundings.jobs.wrote(job, millis)
+      return { ...look, sight: { ...look.sight, job, isNew } }
+    })
+
+  const create = (look: Look, job: New<JobObject>) =>
+    change(cluster.create("Job", job)).pipe(
+      Effect.tap(() => createdJob(look.sight.paymentJob)),
+      Effect.flatMap((object) => withJob(look, object, true)),
+      Effect.catchTag("ClusterError", (error): Effect.Effect<Look, ReconcileError> => {
+        // somebody was faster, or our own answer was lost: whose it is decides what is said
+        if (error.reason._tag === "AlreadyExists")
+          return Effect.map(cluster.get("Job", job.metadata), (object): Look => {
+            return { ...look, sight: { ...look.sight, job: seenJob(object) } }
+          })
+        const refusal = refusalOf(error)
+        return refusal === undefined
+          ? Effect.fail(error)
+          : Effect.succeed({ sight: { ...look.sight, refusal }, failure: error })
+      })
+    )
+
+  const patchJob = (look: Look, { name, namespace, uid }: SeenJob, patch: Record<string, unknown>) =>
+    Effect.flatMap(change(cluster.patch("Job", { name, namespace, uid }, patch)), (object) =>
+      withJob(look, object, look.sight.isNew === true)
+    )
+
+  const patchStatus = (look: Look, status: PaymentJobStatus) => {
+    const { paymentJob } = look.sight
+    const { resourceVersion, uid } = paymentJob
+    const patch = change(cluster.patchStatus("PaymentJob", { ...nameOf(paymentJob), resourceVersion, uid }, { status }))
+    return Effect.flatMap(patch, (object) => afterStatus(look, object, status))
+  }
+
+  const afterStatus = Effect.fnUntraced(function* (look: Look, object: PaymentJobObject, status: PaymentJobStatus) {
+    const before = look.sight.paymentJob
+    yield* logChange(before, status)
+    const written = Result.getOrUndefined(read(object))
+    if (written === undefined) return undefined
+    surroundings.paymentJobs.wrote(written, yield* Clock.currentTimeMillis)
+    return { ...look, sight: { ...look.sight, paymentJob: written } }
+  })
+
+  return (look: Look, action: Action): Effect.Effect<Look | undefined, ReconcileError> => {
+    switch (action._tag) {
+      case "LookAgain":
+        return lookAgain(look)
+      case "LookAtPods":
+        return lookAtPods(look)
+      case "CreateJob":
+        return create(look, action.job)
+      case "PatchJob":
+        return patchJob(look, action.job, action.patch)
+      case "PatchStatus":
+        return patchStatus(look, action.status)
+      case "Tell":
+        return Effect.as(tell(change, cluster, look.sight.paymentJob, action.occurrence), look)
+    }
+  }
+}
+
+type Change = <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E | NotLeading>
+
+/** What is told is for people: that it could not be told holds nothing up. */
+const tell = (
+  change: Change,
+  cluster: Cluster["Service"],
+  paymentJob: PaymentJob,
+  occurrence: Extract<Action, { readonly _tag: "Tell" }>["occurrence"]
+) =>
+  Effect.gen(function* () {
+    const event = eventOf(paymentJob, occurrence, yield* now)
+    yield* Effect.catchTag(change(cluster.create("Event", event)), "ClusterError", (error) =>
+      error.reason._tag === "AlreadyExists"
+        ? Effect.void
+        : Effect.logWarning(`the event ${occurrence.reason} was not told: ${error.message}`)
+    )
+  })
+
+/** Nothing, where there is no such object. */
+const found = <A>(effect: Effect.Effect<A, ClusterError>): Effect.Effect<A | undefined, ClusterError> =>
+  Effect.catchIf(
+    effect,
+    (error) => error.reason._tag === "NotFound",
+    () => Effect.undefined
+  )
+
+const refusals: Readonly<Record<string, Refusal["reason"]>> = {
+  Invalid: "JobInvalid",
+  Forbidden: "JobForbidden",
+  Refused: "JobRefused"
+}
+
+const refusalOf = (error: ClusterError): Refusal | undefined => {
+  const reason = refusals[error.reason._tag]
+  return reason && { reason, message: `its Job was not taken: ${error.message}` }
+}
+
+const createdJob = (paymentJob: PaymentJob) =>
+  Effect.gen(function* () {
+    const since = (yield* Clock.currentTimeMillis) - Date.parse(paymentJob.createdAt)
+    yield* Metrics.created(since)
+    yield* Effect.logInfo(`created the Job ${jobNameOf(paymentJob.name)}`)
+  })
+
+const logChange = (before: PaymentJob, status: PaymentJobStatus) =>
+  Effect.gen(function* () {
+    const ended = hasEnded(status) && !hasEnded(before.status)
+    if (ended) yield* Metrics.endedAs(status.phase ?? "")
+    if (before.status.phase === status.phase && before.status.message === status.message) return
+    yield* Effect.logInfo(`${status.phase}: ${status.message}`)
+  })

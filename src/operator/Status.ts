@@ -1,0 +1,211 @@
+/** What is said of a PaymentJob, given what was seen. */
+import { Equal } from "effect"
+import { specHashOf } from "./JobSpec.ts"
+import type { PaymentJobStatus, Phase, RunResult } from "./PaymentJob.ts"
+import type { JobEnd, SeenJob } from "./SeenJob.ts"
+import type { SeenPod } from "./SeenPod.ts"
+import { isOwn, leftOver, type Sight } from "./Sight.ts"
+
+/** How a PaymentJob that has not ended gets on. */
+type Situation =
+  | { readonly _tag: "Ended"; readonly end: JobEnd }
+  /** Somebody has to do something. */
+  | { readonly _tag: "Stuck"; readonly reason: string; readonly message: string }
+  | { readonly _tag: "Suspended" }
+  | { readonly _tag: "Waiting"; readonly reason: string; readonly message: string }
+  | { readonly _tag: "Active"; readonly message: string }
+
+type StatusCondition = NonNullable<PaymentJobStatus["conditions"]>[number]
+
+interface Said {
+  readonly status: "True" | "False"
+  readonly reason: string
+  readonly message: string
+}
+
+/** The next status; times are `now` where something changed. */
+export const statusOf = (sight: Sight, now: string): PaymentJobStatus => {
+  const { job, paymentJob } = sight
+  const before = paymentJob.status
+  const situation = situationOf(sight)
+  const own = isOwn(sight) ? job : undefined
+  const end = situation._tag === "Ended" ? situation.end : undefined
+  const result = end && resultOf(sight.pods)
+  const hasBegun = end !== undefined || situation._tag === "Active"
+  const startTime = before.startTime ?? (hasBegun ? own?.startTime : undefined)
+  return {
+    ...before,
+    phase: phaseOf(before.phase, sight, situation),
+    ...(own === undefined ? {} : { jobName: own.name }),
+    message: messageOf(situation, own),
+    observedGeneration: paymentJob.generation,
+    ...(startTime === undefined ? {} : { startTime }),
+    ...(end === undefined ? {} : { completionTime: end.at ?? now }),
+    ...(result === undefined ? {} : { result }),
+    lastUpdateTime: now,
+    conditions: conditionsOf(sight, situation, now)
+  }
+}
+
+/** Whether there is nothing new in a status but times. */
+export const isSaid = (before: PaymentJobStatus, status: PaymentJobStatus): boolean =>
+  Equal.equals(withoutTimes(before), withoutTimes(status))
+
+const withoutTimes = ({ completionTime: _, lastUpdateTime: __, ...status }: PaymentJobStatus) => ({
+  ...status,
+  conditions: (status.conditions ?? []).map(({ lastTransitionTime: ___, ...condition }) => condition)
+})
+
+const situationOf = (sight: Sight): Situation => {
+  const { job, paymentJob, refusal } = sight
+  if (job === undefined) {
+    const pod = leftOver(sight)
+    if (paymentJob.spec.suspend === true) return { _tag: "Suspended" }
+    if (refusal !== undefined) return { _tag: "Stuck", ...refusal }
+    return pod === undefined
+      ? { _tag: "Waiting", reason: "JobMissing", message: "its Job is to be created" }
+      : { _tag: "Waiting", reason: "PodLeftOver", message: `the pod ${pod.name} of an earlier Job is to end first` }
+  }
+  return isOwn(sight) ? ofOwnJob(sight, job) : ofForeignJob(sight, job)
+}
+
+const ofForeignJob = ({ paymentJob }: Sight, job: SeenJob): Situation =>
+  job.owner?.name === paymentJob.name
+    ? {
+        _tag: "Waiting",
+        reason: "JobLeftOver",
+        message: `the Job ${job.name} of an earlier PaymentJob of this name is to be removed first`
+      }
+    : {
+        _tag: "Stuck",
+        reason: "NameConflict",
+        message: `there is a Job ${job.name} that is not of this PaymentJob: delete it, or use another name`
+      }
+
+const ofOwnJob = ({ paymentJob, pods }: Sight, job: SeenJob): Situation => {
+  if (job.end !== undefined) return { _tag: "Ended", end: withExit(job.end, exitOf(pods)) }
+  if (job.isDeleting) return { _tag: "Waiting", reason: "JobDeleted", message: `the Job ${job.name} is being deleted` }
+  if (paymentJob.spec.suspend === true) return { _tag: "Suspended" }
+  const own = pods.filter(({ jobUid }) => jobUid === job.uid)
+  const stuck = own.find(({ trouble }) => trouble !== undefined)
+  if (stuck?.trouble !== undefined) {
+    const { message, reason } = stuck.trouble
+    const what = reason === "ImagePullFailed" ? `${message}: ${paymentJob.spec.image}` : message
+    return { _tag: "Stuck", reason, message: `the pod ${stuck.name} does not start: ${what}` }
+  }
+  const exit = exitOf(own)
+  const again = exit === undefined ? "" : `; ${exit}, and is tried again`
+  // between the end of its last pod and its own it has none, which is no news
+  const hasRun = paymentJob.status.phase === "Running" && own.length > 0
+  return job.active > 0 || hasRun
+    ? { _tag: "Active", message: `the Job ${job.name} runs${again}` }
+    : { _tag: "Waiting", reason: "PodPending", message: `the Job ${job.name} has no pod yet${again}` }
+}
+
+const meanings: Readonly<Record<number, string>> = {
+  1: "failed",
+  2: "wrong configuration",
+  3: "refused or missing at a service",
+  4: "stopped before the run's end",
+  137: "killed, often for want of memory"
+}
+
+/** The latest pod that failed, in words. */
+const exitOf = (pods: ReadonlyArray<SeenPod>): string | undefined => {
+  const failed = pods.filter(({ isFinished, succeeded }) => isFinished && !succeeded)
+  const [latest] = failed.toSorted((one, other) => (other.finishedAt ?? "").localeCompare(one.finishedAt ?? ""))
+  if (latest === undefined) return undefined
+  const { exitCode, name } = latest
+  if (exitCode === undefined) return `the pod ${name} failed`
+  const meaning = meanings[exitCode]
+  return `the pod ${name} ended with exit code ${exitCode}${meaning === undefined ? "" : ` (${meaning})`}`
+}
+
+const withExit = (end: JobEnd, exit: string | undefined): JobEnd =>
+  end.outcome === "Failed" && exit !== undefined ? { ...end, message: `${end.message}; ${exit}` } : end
+
+/** Totals of the run only grow: whichever pod told the most told last. */
+const resultOf = (pods: ReadonlyArray<SeenPod>): RunResult | undefined => {
+  const told = pods.flatMap(({ result }) => (result === undefined ? [] : [result]))
+  if (told.length === 0) return undefined
+  return {
+    stored: Math.max(...told.map(({ stored }) => stored)),
+    duplicates: Math.max(...told.map(({ duplicates }) => duplicates)),
+    deadLettered: Math.max(...told.map(({ deadLettered }) => deadLettered))
+  }
+}
+
+/** Never back. */
+const phaseOf = (before: Phase | undefined, sight: Sight, situation: Situation): Phase => {
+  if (situation._tag === "Ended") return situation.end.outcome
+  return before === "Running" || (isOwn(sight) && (sight.job?.active ?? 0) > 0) ? "Running" : "Pending"
+}
+
+const messageOf = (situation: Situation, job: SeenJob | undefined): string => {
+  if (situation._tag === "Suspended") return "suspended: spec.suspend is true"
+  if (situation._tag !== "Ended") return situation.message
+  const { message, outcome, reason } = situation.end
+  const name = job?.name ?? ""
+  return outcome === "Succeeded" ? `the Job ${name} succeeded` : `the Job ${name} failed: ${reason}: ${message}`
+}
+
+const conditionsOf = (sight: Sight, situation: Situation, now: string): ReadonlyArray<StatusCondition> => {
+  const { generation, status } = sight.paymentJob
+  const before = new Map((status.conditions ?? []).map((condition) => [condition.type, condition]))
+  const said = saidOf(sight, situation)
+  const others = [...before.values()].filter(({ type }) => !ours.has(type))
+  return [...said]
+    .map(([type, { message, reason, status }]): StatusCondition => {
+      const known = before.get(type)
+      const since = known?.status === status ? (known.lastTransitionTime ?? now) : now
+      return { type, status, reason, message, observedGeneration: generation, lastTransitionTime: since }
+    })
+    .concat(others)
+}
+
+const ours: ReadonlySet<string> = new Set(["Ready", "Complete", "Failed", "Stalled", "Suspended", "SpecDrift"])
+
+/** The last three are said only where they are so. */
+const saidOf = (sight: Sight, situation: Situation): ReadonlyMap<string, Said> => {
+  const { job } = sight
+  const message = messageOf(situation, job)
+  const said = new Map<string, Said>([
+    ["Ready", readyOf(situation, message)],
+    ["Complete", endSaid(situation, "Succeeded", message)],
+    ["Failed", endSaid(situation, "Failed", message)]
+  ])
+  if (situation._tag === "Stuck") said.set("Stalled", { status: "True", reason: situation.reason, message })
+  if (situation._tag === "Suspended") said.set("Suspended", { status: "True", reason: "Suspended", message })
+  const drift = driftOf(sight)
+  if (drift !== undefined && situation._tag !== "Ended") said.set("SpecDrift", drift)
+  return said
+}
+
+const readyOf = (situation: Situation, message: string): Said => {
+  switch (situation._tag) {
+    case "Active":
+      return { status: "True", reason: "Running", message }
+    case "Suspended":
+      return { status: "False", reason: "Suspended", message }
+    case "Ended":
+      return {
+        status: situation.end.outcome === "Succeeded" ? "True" : "False",
+        reason: situation.end.outcome,
+        message
+      }
+    default:
+      return { status: "False", reason: situation.reason, message }
+  }
+}
+
+const endSaid = (situation: Situation, outcome: JobEnd["outcome"], message: string): Said =>
+  situation._tag === "Ended" && situation.end.outcome === outcome
+    ? { status: "True", reason: situation.end.reason, message }
+    : { status: "False", reason: situation._tag === "Ended" ? situation.end.outcome : "NotFinished", message: "" }
+
+const driftOf = (sight: Sight): Said | undefined => {
+  const { job, paymentJob } = sight
+  if (job === undefined || !isOwn(sight) || job.specHash === specHashOf(paymentJob.spec)) return undefined
+  const message = `the Job ${job.name} runs by an earlier spec; kubectl delete job ${job.name} runs the new one`
+  return { status: "True", reason: "JobLeftAlone", message }
+}

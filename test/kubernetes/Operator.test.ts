@@ -1,0 +1,201 @@
+/** The operator as a process, on a real API server with the product's own CustomResourceDefinition. */
+import { assert, layer } from "@effect/vitest"
+import { Effect } from "effect"
+import { Cluster } from "../../src/domain/ports/Cluster.ts"
+import { newNamespace, OperatorPlane, startOperator, versionsIn } from "../support/OperatorPlane.ts"
+import { ended, paymentJob, waiting } from "../support/PaymentJobs.ts"
+import { eventually } from "../support/servers/eventually.ts"
+import { writeKubeconfig } from "../support/servers/KubernetesCertificates.ts"
+
+const soon = { deadline: "20 seconds", every: "20 millis" } as const
+
+/** Does something in one namespace, by name. */
+const inNamespace = (namespace: string) =>
+  Effect.map(Cluster, (cluster) => ({
+    cluster,
+    create: (name: string, changes: Parameters<typeof paymentJob>[1] = {}) => {
+      const { metadata, ...rest } = paymentJob(name, changes)
+      return cluster.create("PaymentJob", { ...rest, metadata: { ...metadata, namespace } })
+    },
+    job: (name: string) => cluster.get("Job", { namespace, name }),
+    jobs: cluster.list("Job", { namespaces: [namespace] }),
+    pods: cluster.list("Pod", { namespaces: [namespace] }),
+    setPod: (name: string, status: object) => cluster.patchStatus("Pod", { namespace, name }, { status }),
+    status: (name: string) => Effect.map(cluster.get("PaymentJob", { namespace, name }), ({ status }) => status ?? {}),
+    reasons: Effect.map(cluster.list("Event", { namespaces: [namespace] }), (events) =>
+      events.filter(({ involvedObject }) => involvedObject.kind === "PaymentJob").map(({ reason }) => reason)
+    )
+  }))
+
+type Ground = Effect.Success<ReturnType<typeof inNamespace>>
+
+const reaches = ({ status }: Ground, name: string, phase: string) =>
+  eventually(
+    Effect.map(status(name), (found) => assert.strictEqual(found["phase"], phase)),
+    soon
+  )
+
+/** The pod of a Job, when its controller has made it. */
+const podOf = ({ pods }: Ground, job: string) =>
+  eventually(
+    Effect.map(pods, (all) => {
+      const pod = all.find(({ metadata }) => metadata.ownerReferences?.[0]?.name === job)
+      if (pod === undefined) assert.fail(`the Job ${job} has no pod`)
+      return pod
+    }),
+    soon
+  )
+
+const result = { stored: 8, duplicates: 1, deadLettered: 1 }
+
+layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })("The operator", (it) => {
+  for (const runtime of ["node", "bun"] as const) {
+    it.effect(`brings a PaymentJob from its creation to its end, and its Job goes with it (${runtime})`, () =>
+      Effect.gen(function* () {
+        const namespace = yield* newNamespace
+        const ground = yield* inNamespace(namespace)
+        yield* startOperator({ namespace, runtime })
+        const { metadata } = yield* ground.create("one", { ttlSecondsAfterFinished: 3_600 })
+        yield* reaches(ground, "one", "Running")
+        const job = yield* ground.job("one-job")
+        assert.deepStrictEqual(
+          job.metadata.ownerReferences?.map(({ blockOwnerDeletion, controller, uid }) => [
+            uid,
+            controller,
+            blockOwnerDeletion
+          ]),
+          [[metadata.uid, true, true]]
+        )
+        const pod = yield* podOf(ground, "one-job")
+        assert.strictEqual(pod.metadata.labels?.["paymentjob"], "one")
+        const environment = new Map(pod.spec.containers[0]?.env?.map(({ name, value }) => [name, value]))
+        assert.deepStrictEqual([environment.get("RUN_ID"), environment.get("MODE")], [metadata.uid, "worker"])
+        yield* ground.setPod(pod.metadata.name, ended(0, JSON.stringify(result)))
+        yield* reaches(ground, "one", "Succeeded")
+        assert.deepStrictEqual((yield* ground.status("one"))["result"], result)
+        assert.deepStrictEqual((yield* ground.reasons).toSorted(), ["JobCreated", "JobSucceeded"])
+        yield* ground.cluster.delete("PaymentJob", { namespace, name: "one" })
+        yield* eventually(
+          Effect.map(ground.jobs, (jobs) => assert.deepStrictEqual(jobs, [])),
+          soon
+        )
+      })
+    )
+  }
+
+  it.effect("says why a pod does not start, and forgets it when it does", () =>
+    Effect.gen(function* () {
+      const namespace = yield* newNamespace
+      const ground = yield* inNamespace(namespace)
+      yield* startOperator({ namespace })
+      yield* ground.create("one")
+      const pod = yield* podOf(ground, "one-job")
+      const stalled = Effect.map(ground.status("one"), (status) =>
+        ((status["conditions"] ?? []) as ReadonlyArray<Record<string, string>>).find(({ type }) => type === "Stalled")
+      )
+      yield* ground.setPod(
+        pod.metadata.name,
+        waiting("CreateContainerConfigError", 'secret "rabbitmq-login" not found')
+      )
+      yield* eventually(
+        Effect.map(stalled, (condition) => assert.strictEqual(condition?.["reason"], "SecretMissing")),
+        soon
+      )
+      yield* ground.setPod(pod.metadata.name, {
+        phase: "Running",
+        containerStatuses: [
+          { name: "worker", image: "x", imageID: "x", ready: true, restartCount: 0, state: { running: {} } }
+        ]
+      })
+      yield* eventually(
+        Effect.map(stalled, (condition) => assert.isUndefined(condition)),
+        soon
+      )
+    })
+  )
+
+  it.effect("writes nothing when it starts again and all is settled, and hands the lease over at once", () =>
+    Effect.gen(function* () {
+      const namespace = yield* newNamespace
+      const ground = yield* inNamespace(namespace)
+      const first = yield* startOperator({ namespace })
+      const names = Array.from({ length: 20 }, (_, index) => `run-${index}`)
+      yield* Effect.forEach(names, (name) => ground.create(name), { concurrency: 10 })
+      yield* Effect.forEach(names, (name) => reaches(ground, name, "Running"))
+      const pods = yield* Effect.forEach(names, (name) => podOf(ground, `${name}-job`))
+      yield* Effect.forEach(pods, ({ metadata }) => ground.setPod(metadata.name, ended(0, JSON.stringify(result))))
+      yield* Effect.forEach(names, (name) => reaches(ground, name, "Succeeded"))
+      const second = yield* startOperator({ namespace })
+      yield* second.waitForLine(/standing by/)
+      const before = yield* versionsIn(namespace)
+      yield* first.kill("SIGTERM")
+      assert.strictEqual(yield* first.exit, 0)
+      yield* second.waitForLine(/ leads/, { deadline: "3 seconds" })
+      // the end of a PaymentJob made after it is written after all that could have been written for the others
+      yield* ground.create("last")
+      yield* reaches(ground, "last", "Running")
+      const after = new Set(yield* versionsIn(namespace))
+      assert.deepStrictEqual(
+        before.filter((version) => !after.has(version)),
+        []
+      )
+    })
+  )
+
+  it.effect("makes one Job each though the one that acts is killed in the midst of it", () =>
+    Effect.gen(function* () {
+      const namespace = yield* newNamespace
+      const ground = yield* inNamespace(namespace)
+      const first = yield* startOperator({ namespace })
+      yield* first.waitForLine(/ leads/)
+      const second = yield* startOperator({ namespace })
+      yield* second.waitForLine(/standing by/)
+      const names = Array.from({ length: 60 }, (_, index) => `run-${index}`)
+      yield* Effect.forEach(names.slice(0, 30), (name) => ground.create(name), { concurrency: 10 })
+      yield* eventually(
+        Effect.map(ground.jobs, (jobs) => assert.isAbove(jobs.length, 3)),
+        soon
+      )
+      yield* first.kill("SIGKILL")
+      yield* Effect.forEach(names.slice(30), (name) => ground.create(name), { concurrency: 10 })
+      yield* second.waitForLine(/ leads/, { deadline: "15 seconds" })
+      yield* Effect.forEach(names, (name) => reaches(ground, name, "Running"))
+      const jobs = yield* ground.jobs
+      assert.strictEqual(jobs.length, names.length)
+      assert.strictEqual(new Set(jobs.map(({ metadata }) => metadata.ownerReferences?.[0]?.uid)).size, names.length)
+      const pods = yield* ground.pods
+      assert.strictEqual(pods.length, names.length, "no Job was made twice")
+    })
+  )
+
+  it.effect("ends with exit code 3 where something is not granted, naming it", () =>
+    Effect.gen(function* () {
+      const namespace = yield* newNamespace
+      const { folder, port } = yield* OperatorPlane
+      const kubeconfig = yield* writeKubeconfig({ folder, port, name: "nobody", groups: [] })
+      const operator = yield* startOperator({ namespace, kubeconfig })
+      assert.strictEqual(yield* operator.exit, 3)
+      assert.include(operator.stderr.join("\n"), `create jobs.batch in namespace ${namespace}`)
+    })
+  )
+
+  for (const [field, changes] of [
+    ["queueName", { queueName: "other" }],
+    ["maxMessages", { maxMessages: 11 }],
+    ["rabbitmq", { rabbitmq: { host: "other" } }],
+    ["postgres", { postgres: null }]
+  ] as const) {
+    it.effect(`cannot be told another ${field}: the API server says so`, () =>
+      Effect.gen(function* () {
+        const namespace = yield* newNamespace
+        const ground = yield* inNamespace(namespace)
+        yield* ground.create("one")
+        const error = yield* Effect.flip(
+          ground.cluster.patch("PaymentJob", { namespace, name: "one" }, { spec: changes })
+        )
+        assert.include(error.message, `${field} cannot be changed`)
+        yield* ground.cluster.patch("PaymentJob", { namespace, name: "one" }, { spec: { image: "payments-worker:2" } })
+      })
+    )
+  }
+})
