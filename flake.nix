@@ -24,6 +24,10 @@
             pkgs.postgresql_18
             pkgs.rabbitmq-server
             pkgs.redis
+            # Kafka, and certificates for it
+            pkgs.jdk_headless
+            pkgs.maven
+            pkgs.openssl
             # builds the control plane of the tests, once
             pkgs.go
           ];

@@ -23,7 +23,7 @@ const installNix = () => {
 /** A nixpkgs in which each package is its own name, and a shell is what it was made of. */
 const stubbed = `
 let
-  packages = { bun = "bun"; nodejs_24 = "node"; postgresql_18 = "postgresql"; rabbitmq-server = "rabbitmq"; redis = "redis"; mkShell = shell: shell; };
+  packages = { bun = "bun"; nodejs_24 = "node"; postgresql_18 = "postgresql"; rabbitmq-server = "rabbitmq"; redis = "redis"; jdk_headless = "java"; maven = "maven"; openssl = "openssl"; go = "go"; mkShell = shell: shell; };
   genAttrs = names: make: builtins.listToAttrs (map (name: { inherit name; value = make name; }) names);
   nixpkgs = { lib = { inherit genAttrs; }; legacyPackages = genAttrs [ "x86_64-linux" "aarch64-linux" "x86_64-darwin" "aarch64-darwin" ] (_: packages); };
 in (import ./flake.nix).outputs { self = { }; inherit nixpkgs; }
@@ -53,7 +53,8 @@ const outputs = JSON.parse(must("flake.nix evaluates with stubbed inputs", evalu
 for (const [system, shells] of Object.entries<{ default: { packages: ReadonlyArray<string>; shellHook: string } }>(
   outputs.devShells
 )) {
-  assert.deepEqual(shells.default.packages, ["bun", "node", "postgresql", "rabbitmq", "redis"], system)
+  const packages = ["bun", "node", "postgresql", "rabbitmq", "redis", "java", "maven", "openssl", "go"]
+  assert.deepEqual(shells.default.packages, packages, system)
   const lines = must(`the shell of ${system} starts`, run("bash", ["-euc", shells.default.shellHook]))
     .trim()
     .split("\n")
