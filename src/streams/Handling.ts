@@ -90,10 +90,14 @@ const handleInput = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand,
     return Exit.isExit(result) ? result : Effect.provideService(result, CurrentMessage, message)
   })
   return Effect.matchCauseEffect(processed, {
-    onFailure: (cause) => handleFailure(handling, { inHand, input, message }, cause),
-    onSuccess: (result) => handleResult(handling, { inHand, input, message }, result)
+    onFailure: (cause) => unlessLost(inHand, () => handleFailure(handling, { inHand, input, message }, cause)),
+    onSuccess: (result) => unlessLost(inHand, () => handleResult(handling, { inHand, input, message }, result))
   })
 }
+
+/** What became somebody else's while it was handled is theirs: a second output, retry or letter would be out of order. */
+const unlessLost = <E, R>(inHand: InHand, proceed: () => Effect.Effect<Handled, E, R>): Effect.Effect<Handled, E, R> =>
+  inHand.delivery.isRevoked?.() ? Effect.succeed(handled(inHand, "returned")) : proceed()
 
 /** An input that its handler has begun with. */
 interface Begun<In> {
@@ -149,6 +153,9 @@ const finishAlone = Effect.fnUntraced(function* <In, Out, R>(
 
 // Failure
 
+/** Jitter takes one of so many waits: a broker may keep a queue for each, and this many are spread enough. */
+const jitterPlaces = 32
+
 const handleFailure = Effect.fnUntraced(function* <In, Out, R>(
   handling: Handling<In, Out, R>,
   { inHand, input, message }: Begun<In>,
@@ -162,7 +169,8 @@ const handleFailure = Effect.fnUntraced(function* <In, Out, R>(
   const retries = retriesOf(inHand.delivery)
   if (error instanceof Snooze) return yield* later(inHand, error.delay, retries, "snoozed")
   if (!(error instanceof Reject) && RetryPolicy.mayRetry(worker.retry, retries + 1)) {
-    const delay = RetryPolicy.jitteredDelay(worker.retry, retries + 1, yield* Random.next)
+    const place = Math.floor((yield* Random.next) * jitterPlaces) / jitterPlaces
+    const delay = RetryPolicy.jitteredDelay(worker.retry, retries + 1, place)
     return yield* later(inHand, delay, retries + 1, "retried")
   }
   const ended = yield* deadLettered(

@@ -1,5 +1,5 @@
 import { assert, describe } from "@effect/vitest"
-import { Array as Arr, Clock, Deferred, Effect, Schema } from "effect"
+import { Array as Arr, Clock, Deferred, Effect, Schema, Stream } from "effect"
 import { Broker, BrokerError, BrokerRefused } from "../../src/domain/ports/Broker.ts"
 import * as RetryPolicy from "../../src/domain/RetryPolicy.ts"
 import * as Worker from "../../src/streams/Worker.ts"
@@ -14,9 +14,11 @@ import {
   json,
   logs,
   onStage,
+  seen,
   send,
   settled,
-  start
+  start,
+  watch
 } from "../support/TopicStage.ts"
 
 describe("A topic worker whose handler fails", () => {
@@ -230,4 +232,33 @@ describe("A topic worker whose handler fails", () => {
       ])
     })
   )
+})
+
+describe("A message that becomes another's while its handler is at work", () => {
+  const outcomes: Record<string, Effect.Effect<unknown, unknown>> = {
+    succeeds: Effect.succeed({ ok: true }),
+    fails: Effect.fail("no"),
+    rejects: Worker.reject("no")
+  }
+  for (const [name, outcome] of Object.entries(outcomes)) {
+    onStage(`leaves nothing behind when its handler ${name}: the other has it from the beginning`, () =>
+      Effect.gen(function* () {
+        let isLost = false
+        const broker = yield* broken(({ deliveries }) => ({
+          deliveries: (...all) => Stream.map(deliveries(...all), (one) => ({ ...one, isRevoked: () => isLost })),
+          settle: () => Effect.void
+        }))
+        yield* watch("out")
+        const lose = Effect.sync(() => {
+          isLost = true
+        })
+        const worker = Worker.make("w", { topic: "in", outputTopic: "out" }, () => Effect.andThen(lose, outcome))
+        const { endings } = yield* Effect.provideService(start(worker), Broker, broker)
+        yield* send("in", "1", { id: "i" })
+        yield* elapse("1 hour")
+        assert.deepStrictEqual(endings, ["returned"])
+        assert.deepStrictEqual([...(yield* seen("out")), ...(yield* deadLetters("in"))], [])
+      })
+    )
+  }
 })
