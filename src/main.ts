@@ -32,7 +32,7 @@ const modes = {
     run: (given: Flags) => consumersOf(given)
   },
   api: {
-    does: "take PIX events over HTTP and publish them",
+    does: "take payments and PIX events over HTTP",
     run: () => alone(import("./modes/Api.ts").then(({ api }) => api))
   },
   simulate: {
