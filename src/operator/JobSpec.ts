@@ -89,10 +89,12 @@ export const jobOf = (owner: Owner, spec: PaymentJobSpec, options: JobOptions): 
   },
   spec: {
     ...limitsOf(spec),
-    // an evicted pod is nobody's failure; a wrong configuration will not be right the next time
+    // a pod that was evicted, or asked to stop (4: suspended, deleted), is nobody's failure; a wrong configuration will
+    // not be right the next time
     podFailurePolicy: {
       rules: [
         { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget", status: "True" }] },
+        { action: "Ignore", onExitCodes: { containerName, operator: "In", values: [4] } },
         { action: "FailJob", onExitCodes: { containerName, operator: "In", values: [2] } }
       ]
     },
@@ -157,12 +159,23 @@ const environmentOf = (runId: string, spec: PaymentJobSpec): ReadonlyArray<Envir
     ...variable("POSTGRES_DB", spec.postgres?.database),
     ...credentials("POSTGRES", spec.postgres?.secretRef)
   ]
-  const names = new Set(own.map(({ name }) => name))
+  const names = new Set([
+    ...own.map(({ name }) => name),
+    ...(spec.rabbitmq === undefined ? [] : insteadOf.rabbitmq),
+    ...(spec.postgres === undefined ? [] : insteadOf.postgres)
+  ])
   return [...own, ...(spec.env ?? []).filter(({ name }) => !names.has(name))]
 }
 
+/** What would win over a service's own fields, and take the run to another place. */
+const insteadOf = {
+  rabbitmq: ["BROKER", "RABBITMQ_URL", "RABBITMQ_URL_FILE"],
+  postgres: ["DATABASE", "DATABASE_URL", "DATABASE_URL_FILE"]
+} as const
+
 const variable = (name: string, value: string | number | undefined): ReadonlyArray<EnvironmentVariable> =>
-  value === undefined ? [] : [{ name, value: String(value) }]
+  // Kubernetes would put another variable in the place of $(NAME), and one $ in that of two
+  value === undefined ? [] : [{ name, value: String(value).replaceAll("$", () => "$$") }]
 
 /** Resolved by the node, which may read the secret: we may not. */
 const credentials = (

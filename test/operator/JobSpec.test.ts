@@ -80,6 +80,18 @@ describe("The Job of a PaymentJob", () => {
     assert.deepStrictEqual([environment.get("LOG_LEVEL"), environment.get("RUN_ID")], ["debug", "uid-of-one"])
   })
 
+  it("cannot be taken to another broker or database by a variable", () => {
+    const env = ["BROKER", "RABBITMQ_URL", "DATABASE_URL", "DATABASE_URL_FILE"].map((name) => ({ name, value: "x" }))
+    const environment = environmentOf({ env })
+    for (const { name } of env) assert.isFalse(environment.has(name), name)
+    const elsewhere = jobOf(owner, { queueName: "q", image: "x", env }, { imagePullPolicy: "IfNotPresent" })
+    assert.includeDeepMembers([...(elsewhere.spec.template.spec.containers[0]?.env ?? [])], env)
+  })
+
+  it("says a queue's name so that Kubernetes puts nothing in its place", () => {
+    assert.strictEqual(environmentOf({ queueName: "a$$b$(MODE)" }).get("QUEUE_NAME"), "a$$$$b$$(MODE)")
+  })
+
   it("is admitted where pods have to be restricted", () => {
     const { securityContext } = job().spec.template.spec
     assert.deepStrictEqual(securityContext, { runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } })
@@ -90,11 +102,14 @@ describe("The Job of a PaymentJob", () => {
     assert.isFalse(job().spec.template.spec.automountServiceAccountToken)
   })
 
-  it("ignores disruptions, fails at once on a wrong configuration, and never has two pods for one share", () => {
+  it("ignores disruptions and pods that were asked to stop, fails at once on a wrong configuration, and never has two pods for one share", () => {
     const { podFailurePolicy, podReplacementPolicy } = job().spec
-    const [first, second] = podFailurePolicy?.rules ?? []
-    assert.deepStrictEqual(first?.["onPodConditions"], [{ type: "DisruptionTarget", status: "True" }])
-    assert.deepStrictEqual(second?.["onExitCodes"], { containerName: "worker", operator: "In", values: [2] })
+    const onExit = (code: number) => ({ containerName: "worker", operator: "In", values: [code] })
+    assert.deepStrictEqual(podFailurePolicy?.rules, [
+      { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget", status: "True" }] },
+      { action: "Ignore", onExitCodes: onExit(4) },
+      { action: "FailJob", onExitCodes: onExit(2) }
+    ])
     assert.strictEqual(podReplacementPolicy, "Failed")
   })
 
