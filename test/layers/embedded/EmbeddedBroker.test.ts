@@ -275,7 +275,9 @@ layer(servers, { excludeTestServices: true, timeout: "60 seconds" })("EmbeddedBr
       yield* (yield* Broker).publish([message(queue)])
       yield* takeOne(queue)
       const other = yield* collect(queue, 1)
-      yield* sql(`UPDATE paystream_broker.job SET heartbeat_on = now() - interval '3500 milliseconds' WHERE name = '${queue}'`)
+      yield* sql(
+        `UPDATE paystream_broker.job SET heartbeat_on = now() - interval '3500 milliseconds' WHERE name = '${queue}'`
+      )
       const age = sql(
         `SELECT now() - heartbeat_on < interval '3 seconds' AS renewed FROM paystream_broker.job WHERE name = '${queue}'`
       )
