@@ -159,4 +159,5 @@ const failed = sum(outcomes.map((outcome) => outcome.failed))
 printTable(outcomes)
 console.log(`all of it in ${seconds.toFixed(0)} s`)
 console.log(`\n${sum(outcomes.map((outcome) => outcome.passed))} passed, ${failed} failed`)
-process.exit(stoppedBy === undefined ? Math.min(failed, 1) : 128 + constants.signals[stoppedBy])
+// not process.exit: what is printed into a pipe would be cut off
+process.exitCode = stoppedBy === undefined ? Math.min(failed, 1) : 128 + constants.signals[stoppedBy]

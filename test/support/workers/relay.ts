@@ -21,7 +21,8 @@ export const relay = Worker.make(
     outputTopic: `${stage}.out`,
     concurrency: 4,
     retry: RetryPolicy.fixed({
-      maxRetries: 20,
+      // each process that is killed may have had one attempt
+      maxRetries: 10_000,
       initialDelay: process.env.RETRY_DELAY === "long" ? "4 seconds" : "100 millis"
     }),
     input: Input
