@@ -12,6 +12,8 @@ export default defineConfig({
   test: {
     // What a test prints is news only when it fails.
     silent: "passed-only",
+    // Two lists of thousands are as well told by where they first differ.
+    diff: { truncateThreshold: 60, truncateAnnotation: "… the rest is left out" },
     projects: [
       {
         test: {
