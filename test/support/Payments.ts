@@ -38,7 +38,7 @@ export interface Told {
 export const told = ({ text }: Api.Answer): Told => JSON.parse(text)
 
 /** Everything on its way to brokers. */
-export const outbox = "SELECT topic, key, payload, headers FROM outbox_events ORDER BY id"
+export const outbox = "SELECT topic, key, payload, headers FROM outbox_events ORDER BY sequence"
 export interface OutboxRow {
   readonly topic: string
   readonly key: string
