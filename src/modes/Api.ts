@@ -8,6 +8,7 @@ import type { StoreError } from "../domain/StoreError.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import * as ApiServer from "../layers/http/ApiServer.ts"
 import { routes } from "../layers/http/PixApi.ts"
+import { letYoungGenerationGrow } from "../layers/process/Memory.ts"
 import { expiredKeys } from "../streams/ExpiredKeys.ts"
 import * as Reachability from "../streams/Reachability.ts"
 import type { Shutdown } from "../streams/Shutdown.ts"
@@ -61,6 +62,7 @@ const serve = Effect.fnUntraced(function* (options: ApiServer.ApiServerOptions, 
 
 const open = (given: Given) =>
   Effect.fnUntraced(function* (services: Services) {
+    yield* Effect.sync(letYoungGenerationGrow)
     const built = new Map<Settings.BrokerKind, Broker["Service"]>()
     for (const kind of given.needed) built.set(kind, Context.get(yield* Layer.build(services.brokers[kind]), Broker))
     const { notices, outlet, process, streams } = yield* payments(given.payments, services, built)

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Array as Arr, Deferred, Duration, Effect, Exit, Fiber, Schema } from "effect"
+import { TestClock } from "effect/testing"
 import * as Batcher from "../../src/streams/Batcher.ts"
 
 /** Every fiber that can go on has gone on. */
@@ -14,6 +15,7 @@ const onStage = Effect.fnUntraced(function* (options: { readonly size?: number; 
     concurrency: 1,
     ...options,
     window: Duration.zero,
+    patience: Duration.seconds(5),
     work: (batch: ReadonlyArray<number>) =>
       Effect.suspend(() => {
         begun.push(batch)
@@ -37,7 +39,7 @@ const onStage = Effect.fnUntraced(function* (options: { readonly size?: number; 
   }
 })
 
-const exits = (fibers: ReadonlyArray<Fiber.Fiber<void, number>>) => Effect.forEach(fibers, Fiber.await)
+const exits = (fibers: ReadonlyArray<Fiber.Fiber<void, number | Batcher.Late>>) => Effect.forEach(fibers, Fiber.await)
 
 describe("A batcher", () => {
   it.effect("lets a lone element leave at once, and gathers what comes meanwhile, in its order", () =>
@@ -106,11 +108,30 @@ describe("A batcher", () => {
       const { add, begun, finish } = yield* onStage()
       yield* add(1)
       const [second, third] = yield* add(2, 3)
-      yield* Fiber.interrupt(second as Fiber.Fiber<void, number>)
+      yield* Fiber.interrupt(second as Fiber.Fiber<void, number | Batcher.Late>)
       yield* finish(0)
       yield* finish(1)
       assert.deepStrictEqual(begun, [[1], [3]])
-      assert.deepStrictEqual(yield* exits([third as Fiber.Fiber<void, number>]), [Exit.void])
+      assert.deepStrictEqual(yield* exits([third as Fiber.Fiber<void, number | Batcher.Late>]), [Exit.void])
+    })
+  )
+
+  it.effect("lets each caller wait as long as it has patience and no longer, in a batch or before one", () =>
+    Effect.gen(function* () {
+      const { add, begun, finish } = yield* onStage()
+      const [first] = yield* add(1)
+      yield* TestClock.adjust("2 seconds")
+      const [second] = yield* add(2)
+      yield* TestClock.adjust("3 seconds")
+      assert.deepStrictEqual([first?.pollUnsafe(), second?.pollUnsafe()], [Exit.fail(new Batcher.Late()), undefined])
+      yield* TestClock.adjust("1999 millis")
+      assert.isUndefined(second?.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      assert.deepStrictEqual(second?.pollUnsafe(), Exit.fail(new Batcher.Late()))
+      const [third] = yield* add(3)
+      yield* finish(0)
+      yield* finish(1)
+      assert.deepStrictEqual([begun, third?.pollUnsafe()], [[[1], [3]], Exit.void])
     })
   )
 
@@ -122,6 +143,7 @@ describe("A batcher", () => {
             size: 10,
             window: Duration.zero,
             concurrency: 1,
+            patience: Duration.infinity,
             work: (_: ReadonlyArray<number>) => Effect.never,
             blamesOne: () => false
           })
@@ -154,6 +176,7 @@ describe("A batcher", () => {
           size,
           window: Duration.zero,
           concurrency: 1,
+          patience: Duration.seconds(5),
           work: (batch: ReadonlyArray<number>) =>
             Effect.andThen(
               Effect.yieldNow,

@@ -1,5 +1,5 @@
 /** What the API measures of each request: by route and status, and how long it took. */
-import { Clock, Effect, Exit, Metric } from "effect"
+import { Clock, Context, Effect, Exit, Metric } from "effect"
 import { type HttpServerRequest, type HttpServerResponse, HttpServerRequest as Request } from "effect/http"
 
 const requests = Metric.counter("paystream_http_requests_total", {
@@ -31,25 +31,24 @@ export const measured = (routeOf: (url: string) => string) => {
     const [method = "", route = "", status = ""] = name.split(" ")
     return Metric.withAttributes(requests, { method, route, status })
   })
-  const tell = (request: HttpServerRequest.HttpServerRequest, status: number, millis: number) => {
-    const route = routeOf(request.url)
-    const method = methods.has(request.method) ? request.method : "other"
-    return Effect.andThen(
-      Metric.update(requestsOf(`${method} ${route} ${status}`), 1),
-      Effect.andThen(
-        Metric.update(secondsOf(route), millis / 1000),
-        Effect.logDebug(`${method} ${route} ${status} in ${millis} ms`)
-      )
-    )
-  }
+  const tell = (request: HttpServerRequest.HttpServerRequest, status: number, millis: number) =>
+    Effect.contextWith((context: Context.Context<never>) => {
+      const route = routeOf(request.url)
+      const method = methods.has(request.method) ? request.method : "other"
+      requestsOf(`${method} ${route} ${status}`).updateUnsafe(1, context)
+      secondsOf(route).updateUnsafe(millis / 1000, context)
+      return Effect.logDebug(`${method} ${route} ${status} in ${millis} ms`)
+    })
   return <E, R>(app: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
-    Effect.gen(function* () {
-      const request = yield* Request.HttpServerRequest
-      const start = yield* Clock.currentTimeMillis
-      const exit = yield* Effect.exit(app)
+    Effect.contextWith((context: Context.Context<HttpServerRequest.HttpServerRequest>) => {
+      const request = Context.get(context, Request.HttpServerRequest)
+      const clock = Context.get(context, Clock.Clock)
+      const start = clock.currentTimeMillisUnsafe()
       // A client that has gone is counted as others count it, who keep to nginx.
-      const status = Exit.isSuccess(exit) ? exit.value.status : 499
-      yield* tell(request, status, (yield* Clock.currentTimeMillis) - start)
-      return yield* exit
+      const statusOf = (exit: Exit.Exit<HttpServerResponse.HttpServerResponse, E>) =>
+        Exit.isSuccess(exit) ? exit.value.status : 499
+      return Effect.onExit(app, (exit) =>
+        Effect.suspend(() => tell(request, statusOf(exit), clock.currentTimeMillisUnsafe() - start))
+      )
     })
 }

@@ -21,7 +21,10 @@ const events = (api: Api, { brokers, settings }: PixOptions, surroundings: Surro
   Layer.unwrap(
     Effect.gen(function* () {
       const targets = yield* Effect.forEach(brokers, ([kind, broker]) =>
-        Effect.map(PublishEvent.targetOf(broker, PixApi.routes[kind].name), (target) => ({ kind, target }))
+        Effect.map(PublishEvent.targetOf(broker, PixApi.routes[kind].name, settings.publishTimeout), (target) => ({
+          kind,
+          target
+        }))
       )
       return HttpApiBuilder.group(api, "events", (handlers) => {
         for (const { kind, target } of targets) {

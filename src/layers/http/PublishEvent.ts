@@ -11,7 +11,6 @@ import { Clock, Context, Duration, Effect, Option, Tracer } from "effect"
 import { type HttpServerRequest, HttpServerResponse, HttpTraceContext } from "effect/http"
 import type { Broker, BrokerError, TopicMessage } from "../../domain/ports/Broker.ts"
 import * as Batcher from "../../streams/Batcher.ts"
-import { within } from "../../streams/Within.ts"
 import { Client } from "./Access.ts"
 import * as EventBody from "./EventBody.ts"
 import * as Idempotency from "./Idempotency.ts"
@@ -29,7 +28,7 @@ export interface PublishOptions extends RequestBody.BodyLimits {
 /** Where a route publishes to. */
 export interface Target {
   /** Confirmed when it returns. */
-  readonly publish: (message: TopicMessage) => Effect.Effect<void, BrokerError>
+  readonly publish: (message: TopicMessage) => Effect.Effect<void, BrokerError | Batcher.Late>
   /** How people call the broker. */
   readonly name: string
 }
@@ -38,9 +37,14 @@ export interface Target {
 const batches = { size: 200, window: Duration.zero, concurrency: 4 }
 
 /** A broker as a target: what requests bring at about the same time is confirmed together. */
-export const targetOf = (broker: Broker["Service"], name: string) =>
+export const targetOf = (broker: Broker["Service"], name: string, patience: Duration.Duration) =>
   Effect.map(
-    Batcher.make({ ...batches, work: broker.publishToTopics, blamesOne: ({ blamesMessage }) => blamesMessage }),
+    Batcher.make({
+      ...batches,
+      patience,
+      work: broker.publishToTopics,
+      blamesOne: ({ blamesMessage }) => blamesMessage
+    }),
     ({ add }): Target => ({ publish: add, name })
   )
 
@@ -69,7 +73,11 @@ const traceOf = (headers: Headers, context: Context.Context<never>): Readonly<Re
 
 /** Publishes to one broker. */
 const publisher = ({ name, publish }: Target, timeout: Duration.Duration) => {
-  const late = Effect.suspend(() => unavailable(`${name} did not confirm within ${Duration.format(timeout)}`))
+  const failed = (error: BrokerError | Batcher.Late) => {
+    if (error._tag === "Late") return unavailable(`${name} did not confirm within ${Duration.format(timeout)}`)
+    const log = error.isRetryable ? Effect.logDebug(error.message) : Effect.logError(error.message)
+    return Effect.andThen(log, unavailable(`${name} cannot be reached`))
+  }
   return Effect.fnUntraced(function* (headers: Headers, event: EventBody.ReceivedEvent, fingerprint: string) {
     const message = {
       topic: event.topic,
@@ -81,13 +89,7 @@ const publisher = ({ name, publish }: Target, timeout: Duration.Duration) => {
     }
     return yield* publish(message).pipe(
       Effect.as(HttpServerResponse.jsonUnsafe({ status: `Event sent to ${name}`, topic: event.topic })),
-      Effect.catch((error) =>
-        Effect.andThen(
-          error.isRetryable ? Effect.logDebug(error.message) : Effect.logError(error.message),
-          unavailable(`${name} cannot be reached`)
-        )
-      ),
-      within(timeout, () => late)
+      Effect.catch(failed)
     )
   })
 }
