@@ -5,6 +5,7 @@ import { homedir } from "node:os"
 import { dirname, join } from "node:path"
 import { Effect, type Scope } from "effect"
 import { Kafka, logLevel } from "kafkajs"
+import * as QuietTimers from "../../../src/layers/kafka/QuietTimers.ts"
 import * as Certificates from "./Certificates.ts"
 import { spawn } from "./Child.ts"
 import { folderOf, run } from "./command.ts"
@@ -213,6 +214,7 @@ const secure = ({ certificates }: Security): ReadonlyArray<string> => {
 
 const answers = (address: string): Effect.Effect<void, ServerError> =>
   promised(`no Kafka answers at ${address}`, async () => {
+    QuietTimers.silence()
     const retry = { retries: 0 }
     const admin = new Kafka({ brokers: [address], retry, connectionTimeout: 500, logLevel: logLevel.NOTHING }).admin()
     await admin.connect()
