@@ -21,4 +21,5 @@ const failed = checks.filter(([what, command = "", ...args]) => {
 })
 
 if (failed.length > 0) console.log(`mend what can be mended by itself: npm run format`)
-process.exit(failed.length === 0 ? 0 : 1)
+// not process.exit: what is printed into a pipe would be cut off
+process.exitCode = failed.length === 0 ? 0 : 1

@@ -56,7 +56,9 @@ const build = (): void => {
   })
   if (status !== 0) {
     console.error(error?.message ?? `${stdout}${stderr}`)
-    process.exit(1)
+    // not process.exit: what is printed into a pipe would be cut off
+    process.exitCode = 1
+    return
   }
   const text = readFileSync(manifestFile, "utf8")
   writeFileSync(kept, text)

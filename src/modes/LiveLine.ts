@@ -1,5 +1,6 @@
 /** How far a run is: one line that is written over on a terminal, plain lines elsewhere. */
 import { Effect, Schedule } from "effect"
+import { Output } from "../layers/process/Output.ts"
 
 const barWidth = 24
 
@@ -33,16 +34,16 @@ export const liveLine = <A>(current: Effect.Effect<A>, { done, lineOf }: LiveLin
   const terminal = process.stdout.isTTY === true
   const perSecond = rateMeter()
   let shown: string | undefined
-  const show = Effect.map(current, (totals) => {
+  const print = (text: string) => Effect.flatMap(Output, (output) => output.print(text))
+  const show = Effect.flatMap(current, (totals) => {
     const rate = perSecond(done(totals))
     const unrated = lineOf(totals, 0)
-    if (terminal) process.stdout.write(`\r\u001b[K${lineOf(totals, rate)}`)
-    else if (shown !== undefined && unrated !== shown) process.stdout.write(`${lineOf(totals, rate)}\n`)
+    const isNew = shown !== undefined && unrated !== shown
     shown = unrated
+    if (terminal) return print(`\r\u001b[K${lineOf(totals, rate)}`)
+    return isNew ? print(`${lineOf(totals, rate)}\n`) : Effect.void
   })
-  const finish = Effect.sync(() => {
-    if (terminal) process.stdout.write("\n")
-  })
+  const finish = terminal ? print("\n") : Effect.void
   return show.pipe(
     Effect.repeat(Schedule.spaced(terminal ? "200 millis" : "1 second")),
     Effect.ensuring(Effect.andThen(show, finish))

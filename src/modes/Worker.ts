@@ -96,7 +96,15 @@ export const observedWorker = (observe: Observer) =>
       maxConnections: given.worker.batchesInFlight + spareConnections,
       maxBytesInFlight: given.worker.maxBytesInFlight,
       introduction: { queue: given.worker.queue, deadLetters: given.worker.deadLetterQueue ?? "rejected" },
-      open: () => Effect.map(Part.bothDependencies, (dependencies) => ({ dependencies, run: run(given, observe) }))
+      open: () =>
+        Effect.gen(function* () {
+          const { permitted } = yield* PaymentStore
+          const dependencies = [
+            ...(yield* Part.bothDependencies),
+            { name: "table payments", isReady: Effect.isSuccess(permitted) }
+          ]
+          return { dependencies, run: run(given, observe) }
+        })
     })
   )
 

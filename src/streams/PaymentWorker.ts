@@ -51,7 +51,7 @@ export interface PaymentWorkerOptions {
 /** A report per settled batch; ends after `maxMessages`, when idle, when its run is done, or when asked to shut down. */
 export const paymentWorker = (options: PaymentWorkerOptions) =>
   Stream.suspend(() => {
-    const worker: Running = { ...options, deadLetters: watchDeadLetters(options) }
+    const worker: Running = { ...options, deadLetters: watchDeadLetters(options), permitted: permittedOnce() }
     const { share } = options
     const all = share === undefined ? alone(worker) : inRun(worker, share)
     return all.pipe(supervised(`payment worker ${options.queue}`))
@@ -130,6 +130,18 @@ type Batch = ReadonlyArray<Delivery>
 
 interface Running extends PaymentWorkerOptions {
   readonly deadLetters: Availability.AvailabilityLog
+  /** What has to be so at the start. */
+  readonly permitted: Effect.Effect<void, StoreError, PaymentStore>
+}
+
+/** Asked at the start alone: a right that is taken away later blames nobody and may come back, as a database does. */
+const permittedOnce = (): Running["permitted"] => {
+  let isPermitted = false
+  const ask = PaymentStore.use(({ permitted }) => permitted)
+  const keep = Effect.sync(() => {
+    isPermitted = true
+  })
+  return Effect.suspend(() => (isPermitted ? Effect.void : Effect.andThen(ask, keep)))
 }
 
 // A queue that takes no dead letter (full, refused) stops the worker at its order: that must be said.
@@ -137,14 +149,16 @@ const watchDeadLetters = ({ deadLetterQueue, queue }: PaymentWorkerOptions) =>
   Availability.make("the dead-letter queue", deadLetterQueue ?? queue)
 
 /** The queue's deliveries, once database and queues are ready; never more of them in hand than are wanted. */
-const deliveries = ({ deadLetterQueue, prefetch, queue }: PaymentWorkerOptions, wanted: number) =>
+const deliveries = ({ deadLetterQueue, permitted, prefetch, queue }: Running, wanted: number) =>
   Stream.unwrap(
     Effect.gen(function* () {
       const broker = yield* Broker
       const store = yield* PaymentStore
       yield* Metric.update(PaymentMetrics.inFlight, 0)
       const queues = [queue, deadLetterQueue].filter(Predicate.isNotUndefined)
-      yield* Effect.all([store.prepare, Effect.forEach(queues, broker.ensureQueue)], { concurrency: "unbounded" })
+      yield* Effect.all([Effect.andThen(store.prepare, permitted), Effect.forEach(queues, broker.ensureQueue)], {
+        concurrency: "unbounded"
+      })
       return broker.deliveries({ _tag: "Queue", name: queue }, { prefetch: Math.min(prefetch, wanted) })
     })
   )

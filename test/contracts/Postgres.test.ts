@@ -63,6 +63,23 @@ describe("PostgreSQL", () => {
     })
   )
 
+  it.live("says which rights storing lacks, and that time does not mend it", () =>
+    Effect.gen(function* () {
+      const url = yield* newDatabase
+      const owner = yield* storeAt(url)
+      yield* owner.permitted
+      yield* owner.prepare
+      yield* owner.permitted
+      const limited = yield* limitedRole(url, "GRANT SELECT (id), INSERT (payload) ON payments TO $role")
+      const store = yield* storeAt(limited.url)
+      yield* store.permitted
+      yield* query(url, `REVOKE INSERT (payload), SELECT (id) ON payments FROM ${limited.role}`)
+      const error = yield* Effect.flip(store.permitted)
+      assert.deepStrictEqual([error.reason._tag, error.isRetryable], ["StoreRefused", false])
+      assert.include(error.message, `GRANT INSERT, SELECT ON payments TO ${limited.role}`)
+    })
+  )
+
   it.live("whose trigger raises an error blames no message, and what it quotes stays out of the error", () =>
     Effect.gen(function* () {
       const trigger = `

@@ -51,6 +51,20 @@ describe.concurrent("--mode=worker", () => {
         })
     )
 
+    it.live(`that may not insert ends at its start with 3, and says which right it lacks (${runtime})`, () =>
+      Effect.gen(function* () {
+        const stage = yield* Stage.make
+        yield* Stage.run(stage, { runtime, args: ["--mode=migrate"] })
+        const role = yield* storingRole(stage)
+        yield* ask(stage, `REVOKE INSERT ON payments FROM ${role.name}`)
+        yield* Stage.publish(stage, Stage.payments(10))
+        const { code, stderr } = yield* Stage.run(stage, { runtime, env: { DATABASE_URL: role.url } })
+        assert.strictEqual(code, 3)
+        assert.include(stderr, `role ${role.name} lacks rights; GRANT INSERT ON payments TO ${role.name}`)
+        assert.strictEqual(yield* Stage.depth(stage), 10)
+      })
+    )
+
     it.live(`sets nothing aside when INSERT is revoked in mid-drain, and goes on when it is granted (${runtime})`, () =>
       Effect.gen(function* () {
         const stage = yield* Stage.make
@@ -61,7 +75,9 @@ describe.concurrent("--mode=worker", () => {
         const worker = yield* Stage.start(stage, { runtime, env })
         yield* Stage.publish(stage, Stage.payments(10, "before"))
         yield* Stage.waitForRows(stage, 10)
+        yield* HealthPages.waitForStatus(port, "/readyz", 200)
         yield* ask(stage, `REVOKE INSERT ON payments FROM ${role.name}`)
+        yield* HealthPages.waitForStatus(port, "/readyz", 503)
         yield* Stage.publish(stage, Stage.payments(10, "after"))
         yield* worker.waitForLine(/PostgreSQL is away.*42501/)
         // probes go on meanwhile, and make no news of their own
@@ -69,6 +85,7 @@ describe.concurrent("--mode=worker", () => {
         yield* ask(stage, `GRANT INSERT ON payments TO ${role.name}`)
         yield* Stage.waitForRows(stage, 20)
         yield* Lines.waitFor(worker, "connected to PostgreSQL", 2)
+        yield* HealthPages.waitForStatus(port, "/readyz", 200)
         yield* worker.kill("SIGTERM")
         assert.strictEqual(yield* worker.exit, 0)
         assert.strictEqual(yield* Queues.depth(stage.brokerUrl, stage.deadLetters), 0)

@@ -82,5 +82,19 @@ for (const runtime of Stage.runtimes) {
         assert.deepStrictEqual((yield* Stage.takeDeadLetters(stage)).map(Queues.idOf), ["broken"])
       })
     )
+
+    it.live("are sent no longer than a second at the end, to a collector that never answers", () =>
+      Effect.gen(function* () {
+        const stage = yield* Stage.make
+        const OTEL_EXPORTER_OTLP_ENDPOINT = yield* Collector.silent
+        // all else at the end of an idle worker takes a part of what is left
+        const env = { OTEL_EXPORTER_OTLP_ENDPOINT, SHUTDOWN_TIMEOUT_SECONDS: "2.5" }
+        const worker = yield* Stage.start(stage, { runtime, env })
+        yield* worker.waitForLine(/connected to PostgreSQL/)
+        yield* worker.kill("SIGTERM")
+        assert.strictEqual(yield* worker.exit, 0)
+        assert.notInclude(worker.stdout.join("\n"), "not drained")
+      })
+    )
   })
 }

@@ -1,5 +1,5 @@
 /** An OpenTelemetry collector that keeps what it gets, as JSON over HTTP. */
-import { createServer, type IncomingMessage } from "node:http"
+import { createServer, type IncomingMessage, type RequestListener } from "node:http"
 import { Effect, type Scope } from "effect"
 
 export interface Span {
@@ -42,25 +42,35 @@ const bodyOf = async (request: IncomingMessage): Promise<string> => {
 
 const nameOf = ({ attributes }: Resource) => attributes.find(({ key }) => key === "service.name")?.value.stringValue
 
-/** Listens on a free port until the scope closes. */
+/** Listens on a free port until the scope closes; its address. */
+const listen = (listener: RequestListener): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const server = createServer(listener)
+    yield* Effect.acquireRelease(
+      Effect.callback<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
+      () => Effect.sync(() => server.close().closeAllConnections())
+    )
+    const address = server.address()
+    return `http://127.0.0.1:${typeof address === "object" ? address?.port : ""}`
+  })
+
+/** The address of one that takes all and never answers. */
+export const silent = listen(() => undefined)
+
+/** One that answers. */
 export const start: Effect.Effect<Collector, never, Scope.Scope> = Effect.gen(function* () {
   const bodies: Array<string> = []
-  const server = createServer((request, response) => {
+  const url = yield* listen((request, response) => {
     bodyOf(request).then((body) => {
       bodies.push(body)
       response.writeHead(200, { "content-type": "application/json" }).end("{}")
     })
   })
-  yield* Effect.acquireRelease(
-    Effect.callback<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
-    () => Effect.sync(() => server.close().closeAllConnections())
-  )
-  const address = server.address()
   const exports = () => bodies.map((body): Export => JSON.parse(body))
   const traces = () => exports().flatMap(({ resourceSpans = [] }) => resourceSpans)
   const metrics = () => exports().flatMap(({ resourceMetrics = [] }) => resourceMetrics)
   return {
-    url: `http://127.0.0.1:${typeof address === "object" ? address?.port : ""}`,
+    url,
     text: () => bodies.join("\n"),
     spans: () => traces().flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans)),
     metricNames: () =>

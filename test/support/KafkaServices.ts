@@ -8,6 +8,7 @@ import * as Settings from "../../src/layers/config/Settings.ts"
 import * as KafkaBroker from "../../src/layers/kafka/KafkaBroker.ts"
 import { consumerGroupOf, retryTopicOf } from "../../src/layers/kafka/KafkaNames.ts"
 import { KafkaTopics } from "../../src/layers/kafka/KafkaTopics.ts"
+import * as QuietTimers from "../../src/layers/kafka/QuietTimers.ts"
 
 const megabyte = 2 ** 20
 
@@ -48,8 +49,10 @@ export const kafkaMakingTopics = (options: KafkaOptions = {}): Layer.Layer<Broke
   ).pipe(Layer.provideMerge(kafka(options)))
 
 /** A client of the tests' own. */
-export const client = (brokers = inject("kafkaBrokers")) =>
-  new Kafka({ brokers: brokers.split(","), logLevel: logLevel.NOTHING })
+export const client = (brokers = inject("kafkaBrokers")) => {
+  QuietTimers.silence()
+  return new Kafka({ brokers: brokers.split(","), logLevel: logLevel.NOTHING })
+}
 
 /** Uses an admin client of the tests' own. */
 export const admin = <A>(use: (client: Admin) => Promise<A>): Effect.Effect<A> =>

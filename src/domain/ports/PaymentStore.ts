@@ -54,6 +54,8 @@ export class PaymentStore extends Context.Service<
     readonly forget: (age: Duration.Duration, limit: number) => Effect.Effect<number, StoreError>
     /** Makes the tables, or checks them where this process may not change them; done again, changes nothing. */
     readonly prepare: Effect.Effect<void, StoreError>
+    /** Refused where this process lacks a right that storing takes. */
+    readonly permitted: Effect.Effect<void, StoreError>
     /** Succeeds when the database answers. */
     readonly ping: Effect.Effect<void, StoreError>
   }

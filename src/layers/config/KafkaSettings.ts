@@ -1,5 +1,6 @@
 /** Where Kafka is, who we are there, and how topics are made. */
 import { type Duration, Redacted, Result } from "effect"
+import { type Certificates, certificates } from "./Certificates.ts"
 import * as Parser from "./Parser.ts"
 import type { Problem } from "./Problem.ts"
 import { all, type Group, optional, type Reading, refine, setting } from "./Setting.ts"
@@ -19,7 +20,7 @@ export interface KafkaSettings {
 export interface KafkaClientSettings {
   readonly brokers: Array<string>
   readonly clientId: string
-  readonly ssl: boolean | KafkaTls
+  readonly ssl: boolean | Certificates
   readonly sasl?: KafkaSasl<"plain"> | KafkaSasl<"scram-sha-256"> | KafkaSasl<"scram-sha-512">
 }
 
@@ -27,12 +28,6 @@ interface KafkaSasl<out Mechanism> {
   readonly mechanism: Mechanism
   readonly username: string
   readonly password: string
-}
-
-export interface KafkaTls {
-  readonly ca?: string
-  readonly cert?: string
-  readonly key?: string
 }
 
 const form = "host:port, or several of them with commas between"
@@ -48,12 +43,6 @@ const brokerList: Parser.Parser<Array<string>> = {
     const brokers = text.split(",").map((one) => one.trim())
     return brokers.every(isBroker) ? Result.succeed(brokers) : Result.fail(form)
   }
-}
-
-const certificate: Parser.Parser<Redacted.Redacted> = {
-  takes: "a text in PEM form",
-  parse: (text) =>
-    /^\s*-----BEGIN [A-Z ]+-----/.test(text) ? Result.succeed(Redacted.make(text)) : Result.fail("a text in PEM form")
 }
 
 const asked = all({
@@ -87,19 +76,7 @@ const asked = all({
     default: "true where a KAFKA_SSL_… is set, else false",
     reason: "Whether to speak TLS; the brokers' certificates are checked."
   }),
-  ca: optional(certificate, {
-    name: "KAFKA_SSL_CA",
-    default: "the authorities that the runtime knows",
-    reason: "Certificates of the authorities to trust.",
-    secret: true
-  }),
-  cert: optional(certificate, {
-    name: "KAFKA_SSL_CERT",
-    default: "",
-    reason: "Our certificate, where the brokers want one; with KAFKA_SSL_KEY.",
-    secret: true
-  }),
-  key: optional(certificate, { name: "KAFKA_SSL_KEY", default: "", reason: "The key to it.", secret: true }),
+  certificates: certificates("KAFKA_SSL"),
   partitions: setting(Parser.integer({ minimum: 1, maximum: 10_000 }), {
     name: "KAFKA_PARTITIONS",
     default: "6",
@@ -143,26 +120,13 @@ const saslProblems = ({ mechanism, password, username }: Values): ReadonlyArray<
   ]
 }
 
-const tlsProblems = ({ ca, cert, key, ssl }: Values): ReadonlyArray<Problem> => [
-  ...(cert !== undefined && key === undefined
-    ? [{ name: "KAFKA_SSL_KEY", got: notSet, takes: "the key to KAFKA_SSL_CERT" }]
-    : []),
-  ...(key !== undefined && cert === undefined
-    ? [{ name: "KAFKA_SSL_CERT", got: notSet, takes: "the certificate to KAFKA_SSL_KEY" }]
-    : []),
-  ...(ssl === false && (ca ?? cert ?? key) !== undefined
+const tlsProblems = ({ certificates, ssl }: Values): ReadonlyArray<Problem> =>
+  ssl === false && certificates !== undefined
     ? [{ name: "KAFKA_SSL", got: '"false"', takes: "true, since certificates are set" }]
-    : [])
-]
+    : []
 
-const tlsOf = ({ ca, cert, key, ssl }: Values): KafkaClientSettings["ssl"] => {
-  if ((ca ?? cert ?? key) === undefined) return ssl ?? false
-  return {
-    ...(ca && { ca: Redacted.value(ca) }),
-    ...(cert && { cert: Redacted.value(cert) }),
-    ...(key && { key: Redacted.value(key) })
-  }
-}
+const tlsOf = ({ certificates, ssl }: Values): KafkaClientSettings["ssl"] =>
+  certificates === undefined ? (ssl ?? false) : Redacted.value(certificates)
 
 const finish = (values: Values): Reading<KafkaSettings> => {
   const problems = [...saslProblems(values), ...tlsProblems(values)]

@@ -1,5 +1,6 @@
 /** Where RabbitMQ is, and how a queue that is missing is made. */
 import { Redacted, Result } from "effect"
+import { type Certificates, certificates } from "./Certificates.ts"
 import { type ConnectionUrl, connectionUrl } from "./ConnectionUrl.ts"
 import * as Parser from "./Parser.ts"
 import { all, type Group, optional, type Reading, refine, setting, whereSet } from "./Setting.ts"
@@ -9,6 +10,8 @@ export interface RabbitMqSettings {
   readonly url: Redacted.Redacted
   /** The same as amqplib takes it in parts: the only form in which it gets credentials outside ASCII right. */
   readonly connection: Redacted.Redacted<RabbitMqConnectionParts>
+  /** For TLS; `undefined` is what the runtime knows. */
+  readonly certificates: Redacted.Redacted<Certificates> | undefined
   /** Host, port and virtual host: for logs and errors. */
   readonly address: string
   /** "classic" is declared without arguments. */
@@ -110,14 +113,18 @@ const urlOf = (connection: RabbitMqConnectionParts): string => {
 const addressOf = ({ hostname, port, vhost }: RabbitMqConnectionParts): string =>
   `${inBrackets(hostname)}:${port}${vhost === "%2F" ? "/" : `/${decodeURIComponent(vhost)}`}`
 
-/** `RABBITMQ_URL`, or the four parts; `QUEUE_TYPE` and `RABBITMQ_EXCHANGE`. */
+const connection = whereSet(url, connectionFromUrl, connectionFromParts)
+
+/** `RABBITMQ_URL`, or the four parts; who is trusted over TLS; `QUEUE_TYPE` and `RABBITMQ_EXCHANGE`. */
 export const rabbitMqSettings: Group<RabbitMqSettings> = refine(
-  all({ connection: whereSet(url, connectionFromUrl, connectionFromParts), queueType, exchange }),
+  all({ connection, certificates: certificates("RABBITMQ_SSL"), queueType, exchange }),
   ({ connection, ...rest }) =>
-    Result.succeed({
-      url: Redacted.make(urlOf(connection)),
-      connection: Redacted.make(connection),
-      address: addressOf(connection),
-      ...rest
-    })
+    connection.protocol === "amqp" && rest.certificates !== undefined
+      ? Result.fail([{ name: "RABBITMQ_URL", got: "no TLS", takes: "an amqps:// address, since certificates are set" }])
+      : Result.succeed({
+          url: Redacted.make(urlOf(connection)),
+          connection: Redacted.make(connection),
+          address: addressOf(connection),
+          ...rest
+        })
 )

@@ -3,6 +3,7 @@
 import { Predicate } from "effect"
 import { BrokerAway, BrokerError, BrokerRefused, MessageRefused, Unroutable } from "../../domain/ports/Broker.ts"
 import type { StoreError } from "../../domain/StoreError.ts"
+import { tlsFailure } from "../../domain/TlsFailure.ts"
 
 /** kafkajs wraps what it gave up, and what failed for several topics at once. */
 const rootOf = (cause: unknown): unknown => {
@@ -32,9 +33,6 @@ const certificates = "check KAFKA_SSL, KAFKA_SSL_CA, KAFKA_SSL_CERT and KAFKA_SS
 /** The command that makes topics; errors name it. */
 export const migrateCommand = "--mode=migrate --topics"
 
-const certificateProblem =
-  /certificate|CERT_|UNABLE_TO_VERIFY|SELF_SIGNED|ERR_TLS|ERR_SSL|SSL alert|unable to get local issuer/i
-
 /** What the broker will say again however often it is asked, and how to mend it. */
 const refusals: Readonly<Record<string, string>> = {
   UNKNOWN_TOPIC_OR_PARTITION: `make the topic with ${migrateCommand}`,
@@ -59,10 +57,10 @@ const messageRefusals: Readonly<Record<string, string>> = {
   INVALID_TIMESTAMP: "the broker does not take the time at which it was published"
 }
 
-const mendingOf = (cause: unknown, text: string): string | undefined => {
+const mendingOf = (cause: unknown): string | undefined => {
   // By name: Node does not see the classes of errors among the exports of kafkajs.
   if (cause instanceof Error && cause.name === "KafkaJSSASLAuthenticationError") return credentials
-  if (certificateProblem.test(text)) return certificates
+  if (tlsFailure(codeOf(cause)) !== undefined) return certificates
   return refusals[typeOf(cause) ?? ""]
 }
 
@@ -78,7 +76,7 @@ export const brokerError =
       const detail = `Kafka at ${address}: ${doing}: ${text}; ${reason}`
       return new BrokerError({ reason: new MessageRefused({ detail }) })
     }
-    const mend = mendingOf(root, text)
+    const mend = mendingOf(root)
     return mend === undefined ? away(address, `${doing}: ${text}`) : refused(address, `${doing}: ${text}; ${mend}`)
   }
 

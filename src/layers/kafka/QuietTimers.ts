@@ -17,7 +17,7 @@ const { prototype } = createRequire(import.meta.url)("kafkajs/src/network/reques
 }
 const schedule = prototype.scheduleCheckPendingRequests
 
-/** Called before the first client. */
+/** Called before the first request. */
 export const silence = (): void => {
   prototype.scheduleCheckPendingRequests = function (this: RequestQueue) {
     if (this.pending.length > 0 || this.throttledUntil > 0) schedule.call(this)

@@ -88,6 +88,7 @@ const make = () => {
       Effect.map(Clock.currentTimeMillis, (now) => payments.map(store(queue, share, now))),
     forget: (age, limit) => Effect.map(Clock.currentTimeMillis, (now) => forget(now - Duration.toMillis(age), limit)),
     prepare: Effect.void,
+    permitted: Effect.void,
     ping: Effect.void
   }).pipe(
     Context.add(StoredPayments, {

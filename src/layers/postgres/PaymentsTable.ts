@@ -81,3 +81,15 @@ export const unguardedUpTo = Effect.gen(function* () {
     WHERE indexrelid = to_regclass(${guardName}) AND indisunique AND indisvalid`
   return rows[0] === undefined ? ("no guard" as const) : rows[0].predicate?.match(/\d+/)?.[0]
 })
+
+/**
+ * What our role may not do, of what storing takes; `undefined` if it may do all, or if there is no table. Rights to
+ * some columns count: those that are written may be all that was granted.
+ */
+export const missingRights = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const [found] = yield* sql<{ role: string; rights: string | null }>`
+    SELECT current_user::text AS role, string_agg(wanted, ', ') AS rights FROM unnest(ARRAY['INSERT', 'SELECT']) AS wanted
+    WHERE NOT has_any_column_privilege(to_regclass('payments'), wanted)`
+  return found?.rights ? { role: found.role, rights: found.rights } : undefined
+})

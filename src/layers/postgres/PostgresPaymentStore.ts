@@ -2,7 +2,7 @@
 import { Duration, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { PaymentStore } from "../../domain/ports/PaymentStore.ts"
-import type { StoreError } from "../../domain/StoreError.ts"
+import { StoreError, StoreRefused } from "../../domain/StoreError.ts"
 import * as Availability from "../../streams/Availability.ts"
 import {
   type Attempt,
@@ -16,7 +16,7 @@ import {
   undecided,
   unstorableId
 } from "./PaymentBatch.ts"
-import { unguardedUpTo } from "./PaymentsTable.ts"
+import { missingRights, unguardedUpTo } from "./PaymentsTable.ts"
 import * as Statements from "./Statements.ts"
 
 /**
@@ -73,6 +73,14 @@ const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) 
     return outcomes.map((outcome) => outcome ?? undecided)
   })
 
+  const permitted = Effect.gen(function* () {
+    const missing = yield* run(limited(Effect.provideService(missingRights, SqlClient.SqlClient, sql)))
+    if (missing === undefined) return
+    const { rights, role } = missing
+    const detail = `PostgreSQL at ${options.address}: role ${role} lacks rights; GRANT ${rights} ON payments TO ${role}`
+    return yield* new StoreError({ reason: new StoreRefused({ detail }) })
+  })
+
   const forget = (age: Duration.Duration, limit: number) => sql<{ removed: number }>`
     WITH old AS (
       SELECT id FROM payments WHERE received_at < now() - ${Duration.toMillis(age)}::float8 * interval '1 millisecond'
@@ -85,6 +93,7 @@ const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) 
     store: (queue, payments, share) => watched.storing(store({ queue, share }, payments)),
     forget: (age, limit) => Effect.map(run(limited(forget(age, limit))), ([row]) => row?.removed ?? 0),
     prepare: watched.storing(prepare),
+    permitted: watched.probe(permitted),
     ping: watched.probe(Effect.asVoid(run(limited(sql`SELECT 1`))))
   })
 })

@@ -2,6 +2,7 @@
 import { Option, Predicate } from "effect"
 import type { Migrator, SqlError } from "effect/sql"
 import { StoreAway, StoreError, StoreRefused } from "../../domain/StoreError.ts"
+import { tlsFailure } from "../../domain/TlsFailure.ts"
 
 const textField = (value: unknown, field: string): string | undefined => {
   if (!Predicate.hasProperty(value, field)) return undefined
@@ -51,15 +52,31 @@ export const toStoreError =
   (error: SqlError.SqlError): StoreError => {
     const sqlState = sqlStateOf(error)
     const code = Option.getOrElse(systemCode(error.reason), () => error.reason._tag)
+    const refused = (detail: string) =>
+      new StoreError({ reason: new StoreRefused({ detail: `PostgreSQL at ${address}: ${detail}` }) })
     if (isRefusal(sqlState) || error.reason._tag === "AuthenticationError") {
-      const what = sqlState === "3D000" ? "the database does not exist" : "the credentials are refused"
-      const mend = "check DATABASE_URL, or POSTGRES_DB, POSTGRES_USER and POSTGRES_PASS"
-      return new StoreError({
-        reason: new StoreRefused({ detail: `PostgreSQL at ${address}: ${what} (${code}); ${mend}` })
-      })
+      const what = refusals[sqlState ?? ""] ?? "the credentials are refused"
+      return refused(`${what} (${code}); check DATABASE_URL, or POSTGRES_DB, POSTGRES_USER and POSTGRES_PASS`)
     }
-    return new StoreError({ reason: new StoreAway({ detail: `PostgreSQL at ${address}: ${code}`, code }) })
+    const failure = refusesTls(error) ? "it does not speak TLS" : tlsFailure(code)
+    if (failure !== undefined) return refused(`${failure}; check DATABASE_URL: its host, sslmode and sslrootcert`)
+    const what = explained[code] === undefined ? code : `${explained[code]} (${code})`
+    return new StoreError({ reason: new StoreAway({ detail: `PostgreSQL at ${address}: ${what}`, code }) })
   }
+
+const refusals: Readonly<Record<string, string>> = {
+  "3D000": "the database does not exist",
+  "28000": "the credentials are refused, from here or without TLS (sslmode)"
+}
+
+// All that the client says of an answer that has no code.
+const refusesTls = ({ reason }: SqlError.SqlError): boolean => /Server refused TLS/.test(reason.message ?? "")
+
+/** Codes that say little to whoever has to mend it. */
+const explained: Readonly<Record<string, string>> = {
+  "42501": "this role lacks a right that it needs",
+  "42P01": "a table is not there; --mode=migrate makes it"
+}
 
 /** The same where a row can be at fault: what cannot be stored is refused, and is no better when it is tried again. */
 export const toRowError =

@@ -1,7 +1,8 @@
 /** The process around a program: signals in, exit code out. */
-import { Cause, Duration, Effect, Exit, Layer, Predicate } from "effect"
+import { Cause, Console, Duration, Effect, Exit, Layer, Predicate } from "effect"
 import { Shutdown } from "../../streams/Shutdown.ts"
 import { Supervisor } from "../../streams/Supervisor.ts"
+import * as Output from "./Output.ts"
 import * as Signals from "./Signals.ts"
 import * as TerminationMessage from "./TerminationMessage.ts"
 
@@ -58,27 +59,29 @@ export const withDeadline = (timeout: Duration.Duration): Effect.Effect<void, ne
     const shutdown = yield* Shutdown
     const message = yield* TerminationMessage.TerminationMessage
     const late = `not drained within ${Duration.format(timeout)}: what is in flight goes back to the queue; SHUTDOWN_TIMEOUT_SECONDS is the limit`
-    const exit = Effect.sync(() => {
+    const output = yield* Output.Output
+    const end = Effect.gen(function* () {
       message.write(late)
+      yield* Effect.logError(late)
+      yield* output.flush
       process.exit(ExitCode.failed)
     })
     yield* shutdown.requested.pipe(
       Effect.andThen(Effect.logInfo("stopping: finishing what is in flight; a second signal stops at once")),
       Effect.andThen(Effect.sleep(timeout)),
-      Effect.andThen(Effect.logError(late)),
-      Effect.andThen(exit),
+      Effect.andThen(end),
       Effect.forkDetach
     )
   })
 
 // What the user can mend is one line; a defect is a bug of ours and shows its stack.
-const report = (cause: Cause.Cause<unknown>): string => {
+const report = (cause: Cause.Cause<unknown>) => {
   const error = Cause.squash(cause)
   const tag = tagOf(error)
-  if (tag === "ShowHelp") return "wrong usage"
+  if (tag === "ShowHelp") return Effect.succeed("wrong usage")
   const message = tag !== undefined && error instanceof Error ? error.message : undefined
-  process.stderr.write(`${message ?? Cause.pretty(cause)}\n`)
-  return message ?? "a defect: its stack is in the log"
+  const told = message ?? "a defect: its stack is in the log"
+  return Effect.as(Console.error(message ?? Cause.pretty(cause)), told)
 }
 
 export interface RunOptions {
@@ -86,24 +89,32 @@ export interface RunOptions {
   readonly terminationMessagePath: Effect.Effect<string | undefined>
 }
 
+/** Says what came of the program, to whoever reads and in the file; its exit code. */
+const conclude = Effect.fnUntraced(function* (
+  exit: Exit.Exit<unknown, unknown>,
+  message: (typeof TerminationMessage.TerminationMessage)["Service"]
+) {
+  message.write(Exit.isFailure(exit) ? yield* report(exit.cause) : undefined)
+  const isRead = yield* (yield* Output.Output).flush
+  if (Exit.isFailure(exit)) return exitCodeOf(Cause.squash(exit.cause))
+  return isRead ? ExitCode.done : ExitCode.failed
+})
+
 /** Runs a program to its end and exits with its code. */
 export const run = <E>(program: Effect.Effect<void, E, Shutdown | Supervisor>, options: RunOptions): void => {
   // Nothing else may hold the process while every service is away and a stream only waits.
   const keepAlive = setInterval(() => undefined, 2 ** 30)
-  const base = Layer.provideMerge(Signals.layer, Layer.merge(Shutdown.layer, Supervisor.layer))
+  const base = Layer.merge(Signals.layer, Output.layer).pipe(
+    Layer.provideMerge(Layer.merge(Shutdown.layer, Supervisor.layer))
+  )
   const running = Effect.gen(function* () {
     const message = TerminationMessage.make(yield* options.terminationMessagePath)
-    const ended = Effect.provideService(program, TerminationMessage.TerminationMessage, message)
-    return { exit: yield* Effect.exit(Effect.provide(ended, base)), message }
+    const exit = yield* Effect.exit(Effect.provideService(program, TerminationMessage.TerminationMessage, message))
+    return yield* conclude(exit, message)
   })
-  Effect.runFork(running).addObserver((ran) => {
+  Effect.runFork(Effect.provide(running, base)).addObserver((ran) => {
     clearInterval(keepAlive)
-    if (Exit.isFailure(ran)) return end(ran)
-    end(ran.value.exit, ran.value.message)
+    if (Exit.isFailure(ran)) process.stderr.write(`${Cause.pretty(ran.cause)}\n`)
+    process.exit(Exit.isSuccess(ran) ? ran.value : ExitCode.failed)
   })
-}
-
-const end = (exit: Exit.Exit<unknown, unknown>, message = TerminationMessage.make(undefined)): never => {
-  message.write(Exit.isFailure(exit) ? report(exit.cause) : undefined)
-  process.exit(Exit.isSuccess(exit) ? ExitCode.done : exitCodeOf(Cause.squash(exit.cause)))
 }

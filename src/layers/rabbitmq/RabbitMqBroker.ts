@@ -1,6 +1,5 @@
 /** The broker port on RabbitMQ. Deliveries come on one connection, publishing goes out on another. */
-import type { Options } from "amqplib"
-import { Effect, Layer, type Redacted, Stream } from "effect"
+import { Effect, Layer, Stream } from "effect"
 import {
   Broker,
   type BrokerError,
@@ -20,10 +19,7 @@ import * as RabbitMqPublisher from "./RabbitMqPublisher.ts"
 import * as RabbitMqQueues from "./RabbitMqQueues.ts"
 import * as RabbitMqTopics from "./RabbitMqTopics.ts"
 
-export interface RabbitMqOptions {
-  readonly connection: Redacted.Redacted<Options.Connect>
-  /** Host, port and virtual host: for logs. */
-  readonly address: string
+export interface RabbitMqOptions extends RabbitMqConnection.Place {
   /** How to declare a queue that is missing: classic by default. */
   readonly queueType: RabbitMqQueues.QueueType | undefined
   /** The topic exchange. */

@@ -2,6 +2,7 @@
  * One connection, opened when first needed and again after it was lost. Consuming and publishing each have their own:
  * an alarm at the broker blocks a connection that publishes, and acknowledgements must not wait behind it.
  */
+import type { SecureContextOptions } from "node:tls"
 import { type ChannelModel, connect, type Options } from "amqplib"
 import { Effect, Latch, Redacted, Schedule, type Scope, Semaphore } from "effect"
 import type { BrokerError } from "../../domain/ports/Broker.ts"
@@ -12,9 +13,16 @@ import { away, brokerError } from "./RabbitMqError.ts"
 const heartbeatSeconds = 20
 const connectTimeoutMillis = 10_000
 
-export interface ConnectionOptions {
+/** Where the broker is. */
+export interface Place {
   readonly connection: Redacted.Redacted<Options.Connect>
+  /** For TLS; by default what the runtime knows. */
+  readonly certificates?: Redacted.Redacted<SecureContextOptions> | undefined
+  /** Host, port and virtual host: for logs. */
   readonly address: string
+}
+
+export interface ConnectionOptions extends Place {
   /** Shown in the broker's list of connections. A publisher connects again at its next message, so its loss alone is no news. */
   readonly purpose: "consume" | "publish"
   readonly availability: AvailabilityLog
@@ -28,12 +36,13 @@ export interface RabbitMqConnection {
   readonly isBlocked: Effect.Effect<boolean>
 }
 
-const open = ({ connection, address, purpose }: ConnectionOptions) =>
+const open = ({ address, certificates, connection, purpose }: ConnectionOptions) =>
   Effect.tryPromise({
     try: async (signal) => {
       const model = await connect(
         { heartbeat: heartbeatSeconds, ...Redacted.value(connection) },
         {
+          ...(certificates && Redacted.value(certificates)),
           noDelay: true,
           keepAlive: true,
           timeout: connectTimeoutMillis,

@@ -1,12 +1,16 @@
 /** What an error of the broker or of the socket means for us. */
 import { Predicate } from "effect"
 import { BrokerAway, BrokerError, BrokerRefused, MessageRefused, Unroutable } from "../../domain/ports/Broker.ts"
+import { tlsFailure } from "../../domain/TlsFailure.ts"
 
 const noVirtualHost = "530: the virtual host is missing, closed to this user, or at its limit of connections"
 
+const codeOf = (cause: unknown): string | undefined =>
+  Predicate.hasProperty(cause, "code") && typeof cause.code === "string" ? cause.code : undefined
+
 const describe = (cause: unknown): string => {
   if (!(cause instanceof Error)) return String(cause)
-  const code = Predicate.hasProperty(cause, "code") && typeof cause.code === "string" ? cause.code : undefined
+  const code = codeOf(cause)
   // All that amqplib says when the broker ends the handshake at the virtual host.
   if (/^Expected ConnectionOpenOk; got <ConnectionClose/.test(cause.message)) return noVirtualHost
   return code ?? cause.message.replace(/\s+/g, " ").trim()
@@ -20,13 +24,16 @@ const isRefusal = (text: string): boolean =>
 export const brokerError =
   (address: string, doing: string) =>
   (cause: unknown): BrokerError => {
+    const refused = (detail: string, mend: string) =>
+      new BrokerError({ reason: new BrokerRefused({ detail: `RabbitMQ at ${address}: ${doing}: ${detail}; ${mend}` }) })
+    const failure = tlsFailure(codeOf(cause))
+    if (failure !== undefined)
+      return refused(failure, "check RABBITMQ_URL, RABBITMQ_SSL_CA, RABBITMQ_SSL_CERT and RABBITMQ_SSL_KEY")
     const text = describe(cause)
     if (/\bmessage nacked\b/.test(text)) return nacked(address, doing)
     if (!isRefusal(text)) return away(address, `${doing}: ${text}`)
-    const mend = "check RABBITMQ_URL, or RABBITMQ_USER, RABBITMQ_PASS and the user's permissions on the virtual host"
-    return new BrokerError({
-      reason: new BrokerRefused({ detail: `RabbitMQ at ${address}: ${doing}: ${text}; ${mend}` })
-    })
+    const credentials = "check RABBITMQ_URL, or RABBITMQ_USER, RABBITMQ_PASS and the user's"
+    return refused(text, `${credentials} permissions on the virtual host`)
   }
 
 /** The broker is away, and why. */

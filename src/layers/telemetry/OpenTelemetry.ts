@@ -5,8 +5,11 @@ import { OtlpMetrics, OtlpSerialization, OtlpTracer } from "effect/observability
 import { TracingEnabled } from "../../streams/Tracing.ts"
 import type { Environment, ProcessSettings } from "../config/Settings.ts"
 
-/** OpenTelemetry's own default; Effect exports nothing unless it is said. */
-const defaults = { OTEL_TRACES_EXPORTER: "otlp", OTEL_METRICS_EXPORTER: "otlp" }
+/**
+ * OpenTelemetry's own defaults, since Effect exports nothing unless it is said; but for the time in milliseconds that the
+ * last numbers get at the end: a collector that hangs must not use up the drain's.
+ */
+const defaults = { OTEL_TRACES_EXPORTER: "otlp", OTEL_METRICS_EXPORTER: "otlp", OTEL_EXPORTER_OTLP_TIMEOUT: "1000" }
 
 /** The standard variables (`OTEL_EXPORTER_OTLP_*`), of the process or of `.env`, are taken as they are. */
 export const layer = (settings: ProcessSettings, environment: Environment, mode: string): Layer.Layer<never> => {

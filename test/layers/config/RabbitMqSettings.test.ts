@@ -106,6 +106,36 @@ describe("rabbitMqSettings", () => {
     { arbitrary: { runs: 1000, size: 30 } }
   )
 
+  const pem = "-----BEGIN CERTIFICATE-----"
+  const amqps = "amqps://host"
+
+  it("has certificates for amqps://, out of their files too", () => {
+    const variables = {
+      RABBITMQ_URL: amqps,
+      RABBITMQ_SSL_CA_FILE: "/ca.pem",
+      RABBITMQ_SSL_CERT: pem,
+      RABBITMQ_SSL_KEY: pem
+    }
+    const { certificates } = settingsOf(rabbitMqSettings, variables, { "/ca.pem": `${pem}\n` })
+    assert.deepStrictEqual(certificates && Redacted.value(certificates), { ca: pem, cert: pem, key: pem })
+    assert.isUndefined(settingsOf(rabbitMqSettings, { RABBITMQ_URL: amqps }).certificates)
+  })
+
+  for (const [what, variables, name] of [
+    ["a certificate without its key", { RABBITMQ_URL: amqps, RABBITMQ_SSL_CERT: pem }, "RABBITMQ_SSL_KEY"],
+    ["a key without its certificate", { RABBITMQ_URL: amqps, RABBITMQ_SSL_KEY: pem }, "RABBITMQ_SSL_CERT"],
+    ["a path where a certificate should be", { RABBITMQ_URL: amqps, RABBITMQ_SSL_CA: "/ca.pem" }, "RABBITMQ_SSL_CA"],
+    ["certificates where no TLS is spoken", { RABBITMQ_SSL_CA: pem }, "RABBITMQ_URL"]
+  ] as const) {
+    it(`refuses ${what}`, () => {
+      const problems = problemsOf(rabbitMqSettings, variables)
+      assert.deepStrictEqual(
+        problems.map((problem) => problem.name),
+        [name]
+      )
+    })
+  }
+
   it("a host that is a whole address does not show its password either", () => {
     const problems = problemsOf(rabbitMqSettings, { RABBITMQ_HOST: `amqp://ann:${secretWord}@host` })
     assert.deepStrictEqual(

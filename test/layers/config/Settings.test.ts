@@ -17,7 +17,8 @@ const worker = Settings.all({
   health: Settings.healthSettings
 })
 
-const secrets = ["RABBITMQ_PASS", "RABBITMQ_URL", "POSTGRES_PASS", "DATABASE_URL"]
+const rabbitMqSecrets = ["RABBITMQ_PASS", "RABBITMQ_URL", "RABBITMQ_SSL_CA", "RABBITMQ_SSL_CERT", "RABBITMQ_SSL_KEY"]
+const secrets = [...rabbitMqSecrets, "POSTGRES_PASS", "DATABASE_URL"]
 const stripeSecrets = ["STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET"]
 const kafkaSecrets = ["KAFKA_SASL_PASSWORD", "KAFKA_SSL_CA", "KAFKA_SSL_CERT", "KAFKA_SSL_KEY"]
 

@@ -5,10 +5,11 @@ import { homedir } from "node:os"
 import { dirname, join } from "node:path"
 import { Effect, type Scope } from "effect"
 import { Kafka, logLevel } from "kafkajs"
+import * as QuietTimers from "../../../src/layers/kafka/QuietTimers.ts"
+import * as Certificates from "./Certificates.ts"
 import { spawn } from "./Child.ts"
 import { folderOf, run } from "./command.ts"
 import { freePort } from "./freePort.ts"
-import * as KafkaCertificates from "./KafkaCertificates.ts"
 import { givenByAddress, ownContainer, ownProcess, type ServerControl } from "./ServerControl.ts"
 import { ServerError } from "./ServerError.ts"
 import { canInstall, dockerAnswers, install } from "./Source.ts"
@@ -27,7 +28,7 @@ export interface SecureKafkaServer extends KafkaServer {
   readonly user: string
   readonly password: string
   /** The authority of its certificate, and a certificate of ours by the same. */
-  readonly certificates: KafkaCertificates.Certificates
+  readonly certificates: Certificates.Certificates
 }
 
 const version = "4.1.1"
@@ -112,7 +113,7 @@ const startFrom = (source: Exclude<Source, { _tag: "Address" }>) =>
 export const startSecure: Effect.Effect<SecureKafkaServer, ServerError, Scope.Scope> = Effect.gen(function* () {
   const source = yield* findOwn
   if (source._tag !== "Libraries") return yield* missing
-  const certificates = yield* KafkaCertificates.make
+  const certificates = yield* Certificates.make()
   const [sasl, tls] = [yield* freePort, yield* freePort]
   const server = yield* startLibraries(source.folder, { sasl, tls, certificates })
   return { ...server, ...account, sasl: `127.0.0.1:${sasl}`, tls: `127.0.0.1:${tls}`, certificates }
@@ -121,7 +122,7 @@ export const startSecure: Effect.Effect<SecureKafkaServer, ServerError, Scope.Sc
 interface Security {
   readonly sasl: number
   readonly tls: number
-  readonly certificates: KafkaCertificates.Certificates
+  readonly certificates: Certificates.Certificates
 }
 
 const account = { user: "paystream", password: "a password" }
@@ -213,6 +214,7 @@ const secure = ({ certificates }: Security): ReadonlyArray<string> => {
 
 const answers = (address: string): Effect.Effect<void, ServerError> =>
   promised(`no Kafka answers at ${address}`, async () => {
+    QuietTimers.silence()
     const retry = { retries: 0 }
     const admin = new Kafka({ brokers: [address], retry, connectionTimeout: 500, logLevel: logLevel.NOTHING }).admin()
     await admin.connect()

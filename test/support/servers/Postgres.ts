@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto"
 import { readdirSync } from "node:fs"
-import { cp } from "node:fs/promises"
+import { cp, readFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Effect, type Scope } from "effect"
-import { Client, escapeIdentifier } from "pg"
+import { Client, escapeIdentifier, escapeLiteral } from "pg"
+import type { Certificates } from "./Certificates.ts"
 import { type Account, spawn } from "./Child.ts"
 import { run } from "./command.ts"
 import { freePort } from "./freePort.ts"
@@ -57,6 +58,27 @@ export const start: Effect.Effect<PostgresServer, ServerError, Scope.Scope> = Ef
 export const startOwn: Effect.Effect<PostgresServer, ServerError, Scope.Scope> = Effect.suspend(() =>
   Effect.flatMap(findOwn(wanted), startFrom)
 )
+
+/** One of our own that speaks TLS with those who ask for it. */
+export const startSecure = (certificates: Certificates): Effect.Effect<PostgresServer, ServerError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const server = yield* startOwn
+    yield* keep(server, "server.crt", certificates.serverCertificateFile)
+    yield* keep(server, "server.key", certificates.serverKeyFile)
+    yield* query(server.url(), "ALTER SYSTEM SET ssl = on")
+    // read again at once, and not only by what is started after it
+    yield* server.restart
+    return server
+  })
+
+/** Puts a file into its folder, as its own account: it takes no key that anybody else can read. */
+const keep = ({ url }: PostgresServer, name: string, path: string) =>
+  Effect.gen(function* () {
+    const text = yield* Effect.promise(() => readFile(path, "utf8"))
+    const lines = escapeLiteral(text.trimEnd())
+    const program = escapeLiteral(`umask 077; cat > ${name}`)
+    yield* query(url(), `COPY (SELECT unnest(string_to_array(${lines}, E'\\n'))) TO PROGRAM ${program}`)
+  })
 
 const startFrom = (source: Exclude<Source, { _tag: "Address" }>) =>
   source._tag === "Binary" ? startBinary(source.folder) : startContainer

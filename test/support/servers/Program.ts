@@ -17,6 +17,8 @@ export interface ProgramOptions {
   readonly cwd?: string
   /** What to run instead of the product's entry point. */
   readonly main?: string
+  /** A command of the shell that gets its standard output through a pipe; the exit code is then a line on the other. */
+  readonly into?: string
 }
 
 const root = fileURLToPath(new URL("../../..", import.meta.url))
@@ -32,11 +34,13 @@ export const start = (options: ProgramOptions): Effect.Effect<Child, ServerError
     const cwd = options.cwd ?? (yield* temporaryFolder("program"))
     const [program, ...flags] = commands[options.runtime]
     const main = options.main ?? join(root, "src/main.ts")
-    return yield* spawn(program, [...flags, main, ...options.args], {
-      cwd,
-      env: { ...cleanEnvironment(), ...options.env }
-    })
+    const commandLine = [program, ...flags, main, ...options.args] as const
+    const [first, ...others] = options.into === undefined ? commandLine : pipeline(commandLine, options.into)
+    return yield* spawn(first, others, { cwd, env: { ...cleanEnvironment(), ...options.env } })
   })
+
+const pipeline = (commandLine: ReadonlyArray<string>, reader: string) =>
+  ["sh", "-c", `{ "$@" & echo "pid $!" >&2; wait $!; echo "code $?" >&2; } | ${reader}`, "sh", ...commandLine] as const
 
 /** Only what any program needs: an address or a switch of the caller's must not reach the product. */
 const cleanEnvironment = () => {

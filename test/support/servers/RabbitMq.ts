@@ -3,13 +3,19 @@ import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { connect } from "amqplib"
 import { Effect, type Scope } from "effect"
+import type { Certificates } from "./Certificates.ts"
 import { spawn } from "./Child.ts"
 import { run } from "./command.ts"
 import { freePort } from "./freePort.ts"
 import { docker, givenByAddress, ownContainer, ownProcess, type ServerControl } from "./ServerControl.ts"
 import { ServerError } from "./ServerError.ts"
-import { findAny, findOwn, type Source, type Wanted } from "./Source.ts"
+import { findAny, findOwn, missing, type Source, type Wanted } from "./Source.ts"
 import { temporaryFolder } from "./temporaryFolder.ts"
+
+/** One that speaks TLS as well. */
+export interface SecureRabbitMqServer extends RabbitMqServer {
+  readonly tlsPort: number
+}
 
 /** A RabbitMQ to test with. */
 export interface RabbitMqServer extends ServerControl {
@@ -42,6 +48,22 @@ export const startOwn: Effect.Effect<RabbitMqServer, ServerError, Scope.Scope> =
   Effect.flatMap(findOwn(wanted), startFrom)
 )
 
+/** One of our own that speaks TLS too, and looks at who is there if they have a certificate. */
+export const startSecure = (
+  certificates: Certificates
+): Effect.Effect<SecureRabbitMqServer, ServerError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const source = yield* findOwn(wanted)
+    if (source._tag !== "Binary") return yield* missing(wanted)
+    const port = yield* freePort
+    return { ...(yield* startBinary(source.folder, { port, certificates })), tlsPort: port }
+  })
+
+interface Tls {
+  readonly port: number
+  readonly certificates: Certificates
+}
+
 const startFrom = (source: Exclude<Source, { _tag: "Address" }>) =>
   source._tag === "Binary" ? startBinary(source.folder) : startContainer
 
@@ -55,12 +77,12 @@ const user = "paystream"
 
 const addressOf = (port: number) => ({ url: `amqp://${user}:${user}@127.0.0.1:${port}`, host: "127.0.0.1", port })
 
-const startBinary = (binaries: string) =>
+const startBinary = (binaries: string, tls?: Tls) =>
   Effect.gen(function* () {
     const folder = yield* temporaryFolder("rabbitmq")
     const [port, distributionPort, epmdPort] = yield* Effect.all([freePort, freePort, freePort])
     const env = environmentOf(folder, distributionPort, epmdPort)
-    yield* writeConfiguration(folder, port)
+    yield* writeConfiguration(folder, port, tls)
     // our own Erlang port mapper: the one that RabbitMQ would start stays behind as a daemon
     yield* spawn("epmd", ["-port", `${epmdPort}`, "-address", "127.0.0.1"], { env })
     const address = addressOf(port)
@@ -94,16 +116,23 @@ const environmentOf = (folder: string, distributionPort: number, epmdPort: numbe
 })
 
 /** The classic format, in Erlang terms: translating the newer one costs a second at each start. */
-const writeConfiguration = (folder: string, port: number): Effect.Effect<void, ServerError> =>
+const writeConfiguration = (folder: string, port: number, tls: Tls | undefined): Effect.Effect<void, ServerError> =>
   Effect.tryPromise({
     try: async () => {
       const listeners = `{tcp_listeners, [{"127.0.0.1", ${port}}]}, {loopback_users, []}`
       const account = `{default_user, <<"${user}">>}, {default_pass, <<"${user}">>}`
-      await writeFile(join(folder, "rabbitmq.config"), `[{rabbit, [${listeners}, ${account}]}].\n`)
+      const settings = [listeners, account, ...(tls === undefined ? [] : [secure(tls)])].join(", ")
+      await writeFile(join(folder, "rabbitmq.config"), `[{rabbit, [${settings}]}].\n`)
       await writeFile(join(folder, "enabled_plugins"), "[].\n")
     },
     catch: (cause) => new ServerError({ message: "cannot write the configuration of RabbitMQ", cause })
   })
+
+const secure = ({ certificates, port }: Tls) => {
+  const authority = `{cacertfile, "${certificates.authorityFile}"}, {verify, verify_peer}`
+  const own = `{certfile, "${certificates.serverCertificateFile}"}, {keyfile, "${certificates.serverKeyFile}"}`
+  return `{ssl_listeners, [{"127.0.0.1", ${port}}]}, {ssl_options, [${authority}, ${own}]}`
+}
 
 const answers = (url: string): Effect.Effect<void, ServerError> =>
   Effect.tryPromise({

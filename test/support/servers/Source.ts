@@ -66,7 +66,7 @@ export const install = (debianPackage: string): Effect.Effect<void> => {
   )
 }
 
-const missing = ({ name, variable, program, debianPackage }: Wanted) =>
+export const missing = ({ name, variable, program, debianPackage }: Wanted) =>
   new ServerError({
     message: `${name}: put ${program} on the PATH (Debian: apt-get install ${debianPackage}), start a Docker engine, \
 or give the address of a running one in ${variable}`

@@ -8,14 +8,16 @@ import { temporaryFolder } from "./temporaryFolder.ts"
 
 export interface Certificates {
   readonly authorityFile: string
-  /** The broker's key and certificate in one, as Kafka wants them. */
+  readonly serverCertificateFile: string
+  readonly serverKeyFile: string
+  /** Both in one, as Kafka wants them. */
   readonly serverFile: string
   readonly clientCertificateFile: string
   readonly clientKeyFile: string
 }
 
-/** Made by `openssl` in a folder that goes with the scope. */
-export const make = Effect.gen(function* () {
+/** Made by `openssl` in a folder that goes with the scope; the server's for these names. */
+export const make = Effect.fnUntraced(function* (names = "IP:127.0.0.1,DNS:localhost") {
   const folder = yield* temporaryFolder("certificates")
   const file = (name: string) => join(folder, name)
   const openssl = (...args: ReadonlyArray<string>) => run("openssl", args, { env: process.env, cwd: folder })
@@ -30,7 +32,7 @@ export const make = Effect.gen(function* () {
         ...["x509", "-req", "-in", `${name}.csr`, ...authority, "-out", `${name}.pem`, "-extfile", `${name}.ext`]
       )
     })
-  yield* sign("server", "subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+  yield* sign("server", `subjectAltName=${names}\n`)
   yield* sign("client", "extendedKeyUsage=clientAuth\n")
   yield* promised(async () => {
     const parts = await Promise.all(["server.key", "server.pem"].map((name) => readFile(file(name), "utf8")))
@@ -38,6 +40,8 @@ export const make = Effect.gen(function* () {
   })
   return {
     authorityFile: file("ca.pem"),
+    serverCertificateFile: file("server.pem"),
+    serverKeyFile: file("server.key"),
     serverFile: file("server-both.pem"),
     clientCertificateFile: file("client.pem"),
     clientKeyFile: file("client.key")

@@ -1,0 +1,63 @@
+/**
+ * What is printed, on its way to whoever reads it: in pieces, so that it can be seen whether a slow reader reads at all.
+ */
+import { Writable } from "node:stream"
+import { Effect, Schedule } from "effect"
+
+/** Less than a pipe holds: a reader who reads anything takes one. */
+const pieceBytes = 16 * 1024
+
+export interface Outlet {
+  /** Takes all that is written, at once; nothing of it fails, not even when nobody reads any more. */
+  readonly stream: Writable
+  /** Waits until all that was printed is read, or its reader is gone. */
+  readonly flushed: Effect.Effect<void>
+  /** Ends when nothing was read for so long. */
+  readonly silence: (patience: `${number} seconds`) => Effect.Effect<void>
+}
+
+/** In front of one of the process's outputs; `onGone` is told once that its reader is gone, and the rest is lost. */
+export const make = (target: Writable, onGone: () => void): Outlet => {
+  let taken = 0
+  let isGone = false
+  const lose = () => {
+    if (!isGone) onGone()
+    isGone = true
+  }
+  target.on("error", lose)
+
+  const write = (bytes: Uint8Array, from: number, done: () => void): void => {
+    const to = from + pieceBytes
+    target.write(bytes.subarray(from, to), (error) => {
+      taken++
+      if (error) lose()
+      if (isGone || to >= bytes.length) done()
+      else write(bytes, to, done)
+    })
+  }
+  const stream = new Writable({
+    write: (bytes, _encoding, done) => {
+      if (isGone) done()
+      else write(bytes, 0, done)
+    }
+  })
+
+  return {
+    stream,
+    flushed: Effect.callback((resume) => {
+      stream.write("", () => resume(Effect.void))
+    }),
+    silence: (patience) => {
+      let before: number | undefined
+      const look = Effect.sync(() => {
+        const isSilent = before === taken
+        before = taken
+        return isSilent
+      })
+      return look.pipe(
+        Effect.repeat({ until: (isSilent) => isSilent, schedule: Schedule.spaced(patience) }),
+        Effect.asVoid
+      )
+    }
+  }
+}
