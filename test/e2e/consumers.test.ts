@@ -8,7 +8,7 @@ import * as ConsumerStage from "../support/ConsumerStage.ts"
 import * as HealthPages from "../support/HealthPages.ts"
 import * as Stage from "../support/Stage.ts"
 import type { Child } from "../support/servers/Child.ts"
-import { eventually, realSleep } from "../support/servers/eventually.ts"
+import { eventually } from "../support/servers/eventually.ts"
 import { freePort } from "../support/servers/freePort.ts"
 import * as Program from "../support/servers/Program.ts"
 import { temporaryFolder } from "../support/servers/temporaryFolder.ts"
@@ -39,18 +39,25 @@ const assertOutputs = Effect.fnUntraced(function* ({ seen }: Play, expected: Rea
   for (const [n, ids] of seen) assert.deepStrictEqual([...ids], [`input-${n}/relay.0`])
 })
 
-/** Kills a worker at a random moment of its work; whether it had something in its hands. */
+/** Stops a process with work in its hands; one that has none left is left as it is. */
+const freezeAtWork = (stage: Play, { kill, pid }: Child) =>
+  Effect.gen(function* () {
+    yield* kill("SIGSTOP")
+    if ((yield* stage.inHand(pid)) > 0) return
+    yield* kill("SIGCONT")
+    return yield* Effect.fail("it has nothing in its hands")
+  }).pipe((frozen) => Effect.ignore(eventually(frozen, { deadline: "5 seconds", every: "5 millis" })))
+
+/** Kills a worker after a random part of its work; whether it had something in its hands. */
 const killAtWork = Effect.fnUntraced(function* (stage: Play, runtime: Program.Runtime) {
   const victim = yield* stage.start(runtime, "relay")
-  yield* stage.begun(victim.pid)
-  // not a wait but the moment of the crash
-  yield* realSleep(yield* Random.nextIntBetween(0, 300))
-  yield* victim.kill("SIGKILL")
+  yield* stage.hasBegun(victim.pid, yield* Random.nextIntBetween(1, 400))
+  yield* Effect.andThen(freezeAtWork(stage, victim), victim.kill("SIGKILL"))
   assert.strictEqual(yield* victim.exit, 128 + 9)
   return (yield* stage.inHand(victim.pid)) > 0
 })
 
-/** How a worker ends that handles what `does` so: its exit code, or `undefined` once the message is set aside. */
+/** How a worker ends that gets a deadly message: its exit code, or `undefined` once the message is set aside. */
 const endOf = Effect.fnUntraced(function* (stage: Play, runtime: Program.Runtime) {
   const worker = yield* stage.start(runtime, "relay", { MAX_CRASHES: "2" })
   return yield* Effect.raceFirst(

@@ -62,6 +62,7 @@ export const make = Effect.fnUntraced(function* (ground: Ground) {
   yield* subscribe("out", "effects")
   const seen = yield* Effect.provide(watch(yield* subscribe("out", "seen")), broker)
 
+  const noted = (what: string, pid: number) => Arr.countBy(linesOf(journalFile), (line) => line === `${what} ${pid}`)
   return {
     start: (runtime: Program.Runtime, worker: string, more?: Readonly<Record<string, string>>) =>
       run(runtime, ["--mode=consumers", `--worker=${worker}`], more),
@@ -77,19 +78,14 @@ export const make = Effect.fnUntraced(function* (ground: Ground) {
     /** The ids of outputs, by their number. */
     seen: seen as ReadonlyMap<number, ReadonlySet<string | undefined>>,
     parked: (millis: number) => ground.parked(`${name}.in.relay`, millis),
-    /** Waits until a process is at work. */
-    begun: (pid: number) =>
+    /** Waits until so many handlers of a process have begun. */
+    hasBegun: (pid: number, least: number) =>
       eventually(
-        Effect.sync(() => assert.include(linesOf(journalFile), `begin ${pid}`)),
-        { deadline: "60 seconds" }
+        Effect.sync(() => assert.isAtLeast(noted("begin", pid), least)),
+        { deadline: "60 seconds", every: "10 millis" }
       ),
-    /** How many handlers of a process have begun and not ended. */
-    inHand: (pid: number) =>
-      Effect.sync(() => {
-        const lines = linesOf(journalFile)
-        const count = (what: string) => Arr.countBy(lines, (line) => line === `${what} ${pid}`)
-        return count("begin") - count("end")
-      }),
+    /** How many of them have not ended. */
+    inHand: (pid: number) => Effect.sync(() => noted("begin", pid) - noted("end", pid)),
     deadLetters: Broker.use((port) =>
       Effect.scoped(Effect.flatMap(port.browse(`${name}.in.dlq`), ({ messages }) => Stream.runCollect(messages)))
     ).pipe(Effect.provide(broker)),
