@@ -3,8 +3,6 @@ import { Effect, Layer } from "effect"
 import * as Settings from "../layers/config/Settings.ts"
 
 export { layer as memory } from "../layers/memory/MemoryBroker.ts"
-/** What ordered workers need beside it. */
-export { layer as memoryOfWaiting } from "../layers/memory/MemoryWaitingMessages.ts"
 
 /** Bodies that one worker may have in hand, in bytes. */
 const maxBytesInFlight = 64 * 1024 * 1024

@@ -1,19 +1,19 @@
 /** `--mode=consumers`: topic workers, until they are stopped. */
 import "effect/schema/SchemaJITCompiler/enable"
-import { Effect, Layer, Stream } from "effect"
+import { Effect, Layer } from "effect"
 import { AuditLog } from "../domain/ports/AuditLog.ts"
 import { deadLetterTopicsOf } from "../domain/Subscriptions.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import { letYoungGenerationGrow } from "../layers/process/Memory.ts"
 import { pixAudit } from "../streams/PixWorkers.ts"
 import { besideRetention } from "../streams/Retention.ts"
+import { sideBySide } from "../streams/RunWorkers.ts"
 import { unlessStopped } from "../streams/Shutdown.ts"
-import { supervised } from "../streams/Supervisor.ts"
-import { DeadLetterTopics, subscribe, topicWorker } from "../streams/TopicWorker.ts"
-import type { Any } from "../streams/Worker.ts"
+import { DeadLetterTopics } from "../streams/TopicWorker.ts"
+import { besideUpkeep, guards, needsDatabase } from "../streams/WorkerStores.ts"
 import * as Part from "./Part.ts"
 import { modulePath, type RegisteredWorkers, registered } from "./RegisteredWorkers.ts"
-import { databaseDependency, guards, keepingStores, needsDatabase, refuseWithoutDatabase } from "./WorkerGuarantees.ts"
+import { databaseDependency, refuseWithoutDatabase } from "./WorkerGuarantees.ts"
 import { refuseMissingTopics } from "./WorkerTopics.ts"
 
 const settings = Settings.all({
@@ -32,13 +32,6 @@ export interface ConsumersOptions {
   readonly names: ReadonlyArray<string>
 }
 
-/** Runs `onStart` once every worker is subscribed, so that nothing it publishes goes past them. */
-const started = (workers: ReadonlyArray<Any>, onStart: RegisteredWorkers["onStart"]) => {
-  const run = Effect.andThen(Effect.forEach(workers, subscribe, { discard: true }), onStart)
-  // It may go on for as long as it likes, and holds up nobody who asks to stop.
-  return Stream.runDrain(supervised("onStart")(Stream.fromEffect(unlessStopped(run))))
-}
-
 /** Two batches of look-ups, two of records, and one for a mark or a probe that must not wait behind them. */
 const connections = 5
 
@@ -53,14 +46,13 @@ const run = Effect.fnUntraced(function* ({ auditAge, guarantees, hasDatabase }: 
   // A module's layer may wait for something: it does not hold up who asks to stop.
   const built = yield* unlessStopped(Layer.build(layer))
   if (built === undefined) return
-  const runs = [...workers.map((worker) => Stream.runDrain(topicWorker(worker))), started(workers, onStart)]
   const { forget } = yield* AuditLog
   const age = workers.includes(pixAudit) ? auditAge : undefined
   const work = refuseMissingTopics(workers).pipe(
-    Effect.andThen(Effect.all(runs, { concurrency: "unbounded", discard: true })),
+    Effect.andThen(sideBySide(workers, onStart)),
     besideRetention({ what: "steps of PIX payments", age, forget })
   )
-  const guarded = hasDatabase ? Effect.provide(keepingStores(workers, guarantees, work), guards(guarantees)) : work
+  const guarded = hasDatabase ? work.pipe(besideUpkeep(workers), Effect.provide(guards(guarantees))) : work
   yield* guarded.pipe(Effect.provideService(DeadLetterTopics, deadLetterTopicsOf(all)), Effect.provide(built))
 })
 

@@ -1,6 +1,6 @@
 /**
- * `--mode=migrate`: makes and upgrades the tables, and the topics of workers, then ends; with `--status` it only says
- * what is there. `--database` and `--topics` ask for one of the two.
+ * `--mode=migrate`: makes and upgrades the tables, and the topics of workers at every configured broker, then ends; with
+ * `--status` it only says what is there. `--database` and `--topics` ask for one of the two.
  */
 import { Console, Effect } from "effect"
 import { deadLetterTopicsOf } from "../domain/Subscriptions.ts"
@@ -12,16 +12,21 @@ import { Shutdown } from "../streams/Shutdown.ts"
 import { DeadLetterTopics } from "../streams/TopicWorker.ts"
 import type { Any } from "../streams/Worker.ts"
 import { modulePath, registered } from "./RegisteredWorkers.ts"
-import { type ServiceSettings, serviceSettings, services } from "./Services.ts"
+import { databaseOnly, type ServiceSettings, serviceSettingsFor, services } from "./Services.ts"
 import { StoppedEarly } from "./StoppedEarly.ts"
 import { makeTopics, statusOfTopics } from "./WorkerTopics.ts"
 
-/** Topics need no database. */
-const settingsFor = ({ database, topics }: MigrateOptions) =>
-  Settings.all({
-    services: topics && !database ? serviceSettings : Settings.withDatabase("migrate", serviceSettings),
-    log: Settings.logSettings
-  })
+const onDatabaseOnly = ({ database, topics }: MigrateOptions) => database && !topics
+const onTopicsOnly = ({ database, topics }: MigrateOptions) => topics && !database
+
+/** Topics need no database, and the database needs no broker. */
+const servicesFor = (options: MigrateOptions) => {
+  const asked = onDatabaseOnly(options) ? databaseOnly : serviceSettingsFor(Settings.configuredBrokers)
+  return onTopicsOnly(options) ? asked : Settings.withDatabase("migrate", asked)
+}
+
+const settingsFor = (options: MigrateOptions) =>
+  Settings.all({ services: servicesFor(options), brokers: Settings.configuredBrokers, log: Settings.logSettings })
 
 export interface MigrateOptions {
   readonly status: boolean
@@ -53,17 +58,26 @@ const migrateDatabase = Effect.map(Migrations.migrate, (names): Answer => {
   return { json: { applied: names }, lines: [line] }
 })
 
-const statusOf = (workers: ReadonlyArray<Any>) =>
+/** A row for each topic or queue, with the broker that it is at. */
+const statusAt = (broker: Settings.BrokerKind, workers: ReadonlyArray<Any>) =>
   Effect.map(statusOfTopics(workers), (all): Answer => {
-    const lines = all.map(({ isThere, name }) => `${name}  ${isThere ? "there" : "missing"}`)
-    return { json: { topics: all }, lines }
+    const lines = all.map(({ isThere, name }) => `${broker}  ${name}  ${isThere ? "there" : "missing"}`)
+    return { json: { topics: all.map((one) => ({ broker, ...one })) }, lines }
   })
 
-const makeFor = (workers: ReadonlyArray<Any>) =>
+const makeAt = (broker: Settings.BrokerKind, workers: ReadonlyArray<Any>) =>
   Effect.map(makeTopics(workers), (names): Answer => {
-    const line = names.length === 0 ? "no topic to make: all are there" : `made: ${names.join(", ")}`
-    return { json: { made: names }, lines: [line] }
+    const line = names.length === 0 ? "no topic to make, all are there" : `made ${names.join(", ")}`
+    return { json: { made: names.map((name) => ({ broker, name })) }, lines: [`${broker}: ${line}`] }
   })
+
+/** One answer of several about the same things. */
+const together = (answers: ReadonlyArray<Answer>): Answer => ({
+  json: Object.fromEntries(
+    Object.keys(answers[0]?.json ?? {}).map((name) => [name, answers.flatMap(({ json }) => json[name])])
+  ),
+  lines: answers.flatMap(({ lines }) => lines)
+})
 
 /** Fails as soon as stopping is asked for. */
 const stopped = Effect.gen(function* () {
@@ -79,19 +93,31 @@ const onDatabase = (where: ServiceSettings, { status }: MigrateOptions) => {
   )
 }
 
-const onTopics = Effect.fnUntraced(function* (where: ServiceSettings, options: MigrateOptions) {
+/** Where topics are made: asked for, at each broker; unasked only where workers cannot make them when they start. */
+const brokersFor = (path: string | undefined, brokers: ReadonlyArray<Settings.BrokerKind>, options: MigrateOptions) =>
+  path !== undefined || options.topics ? brokers : brokers.filter((broker) => broker === "kafka")
+
+const onTopics = Effect.fnUntraced(function* (
+  where: ServiceSettings,
+  configured: ReadonlyArray<Settings.BrokerKind>,
+  options: MigrateOptions
+) {
   const path = yield* modulePath(options.module)
-  // Elsewhere than on Kafka the workers make what they need when they start.
-  if (path === undefined && !options.topics && where.process.broker !== "kafka") {
+  const kinds = brokersFor(path, configured, options)
+  if (kinds.length === 0) {
     yield* Console.error("the database only: --topics makes those of the PIX system, --workers (or WORKERS) a module's")
     return nothing
   }
   const { all, workers } = yield* registered(path, options.names)
-  const { broker } = services(where, { maxConnections: 1, maxBytesInFlight: 0 })
-  return yield* (options.status ? statusOf(workers) : makeFor(workers)).pipe(
-    Effect.provideService(DeadLetterTopics, deadLetterTopicsOf(all)),
-    Effect.provide(broker)
+  const known = deadLetterTopicsOf(all)
+  const { brokers } = services(where, { maxConnections: 1, maxBytesInFlight: 0 })
+  const answers = yield* Effect.forEach(kinds, (kind) =>
+    (options.status ? statusAt(kind, workers) : makeAt(kind, workers)).pipe(
+      Effect.provideService(DeadLetterTopics, known),
+      Effect.provide(brokers[kind])
+    )
   )
+  return together(answers)
 })
 
 /** As before there were topics, where there are none: a list of migrations. */
@@ -100,10 +126,10 @@ const jsonOf = ({ json }: Answer): unknown => (Object.keys(json).join() === "mig
 /** Applies what is pending, or tells. */
 export const migrate = Effect.fnUntraced(function* (options: MigrateOptions) {
   const environment = yield* Settings.environment
-  const { log, services: where } = yield* Settings.load(settingsFor(options), environment)
+  const { brokers, log, services: where } = yield* Settings.load(settingsFor(options), environment)
   const work = Effect.gen(function* () {
-    const database = options.topics && !options.database ? nothing : yield* onDatabase(where, options)
-    const topics = options.database && !options.topics ? nothing : yield* onTopics(where, options)
+    const database = onTopicsOnly(options) ? nothing : yield* onDatabase(where, options)
+    const topics = onDatabaseOnly(options) ? nothing : yield* onTopics(where, brokers, options)
     const answer = { json: { ...database.json, ...topics.json }, lines: [...database.lines, ...topics.lines] }
     if (options.json) yield* Console.log(JSON.stringify(jsonOf(answer)))
     else yield* Effect.forEach(answer.lines, (line) => Console.log(line), { discard: true })

@@ -11,9 +11,9 @@ import { paymentSweep } from "../streams/PaymentSweep.ts"
 import { besideRetention } from "../streams/Retention.ts"
 import { supervised } from "../streams/Supervisor.ts"
 import { topicWorker } from "../streams/TopicWorker.ts"
+import { besideUpkeep, guards } from "../streams/WorkerStores.ts"
 import * as Part from "./Part.ts"
 import type { Services } from "./Services.ts"
-import { guards, keepingStores } from "./WorkerGuarantees.ts"
 import { refuseMissingTopics } from "./WorkerTopics.ts"
 
 const settings = Settings.all({
@@ -87,7 +87,8 @@ const run = Effect.fnUntraced(function* ({ age, flags, guarantees, payments }: G
     yield* Stream.runDrain(supervised("payment tables")(tables))
     yield* Effect.all(all, { concurrency: "unbounded", discard: true })
   })
-  yield* keepingStores([worker], guarantees, work).pipe(
+  yield* work.pipe(
+    besideUpkeep([worker]),
     unlessNotLetIn,
     Effect.provide(guards(guarantees)),
     besideRetention({ what: "payments that have ended", age, forget })

@@ -21,7 +21,7 @@ export class DedupeUnavailable extends Schema.TaggedError<DedupeUnavailable>()("
 }) {
   readonly isRetryable = false
   override get message(): string {
-    return `worker ${this.worker} has dedupe: true, for which a database is needed, and DATABASE is none: set DATABASE=postgres (with DATABASE_URL) or DATABASE=embedded, or take dedupe out`
+    return `worker ${this.worker} has dedupe: true, and nothing is there to keep what that needs: provide Stores.fromSettings() (with DATABASE_URL, or DATABASE=embedded) beside the broker, or take dedupe out`
   }
 }
 

@@ -32,13 +32,13 @@ export interface OrderedLanesOptions {
   readonly subscription: Subscription
 }
 
-/** An ordered worker where there is no database. */
+/** An ordered worker where there is nothing to keep what waits. */
 export class OrderedUnavailable extends Schema.TaggedError<OrderedUnavailable>()("OrderedUnavailable", {
   worker: Schema.String
 }) {
   readonly isRetryable = false
   override get message(): string {
-    return `worker ${this.worker} has ordered: true, for which a database is needed, and DATABASE is none: set DATABASE=postgres (with DATABASE_URL) or DATABASE=embedded, or take ordered out`
+    return `worker ${this.worker} has ordered: true, and nothing is there to keep what that needs: provide Stores.fromSettings() (with DATABASE_URL, or DATABASE=embedded) beside the broker, or take ordered out`
   }
 }
 

@@ -1,13 +1,17 @@
 /**
- * The tables behind topic workers, kept in order beside them: made at the start, and rid of what is old for as long as
- * the process lives.
+ * What workers with `dedupe`, ordered ones, and all of them against messages that kill the process, find around them
+ * where there is a database; and its tables, kept in order beside them: made at the start, and rid of what is old for as
+ * long as the process lives.
  */
-import { Duration, Effect, Stream } from "effect"
+import { Context, Duration, Effect, Layer, Stream } from "effect"
 import { CrashMarks } from "../domain/ports/CrashMarks.ts"
 import { FinishedInputs } from "../domain/ports/FinishedInputs.ts"
 import type { StoreError } from "../domain/StoreError.ts"
+import { Deduplication } from "./Deduplication.ts"
 import { Shutdown } from "./Shutdown.ts"
 import { supervised } from "./Supervisor.ts"
+import { Suspects } from "./Suspects.ts"
+import type { Any } from "./Worker.ts"
 
 export interface WorkerStoresOptions {
   readonly dedupeRetention: Duration.Duration
@@ -58,3 +62,48 @@ const orWithout = <R>(round: Effect.Effect<void, StoreError, R>) => {
     )
   )
 }
+
+/** What keeps the tables in order, if there are any. */
+const Upkeep = Context.Reference<((isNeeded: boolean) => ReturnType<typeof upkeepOn>) | undefined>(
+  "paystream/streams/WorkerStores/Upkeep",
+  { defaultValue: () => undefined }
+)
+
+const upkeepOn = (
+  stores: Context.Context<FinishedInputs | CrashMarks>,
+  dedupeRetention: Duration.Duration,
+  isNeeded: boolean
+) => Stream.provideContext(storesInOrder({ dedupeRetention, isNeeded }), stores)
+
+export interface GuardOptions {
+  readonly dedupeRetention: Duration.Duration
+  readonly maxCrashes: number
+  readonly suspectPatience: Duration.Duration
+}
+
+/** What workers are guarded by, on any stores. */
+export const guards = ({ dedupeRetention, maxCrashes, suspectPatience }: GuardOptions) =>
+  Layer.mergeAll(
+    Deduplication.layer,
+    Suspects.layer({ maxCrashes, patience: suspectPatience }),
+    Layer.effect(
+      Upkeep,
+      Effect.map(
+        Effect.context<FinishedInputs | CrashMarks>(),
+        (stores) => (isNeeded: boolean) => upkeepOn(stores, dedupeRetention, isNeeded)
+      )
+    )
+  )
+
+/** Whether one of them waits for the database. */
+export const needsDatabase = (workers: ReadonlyArray<Any>): boolean =>
+  workers.some(({ dedupe, ordered }) => dedupe || ordered !== undefined)
+
+/** The tables kept in order beside the work; whoever has no `dedupe` does not wait for them, nor end because of them. */
+export const besideUpkeep =
+  (workers: ReadonlyArray<Any>) =>
+  <A, E, R>(work: Effect.Effect<A, E, R>) =>
+    Effect.flatMap(Upkeep, (upkeep) => {
+      if (upkeep === undefined) return work
+      return Effect.raceFirst(work, Effect.andThen(Stream.runDrain(upkeep(needsDatabase(workers))), Effect.never))
+    })

@@ -27,6 +27,11 @@ const shows: Readonly<Record<string, ReadonlyArray<RegExp>>> = {
   ]
 }
 
+/** What programs of their own show, at last. */
+const programs: Readonly<Record<string, ReadonlyArray<RegExp>>> = {
+  "own-program.ts": [/booked 500 on BR-77; balance 500/, /booked -200 on BR-77; balance 300/, /balance 350/]
+}
+
 /** What is sent to one that runs, as the list of examples says, and what it makes of it. */
 const sent = { to: "orders.ts", says: /order B-1 is processed/ }
 const sending = /bun run main (publish .+)/.exec(readFileSync(join(folder, "README.md"), "utf8"))?.[1] ?? ""
@@ -35,14 +40,16 @@ const sending = /bun run main (publish .+)/.exec(readFileSync(join(folder, "READ
 class DataFolder extends Context.Service<DataFolder, string>()("test/DataFolder") {}
 
 const command = (example: string) => `--mode=consumers --workers=./examples/${example}`
+const lineOf = (example: string) =>
+  example in programs ? `bun examples/${example}` : `BROKER=embedded bun run main ${command(example)}`
 
 describe("The examples", () => {
   it("are all shown here, say at their top how to run them, and stand in the list", () => {
     const examples = readdirSync(folder).filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts"))
-    assert.deepStrictEqual(examples.sort(), Object.keys(shows).sort())
+    assert.deepStrictEqual(examples.sort(), Object.keys({ ...shows, ...programs }).sort())
     const list = readFileSync(join(folder, "README.md"), "utf8")
     for (const example of examples) {
-      const line = `BROKER=embedded bun run main ${command(example)}`
+      const line = lineOf(example)
       const [top = ""] = readFileSync(join(folder, example), "utf8").split("*/")
       assert.include(top, line)
       assert.include(list, `[${example}](${example})`)
@@ -101,6 +108,20 @@ describe("The examples", () => {
   )
 
   for (const runtime of ["node", "bun"] as const) {
+    for (const [example, lines] of Object.entries(programs)) {
+      it.live(`${example} does what it says, and stops when it is asked to (${runtime})`, () =>
+        Effect.gen(function* () {
+          const env = { PAYSTREAM_DATA: yield* temporaryFolder("data") }
+          const program = yield* Program.start({ runtime, main: join(folder, example), args: [], env })
+          for (const line of lines) yield* program.waitForLine(line, { deadline: "40 seconds" })
+          yield* program.kill("SIGTERM")
+          yield* program.exit
+          assert.strictEqual(program.stdout.filter((line) => line.includes("booked")).length, lines.length)
+          assert.deepStrictEqual(program.stderr, [])
+        })
+      )
+    }
+
     describe.concurrent(`on ${runtime}`, () => {
       it.layer(Layer.effect(DataFolder, Effect.orDie(temporaryFolder("examples"))))((it) => {
         for (const [index, [example, lines]] of Object.entries(shows).entries()) {

@@ -1,9 +1,14 @@
 /** What `npm pack` ships, as somebody uses it who has nothing but the package. */
+import { randomUUID } from "node:crypto"
 import { cpSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Redacted } from "effect"
+import { inject } from "vitest"
+import { newDatabase } from "../support/Databases.ts"
 import { InstalledPackage, layer } from "../support/InstalledPackage.ts"
+import * as Queues from "../support/Queues.ts"
+import { eventually } from "../support/servers/eventually.ts"
 import * as Program from "../support/servers/Program.ts"
 import { temporaryFolder } from "../support/servers/temporaryFolder.ts"
 
@@ -46,6 +51,32 @@ const program = Worker.testFlow([reserve], (topics) =>
 )
 
 Effect.runPromise(Effect.provide(program, layer))
+`
+
+/** A program of somebody's own: what it is sent at its first start comes in order, once, and may end the process. */
+const serviceOn = (topic: string) => `
+import { NodeRuntime } from "@effect/platform-node"
+import { Console, Effect, Layer } from "effect"
+import { Brokers, Stores, Worker } from "paystream"
+
+declare const process: { readonly argv: ReadonlyArray<string>; exit(code: number): never }
+
+const handle = Worker.make(
+  "handle",
+  { topic: "${topic}", dedupe: true, ordered: true, partitions: 1, concurrency: 4 },
+  ({ n }) => (n === "last" ? Effect.sync(() => process.exit(7)) : Console.log(\`handled \${String(n)}\`))
+)
+
+const send = Effect.forEach(
+  process.argv.includes("first") ? ["1", "2", "1", "3", "last"] : [],
+  (n) => Worker.publish("${topic}", { n }, { key: "one", id: n })
+)
+
+const given = { MAX_CRASHES: "2" }
+Worker.run([handle], { onStart: send }).pipe(
+  Effect.provide(Layer.merge(Brokers.fromSettings(given), Stores.fromSettings(given))),
+  NodeRuntime.runMain
+)
 `
 
 const wrong = `
@@ -104,6 +135,39 @@ describe("The package", () => {
           const { code, stderr, stdout } = yield* run({ runtime, main: join(folder, "flow.ts"), args: [], cwd: folder })
           assert.deepStrictEqual([code, stderr], [0, ""])
           assert.deepStrictEqual(JSON.parse(stdout), [{ key: "1", value: { orderId: "1", status: "reserved" } }])
+        })
+      )
+
+      it.effect(`guards the workers of a program of somebody's own as it does ours (${runtime})`, () =>
+        Effect.gen(function* () {
+          const { compile, folder } = yield* InstalledPackage
+          const topic = `service-${randomUUID()}`
+          assert.strictEqual(yield* compile({ "service.ts": serviceOn(topic) }), "")
+          const env = {
+            RABBITMQ_URL: inject("rabbitmqUrl"),
+            DATABASE_URL: Redacted.value(yield* newDatabase)
+          }
+          const letters = Queues.depth(env.RABBITMQ_URL, `${topic}.dlq`)
+          const isSetAside = eventually(
+            Effect.map(letters, (count) => assert.strictEqual(count, 1)),
+            { deadline: "60 seconds", every: "100 millis" }
+          )
+          const handled: Array<string> = []
+          let deaths = 0
+          while (true) {
+            const args = deaths === 0 ? ["first"] : []
+            const program = yield* Program.start({ runtime, main: join(folder, "service.ts"), args, cwd: folder, env })
+            const end = yield* Effect.raceFirst(program.exit, Effect.as(isSetAside, undefined))
+            handled.push(...program.stdout.filter((line) => line.startsWith("handled")))
+            if (end === undefined) break
+            assert.strictEqual(end, 7, program.stderr.join("\n"))
+            deaths++
+          }
+          assert.deepStrictEqual(handled, ["handled 1", "handled 2", "handled 3"])
+          // it was not known at the first, and not alone at the second
+          assert.strictEqual(deaths, 2 + 2)
+          const [letter] = yield* Queues.takeAll(env.RABBITMQ_URL, `${topic}.dlq`)
+          assert.strictEqual(letter?.properties.headers?.["x-paystream-reason"], "crashed")
         })
       )
 

@@ -51,7 +51,7 @@ const startConsumers = (runtime: Runtime, env: Environment) =>
     Effect.flatMap(freePort, (port) =>
       Effect.map(
         Program.start({ runtime, args: ["--mode=consumers"], env: { HEALTH_PORT: `${port}`, ...env } }),
-        (child) => ({ child, health: `http://127.0.0.1:${port}/healthz` })
+        (child) => ({ child, health: `http://127.0.0.1:${port}/healthz`, metrics: `http://127.0.0.1:${port}/metrics` })
       )
     ),
     ({ health }) =>
@@ -77,6 +77,40 @@ const startApi = (runtime: Runtime, env: Environment) =>
       { deadline: "30 seconds", every: "50 millis" }
     )
     return url
+  })
+
+/** Both brokers, with Kafka's topics made as an operator makes them: RabbitMQ's queues are the workers' own work. */
+const onBoth = Effect.gen(function* () {
+  const [rabbitMq, kafka] = yield* Effect.all([RabbitMq.startOwn, Kafka.startOwn], { concurrency: 2 })
+  const database = yield* newDatabase
+  const env: Environment = {
+    API_BROKERS: "kafka,rabbitmq",
+    RABBITMQ_URL: rabbitMq.url,
+    KAFKA_BROKERS: kafka.address,
+    KAFKA_PARTITIONS: "2",
+    KAFKA_SESSION_TIMEOUT_SECONDS: "2",
+    DATABASE_URL: Redacted.value(database)
+  }
+  const migrated = yield* Program.start({ runtime: "node", args: ["--mode=migrate"], env })
+  assert.strictEqual(yield* migrated.exit, 0, migrated.stderr.join("\n"))
+  assert.match(migrated.stdout.join("\n"), /^kafka: made .*pix\.payment\.requested/m)
+  assert.notInclude(migrated.stdout.join("\n"), "rabbitmq")
+  const consumersOn = (runtime: Runtime, broker: string) => startConsumers(runtime, { ...env, BROKER: broker })
+  return { consumersOn, env, kafka, recorded: recordedIn(database) }
+})
+
+/** Steps in the audit log. */
+const recordedIn = (database: Redacted.Redacted) =>
+  Effect.map(query<{ count: string }>(database, "SELECT count(*) AS count FROM pix_audit_log"), ([row]) =>
+    Number(row?.count)
+  )
+
+/** Payments that consumers have settled: a step that a payment takes once, however often it was sent. */
+const settledBy = (metrics: string) =>
+  Effect.map(Api.ask(metrics), ({ text }) => {
+    const samples = text.matchAll(/^paystream_worker_messages_total\{(.*)\} (\d+)$/gm)
+    const own = [...samples].filter(([, labels = ""]) => /"pix-settle"/.test(labels) && /"done"/.test(labels))
+    return own.reduce((sum, [, , count]) => sum + Number(count), 0)
   })
 
 const startSimulator = (runtime: Runtime, target: string, ...flags: ReadonlyArray<string>) =>
@@ -108,10 +142,7 @@ describe.concurrent("a simulation", () => {
       Effect.gen(function* () {
         const { database, env } = yield* brokers[name]
         const target = yield* startApi("node", { ...env, API_BROKERS: name.toLowerCase() })
-        const recorded = Effect.map(
-          query<{ count: string }>(database, "SELECT count(*) AS count FROM pix_audit_log"),
-          ([row]) => Number(row?.count)
-        )
+        const recorded = recordedIn(database)
         let consumers = yield* startConsumers("bun", env)
         const child = yield* startSimulator("node", target, "--count=200", "--rate=200")
         for (const [runtime, atLeast] of [
@@ -130,6 +161,45 @@ describe.concurrent("a simulation", () => {
         assert.deepInclude(yield* totalsOf(child), { ...whole, sent: 200, accepted: 200, settled: 200 })
         assert.strictEqual(yield* recorded, 800)
       })
+  )
+
+  it.live("goes through both brokers of one API, each payment by its own, and one that is away is named", () =>
+    Effect.gen(function* () {
+      const { consumersOn, env, kafka, recorded } = yield* onBoth
+      const consumers = [yield* consumersOn("bun", "kafka"), yield* consumersOn("node", "rabbitmq")]
+      const target = yield* startApi("bun", { ...env, API_PUBLISH_TIMEOUT_SECONDS: "1" })
+      const simulation = (count: number) =>
+        Effect.flatMap(startSimulator("node", target, `--count=${count}`, "--rate=100"), totalsOf)
+      assert.deepInclude(yield* simulation(40), { ...whole, sent: 40, accepted: 40, settled: 40 })
+      assert.strictEqual(yield* recorded, 40 * 4)
+      for (const { metrics } of consumers) assert.strictEqual(yield* settledBy(metrics), 20)
+
+      yield* kafka.stop
+      const send = (route: string) => Api.post(`${target}/${route}`, Api.request())
+      const refused = yield* send("kafka")
+      assert.strictEqual(refused.status, 503)
+      assert.isAbove(Number(refused.headers.get("retry-after")), 0)
+      assert.strictEqual((yield* send("rabbit")).status, 200)
+      const readiness = Effect.map(Api.ask(`${target}/readyz`), ({ text }) => JSON.parse(text))
+      yield* eventually(
+        Effect.map(readiness, (page) =>
+          assert.deepInclude(page, { status: "unavailable", kafka: "away", rabbitmq: "connected" })
+        ),
+        { deadline: "20 seconds", every: "100 millis" }
+      )
+      yield* kafka.start
+      yield* eventually(
+        Effect.map(readiness, (page) =>
+          assert.deepStrictEqual(page, { status: "ok", kafka: "connected", rabbitmq: "connected" })
+        ),
+        { deadline: "30 seconds", every: "100 millis" }
+      )
+      assert.deepInclude(yield* simulation(20), { ...whole, sent: 20, accepted: 20, settled: 20 })
+      for (const { child } of consumers) {
+        yield* child.kill("SIGTERM")
+        assert.strictEqual(yield* child.exit, 0)
+      }
+    })
   )
 
   it.live("tells what is missing with 1, and stops at Ctrl-C with 4", () =>

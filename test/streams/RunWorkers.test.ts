@@ -1,7 +1,7 @@
 /** `Worker.run`: workers in a program of one's own. */
 import { assert, describe } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber } from "effect"
-import { Worker } from "paystream"
+import { Stores, Worker } from "paystream"
 import { Broker, BrokerError, BrokerRefused } from "../../src/domain/ports/Broker.ts"
 import { broken, depth, elapse, json, onStage, seen, send, settled, watch } from "../support/TopicStage.ts"
 
@@ -41,6 +41,27 @@ describe("Workers in a program of one's own", () => {
       yield* elapse("1 second")
       yield* Fiber.join(stopping)
       assert.strictEqual(yield* depth("in.echo"), 1)
+    })
+  )
+
+  onStage("are subscribed before `onStart` runs, and have the guarantees that the stores give", () =>
+    Effect.gen(function* () {
+      const handled: Array<unknown> = []
+      const note = Worker.make("note", { topic: "in", dedupe: true, ordered: true }, ({ n }) =>
+        Effect.sync(() => void handled.push(n))
+      )
+      const onStart = Effect.forEach([1, 2, 1, 3], (n) => Worker.publish("in", { n }, { key: "a", id: `${n}` }))
+      yield* running(Worker.run([note], { onStart }).pipe(Effect.provide(Stores.memory)))
+      yield* settled
+      assert.deepStrictEqual(handled, [1, 2, 3])
+    })
+  )
+
+  onStage("end with the name of the worker whose guarantee has no store", () =>
+    Effect.gen(function* () {
+      const worker = Worker.make("note", { topic: "in", dedupe: true }, () => Effect.void)
+      const error = yield* Effect.flip(Worker.run([worker]))
+      assert.match(error.message, /worker note .*dedupe.*Stores/)
     })
   )
 

@@ -76,6 +76,9 @@ const flowNeedsBoth: Same<Effect.Services<typeof flowing>, Inventory | Mail> = t
 const running = Worker.run([processEvent, OrderProcessor, inHandler])
 const runNeedsAll: Same<Effect.Services<typeof running>, Broker | Inventory | Mail> = true
 
+const starting = Worker.run([processEvent], { onStart: Mail.use((mail) => mail.send("it runs")) })
+const startNeedsMail: Same<Effect.Services<typeof starting>, Broker | Mail> = true
+
 // A policy is a value with its arithmetic, and pipeable
 
 const wait: Duration.Duration = RetryPolicy.exponential().pipe(RetryPolicy.delay(3))
@@ -149,7 +152,7 @@ const misdeclared = (): ReadonlyArray<Worker.Any> => [
 describe("A worker's types", () => {
   it("say what it takes, gives and needs", () => {
     assert.isTrue(needsNothing && needsInventory && needsMail && needsBoth && needsEither)
-    assert.isTrue(testNeedsInventory && flowNeedsBoth && runNeedsAll)
+    assert.isTrue(testNeedsInventory && flowNeedsBoth && runNeedsAll && startNeedsMail)
     assert.strictEqual(Duration.toSeconds(wait), 4)
     assert.strictEqual(declared.length + misdeclared().length, 14)
   })

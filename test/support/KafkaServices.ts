@@ -55,9 +55,9 @@ export const client = (brokers = inject("kafkaBrokers")) => {
 }
 
 /** Uses an admin client of the tests' own. */
-export const admin = <A>(use: (client: Admin) => Promise<A>): Effect.Effect<A> =>
+export const admin = <A>(use: (client: Admin) => Promise<A>, brokers?: string): Effect.Effect<A> =>
   Effect.promise(async () => {
-    const connected = client().admin()
+    const connected = client(brokers).admin()
     await connected.connect()
     return use(connected).finally(() => connected.disconnect())
   })

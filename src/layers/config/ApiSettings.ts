@@ -44,6 +44,12 @@ export const apiBrokers: Group<ReadonlyArray<BrokerKind>> = refine(askedBrokers,
   asked === undefined ? Result.map(broker.read(environment), (kind) => [kind]) : withoutNone(asked)
 )
 
+/** Every broker that the settings name: the one of `BROKER`, and those that an API publishes to. */
+export const configuredBrokers: Group<ReadonlyArray<BrokerKind>> = refine(
+  all({ broker, served: apiBrokers }),
+  ({ broker: own, served }) => Result.succeed([...new Set([own, ...served])])
+)
+
 const keys = optional(Parser.secret, {
   name: "API_KEYS",
   default: "everybody may use the API",

@@ -11,6 +11,10 @@ const Input = Schema.Struct({
   does: Schema.optionalKey(Schema.Literals(["kills", "exits", "fails once", "is slow"]))
 })
 
+/** What a process that is killed had in its hands is known from here. */
+const note = (what: "begin" | "end") =>
+  Effect.sync(() => appendFileSync(process.env.JOURNAL_FILE ?? "journal", `${what} ${process.pid}\n`))
+
 /** Those that have failed in this process. */
 const failed = new Set<number>()
 
@@ -29,13 +33,16 @@ export const relay = Worker.make(
   },
   ({ does, n }) =>
     Effect.gen(function* () {
+      yield* note("begin")
       if (does === "kills") process.kill(process.pid, "SIGKILL")
       if (does === "exits") process.exit(7)
       if (does === "fails once" && !failed.has(n)) {
         failed.add(n)
+        yield* note("end")
         return yield* Effect.fail("once")
       }
       yield* Effect.sleep(does === "is slow" ? "500 millis" : "3 millis")
+      yield* note("end")
       return { n }
     })
 )
