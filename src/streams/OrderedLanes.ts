@@ -139,6 +139,7 @@ export const make = Effect.fnUntraced(function* ({ subscription, worker }: Order
         Stream.merge(schedule.redeliveries)
       )
     },
+    backlog: Effect.zipWith(broker.backlog(subscription), waiting.count(group), (queued, kept) => queued + kept),
     settle: (settlements) => {
       const own = settlements.filter(({ delivery }) => !schedule.isOwn(delivery))
       const redelivered = settlements.filter(({ delivery }) => schedule.isOwn(delivery))

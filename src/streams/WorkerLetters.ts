@@ -9,7 +9,7 @@ import {
   workerDeadLetter
 } from "../domain/WorkerDeadLetter.ts"
 import { letterId, parkedHeader, parkingsOf } from "../domain/WorkerIds.ts"
-import type { InHand } from "./InHand.ts"
+import { type Handled, handled, type InHand } from "./InHand.ts"
 import { shownId } from "./MessageIds.ts"
 import type { SourceError } from "./MessageSource.ts"
 import type { Any } from "./Worker.ts"
@@ -37,10 +37,11 @@ const { ownQueue } = WorkerDeadLetterHeader
 
 /** Confirmed when this returns. */
 export const setAside = Effect.fnUntraced(function* (
-  { delivery, group, original, stem, worker }: InHand,
+  inHand: InHand,
   reason: WorkerDeadLetterReason,
   error: string
-): Effect.fn.Return<void, BrokerError, Broker> {
+): Effect.fn.Return<Handled, BrokerError, Broker> {
+  const { delivery, group, original, stem, worker } = inHand
   const broker = yield* Broker
   const time = DateTime.formatIso(DateTime.makeUnsafe(yield* Clock.currentTimeMillis))
   const retries = retriesOf(delivery)
@@ -69,6 +70,7 @@ export const setAside = Effect.fnUntraced(function* (
   yield* Effect.logWarning("dead letter").pipe(
     Effect.annotateLogs({ worker: worker.name, messageId: shownId(delivery.id), reason, retries })
   )
+  return handled(inHand, "dead_lettered", reason)
 })
 
 const isRefused = ({ blamesMessage }: BrokerError): boolean => blamesMessage

@@ -1,7 +1,7 @@
 /** What handlers give, on its way to the output topic: many messages with one call. */
 import { Effect, Predicate } from "effect"
 import { Broker, type BrokerError, type TopicMessage } from "../domain/ports/Broker.ts"
-import { type Handled, handled, type InHand } from "./InHand.ts"
+import type { Handled, InHand } from "./InHand.ts"
 import { setAside } from "./WorkerLetters.ts"
 import { keyOf } from "./WorkerMessages.ts"
 
@@ -39,9 +39,7 @@ export const publishOutputs = (
 /** Confirmed when this returns, or else its input is set aside. */
 export const publishOutput = (one: Handled): Effect.Effect<Handled, BrokerError, Broker> =>
   Effect.flatMap(refusalOf([one]), (refusal) =>
-    refusal === undefined
-      ? Effect.succeed(one)
-      : Effect.as(setAside(one.inHand, "invalid_output", refusal.message), handled(one.inHand, "dead_lettered"))
+    refusal === undefined ? Effect.succeed(one) : setAside(one.inHand, "invalid_output", refusal.message)
   )
 
 /** Why the broker takes them from nobody, if it does not. */

@@ -103,6 +103,28 @@ export const suite = (name: string, layer: Layer.Layer<Broker, unknown>, propert
       })
     )
 
+    it.effect("tell how many wait for a group, without those of others and those that wait for their delay", () =>
+      Effect.gen(function* () {
+        const topic = yield* newTopic
+        const group = yield* subscribe(topic, "watched")
+        const broker = yield* Broker
+        const backlogIs = (count: number) =>
+          eventually(
+            Effect.map(broker.backlog(group), (backlog) => assert.strictEqual(backlog, count)),
+            deadline
+          )
+        yield* backlogIs(0)
+        yield* publish(topic, numbers(7))
+        yield* deliverLater(group, rich, "1 hour")
+        yield* backlogIs(7)
+        yield* withDeliveries(group, 2, Effect.succeed)
+        yield* take(group, 3)
+        yield* backlogIs(4)
+        yield* take(group, 4)
+        yield* backlogIs(0)
+      })
+    )
+
     it.effect("are subscribed to once, however often it is asked and by how many", () =>
       Effect.gen(function* () {
         const topic = yield* newTopic

@@ -1,7 +1,9 @@
 import { createServer } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Array as Arr, Effect } from "effect"
+import { inject } from "vitest"
 import * as Collector from "../support/Collector.ts"
+import * as ConsumerStage from "../support/ConsumerStage.ts"
 import * as HealthPages from "../support/HealthPages.ts"
 import * as Queues from "../support/Queues.ts"
 import * as Stage from "../support/Stage.ts"
@@ -41,6 +43,31 @@ for (const runtime of Stage.runtimes) {
           assert.include(text, `paystream_${name}`)
         }
         assert.match(text, /^paystream_in_flight 0$/m)
+        yield* worker.kill("SIGTERM")
+        assert.strictEqual(yield* worker.exit, 0)
+      })
+    )
+
+    it.live("tell of topic workers too: what became of messages, how long it took, and what waits", () =>
+      Effect.gen(function* () {
+        const stage = yield* ConsumerStage.make(inject("rabbitmqUrl"))
+        const port = yield* freePort
+        yield* stage.publish(Arr.makeBy(20, (n) => ({ n, ...(n === 0 ? { does: "fails once" } : {}) })))
+        const worker = yield* stage.start(runtime, "relay", { HEALTH_PORT: `${port}` })
+        yield* HealthPages.waitForStatus(port, "/readyz", 200)
+        const metrics = Effect.map(HealthPages.page(port, "/metrics"), ({ text }) =>
+          HealthPages.ofWorker(text, "relay")
+        )
+        const found = yield* eventually(
+          Effect.tap(metrics, (found) =>
+            Effect.sync(() => assert.deepInclude(found, { "messages_total done": 20, "messages_total retried": 1 }))
+          ),
+          { deadline: "20 seconds", every: "100 millis" }
+        )
+        assert.deepInclude(found, { handling_seconds_count: 21, in_flight: 0 })
+        // asked for when the worker began: before it had taken anything, or after
+        assert.include([...Array(21).keys()], found.backlog)
+        assert.isAtLeast(found.handling_seconds_sum ?? 0, 20 * 0.002)
         yield* worker.kill("SIGTERM")
         assert.strictEqual(yield* worker.exit, 0)
       })

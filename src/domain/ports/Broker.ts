@@ -199,6 +199,11 @@ export class Broker extends Context.Service<
     readonly browse: (queue: string) => Effect.Effect<Browsing, BrokerError, Scope.Scope>
     /** Messages waiting to be delivered (those in some consumer's hands not included). */
     readonly depth: (queue: string) => Effect.Effect<number, BrokerError>
+    /**
+     * Messages of a subscription that nobody has begun with, in all its queues; where a broker has none, those that the
+     * group has not finished, in hand or not. What waits for its delay does not count.
+     */
+    readonly backlog: (subscription: Subscription) => Effect.Effect<number, BrokerError>
     readonly status: Effect.Effect<BrokerStatus>
   }
 >()("paystream/domain/ports/Broker") {}

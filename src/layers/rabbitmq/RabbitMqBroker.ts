@@ -1,6 +1,6 @@
 /** The broker port on RabbitMQ. Deliveries come on one connection, publishing goes out on another. */
 import type { Options } from "amqplib"
-import { Effect, Layer, type Redacted, Stream } from "effect"
+import { Array as Arr, Effect, Layer, type Redacted, Stream } from "effect"
 import {
   Broker,
   type BrokerError,
@@ -81,6 +81,13 @@ const make = Effect.fnUntraced(function* (options: RabbitMqOptions) {
     },
     browse: (queue) => Effect.flatMap(consuming.get, (model) => RabbitMqBrowser.browse(model, { address, queue })),
     depth,
+    backlog: (subscription) =>
+      Effect.flatMap(queueOf(address, subscription), ({ name, ordered }) =>
+        Effect.map(
+          Effect.forEach(RabbitMqPartitions.queuesOf({ name, ordered }), depth),
+          Arr.reduce(0, (sum, one) => sum + one)
+        )
+      ),
     status: Effect.map(availability.current, (state) => (state === "connected" ? "connected" : "away"))
   })
 })

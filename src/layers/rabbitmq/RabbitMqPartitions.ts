@@ -39,8 +39,15 @@ export interface OrderedGroup {
 }
 
 const queueOf = (name: string, partition: number): string => `${name}.${partition}`
-const partitionsOf = ({ name, ordered }: OrderedGroup) =>
+const partitionsOf = ({ name, ordered }: Pick<OrderedGroup, "name" | "ordered">) =>
   Arr.makeBy(ordered.partitions, (partition) => queueOf(name, partition))
+
+/** All queues of a group, be it ordered or not. */
+export const queuesOf = ({
+  name,
+  ordered
+}: Pick<OrderedGroup, "name"> & { readonly ordered?: Ordered | undefined }): ReadonlyArray<string> =>
+  ordered === undefined ? [name] : [name, ...partitionsOf({ name, ordered })]
 
 // Declaring
 
