@@ -9,13 +9,16 @@ import { Cause, type Clock, type Duration, Effect, Exit, Random } from "effect"
 import { BrokerError, type Delivery } from "../domain/ports/Broker.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import { identityOf } from "../domain/WorkerIds.ts"
+import { CurrentMessage } from "./CurrentMessage.ts"
 import type { deduplicating } from "./Deduplication.ts"
 import { sha256Hex, stem } from "./Digests.ts"
 import { type Ending, type Handled, handled, type InHand } from "./InHand.ts"
 import type { MessageSource } from "./MessageSource.ts"
 import type { Shutdown } from "./Shutdown.ts"
 import type { SuspectsShape } from "./Suspects.ts"
-import { CurrentMessage, type Handlers, Reject, Snooze, type Worker } from "./Worker.ts"
+import { traceIn } from "./Trace.ts"
+import { inMessageSpan, type Source } from "./Tracing.ts"
+import { type Handlers, Reject, Snooze, type Worker } from "./Worker.ts"
 import { queueOf } from "./WorkerChecks.ts"
 import { putOff, setAside } from "./WorkerLetters.ts"
 import { type Codec, messageOf, outputIds, readOriginal, retriesOf, versionProblem } from "./WorkerMessages.ts"
@@ -36,6 +39,8 @@ export interface Handling<In, Out, R> {
   readonly shutdown: Shutdown["Service"]
   readonly clock: Clock.Clock
   readonly metrics: WorkerMetrics
+  /** What spans say of their source; none where they go nowhere. */
+  readonly spans: Source | undefined
 }
 
 /** Handles one delivery. */
@@ -43,7 +48,8 @@ export const handle = <In, Out, R>(handling: Handling<In, Out, R>, delivery: Del
   const own = delivery.id === undefined ? Effect.undefined : stem(delivery.id)
   return Effect.flatMap(own, (stem) => {
     const { dedupe, group, source, worker } = handling
-    const inHand: InHand = { worker, group, source, delivery, original: readOriginal(delivery), stem }
+    const trace = traceIn(delivery.headers)
+    const inHand: InHand = { worker, group, source, delivery, original: readOriginal(delivery), stem, trace }
     // What is somebody else's by now would only be done twice.
     if (delivery.isRevoked?.()) return Effect.succeed(handled(inHand, "returned"))
     return dedupe === undefined ? tried(handling, inHand) : dedupe.unlessFinished(inHand, tried(handling, inHand))
@@ -53,7 +59,7 @@ export const handle = <In, Out, R>(handling: Handling<In, Out, R>, delivery: Del
 /** What comes again may be what killed a process: it is marked, and not handled any more when it has done so too often. */
 const tried = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand) => {
   const { delivery, stem, worker } = inHand
-  const begun = begin(handling, inHand)
+  const begun = handling.spans === undefined ? begin(handling, inHand) : inSpan(handling, inHand, handling.spans)
   if (delivery.attempt <= 1) return handling.suspects.beside(begun)
   const identity =
     stem === undefined
@@ -67,6 +73,15 @@ const tried = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand) => {
       setAside(inHand, "crashed", `the process died ${crashes} times while it handled this message alone`)
   })
 }
+
+const inSpan = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand, source: Source) => {
+  const { groupId: group, name } = handling.worker
+  const message = { ...source, delivery: inHand.delivery, worker: name, group }
+  return inMessageSpan(message, (trace) => begin(handling, { ...inHand, trace }), problemOf)
+}
+
+const problemOf = ({ ending, reason }: Handled): string | undefined =>
+  reason ?? (ending === "retried" ? ending : undefined)
 
 const begin = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand) =>
   Effect.flatMap(handling.shutdown.isRequested, (isRequested) => {
@@ -82,7 +97,7 @@ const begin = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand) =>
 
 const handleInput = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand, input: In) => {
   const { clock, handlers, metrics, worker } = handling
-  const message: CurrentMessage = { id: inHand.stem, nextId: outputIds(worker.name, inHand.stem) }
+  const message: CurrentMessage = { id: inHand.stem, nextId: outputIds(worker.name, inHand.stem), trace: inHand.trace }
   let begunAtMillis = 0
   const processed = Effect.suspend(() => {
     begunAtMillis = clock.currentTimeMillisUnsafe()

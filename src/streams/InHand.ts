@@ -2,6 +2,7 @@
 import type { Delivery, TopicMessage } from "../domain/ports/Broker.ts"
 import type { WorkerDeadLetterReason } from "../domain/WorkerDeadLetter.ts"
 import type { MessageSource } from "./MessageSource.ts"
+import type { Trace } from "./Trace.ts"
 import type { Any } from "./Worker.ts"
 import type { Original } from "./WorkerMessages.ts"
 
@@ -14,6 +15,8 @@ export interface InHand {
   readonly original: Original
   /** Stands for the input's id in those that are made of it. */
   readonly stem: string | undefined
+  /** Where the trace of the input goes on, if it belongs to one. */
+  readonly trace: Trace | undefined
 }
 
 /** How a delivery ended; `skipped`: the group had finished it before. */

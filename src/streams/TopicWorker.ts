@@ -23,6 +23,7 @@ import { Shutdown, untilShutdown } from "./Shutdown.ts"
 import { mapSideBySide } from "./SideBySide.ts"
 import { supervised } from "./Supervisor.ts"
 import { Suspects } from "./Suspects.ts"
+import { TracingEnabled } from "./Tracing.ts"
 import { watchGauge } from "./WatchedGauge.ts"
 import type { Worker } from "./Worker.ts"
 import { check, prefetchPerHandler } from "./WorkerChecks.ts"
@@ -88,6 +89,7 @@ const endings = Effect.fnUntraced(function* <In, Out, R>(prepared: Prepared<In, 
     source,
     suspects: yield* Suspects,
     shutdown: yield* Shutdown,
+    spans: (yield* TracingEnabled) ? { system: (yield* Broker).kind, destination: worker.topic } : undefined,
     clock: yield* Clock.Clock
   }
   const { concurrency } = worker

@@ -5,10 +5,12 @@
  * it fails and is tried again by `retry`. `snooze` asks to be tried again later without using up an attempt, `reject` to
  * be dead-lettered at once. A defect counts as a failure; it never stops the worker or its neighbours.
  */
-import { Clock, Context, Data, Duration, Effect, Predicate, type Schema } from "effect"
+import { Clock, Data, Duration, Effect, Predicate, type Schema } from "effect"
 import { Broker, type BrokerError, type Ordered } from "../domain/ports/Broker.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import { snoozeDelay } from "../domain/SnoozeDelay.ts"
+import { CurrentMessage } from "./CurrentMessage.ts"
+import { currentTrace } from "./Tracing.ts"
 
 /** A JSON object whose fields are not known: what a worker without an input schema gets. */
 export type JsonObject = Readonly<Record<string, unknown>>
@@ -160,17 +162,7 @@ export const make = <
     : Effect.succeed({ process: handler as Handlers<In, Out, unknown, Effect.Services<Handled>>["process"] })
 })
 
-/** The message that a handler works on: ids of what it publishes follow from its own, so that a repeat can be told. */
-export interface CurrentMessage {
-  /** The publisher's message id, if it gave one. */
-  readonly id: string | undefined
-  readonly nextId: () => string | undefined
-}
-
-/** `undefined` outside of a handler. */
-export const CurrentMessage = Context.Reference<CurrentMessage | undefined>("paystream/streams/Worker/CurrentMessage", {
-  defaultValue: () => undefined
-})
+export { CurrentMessage } from "./CurrentMessage.ts"
 
 const encoder = new TextEncoder()
 
@@ -189,6 +181,7 @@ export const publishText = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, BrokerError, Broker> {
   const broker = yield* Broker
   const id = options.id ?? (yield* CurrentMessage)?.nextId()
+  const trace = yield* currentTrace
   yield* broker.publishToTopics([
     {
       topic,
@@ -196,7 +189,7 @@ export const publishText = Effect.fnUntraced(function* (
       body: encoder.encode(text),
       contentType: "application/json",
       publishedAtMillis: yield* Clock.currentTimeMillis,
-      headers: options.key === undefined ? {} : { key: options.key }
+      headers: { ...trace, ...(options.key === undefined ? {} : { key: options.key }) }
     }
   ])
 })

@@ -17,18 +17,22 @@ import { retriesHeader, retriesOf } from "./WorkerMessages.ts"
 
 /** Durable before the delivery is settled: a crash between the two handles it twice, the other order not at all. */
 export const putOff = Effect.fnUntraced(function* (
-  { delivery, source }: InHand,
+  inHand: InHand,
   delay: Duration.Duration,
   retries: number
 ): Effect.fn.Return<void, SourceError> {
+  const { delivery, source } = inHand
   const { attempt: _, receipt: __, ...content } = delivery
-  const headers = fitting(delivery.headers, {
+  const headers = fitting(tracedHeaders(inHand), {
     ...keyIn(delivery),
     [retriesHeader]: retries,
     [parkedHeader]: parkingsOf(delivery) + 1
   })
   yield* source.deliverLater(delivery, { ...content, headers, delay })
 })
+
+// What its publisher did not trace belongs to the trace that began here.
+const tracedHeaders = ({ delivery: { headers }, trace }: InHand): Delivery["headers"] => ({ ...trace, ...headers })
 
 // Order depends on it: it is not to be left out with other headers that are too large.
 const keyIn = ({ headers }: Delivery) => (headers.key === undefined ? {} : { key: headers.key })
@@ -46,7 +50,7 @@ export const setAside = Effect.fnUntraced(function* (
   const time = DateTime.formatIso(DateTime.makeUnsafe(yield* Clock.currentTimeMillis))
   const retries = retriesOf(delivery)
   // Whoever handles the dead letter starts to count anew; where the input came from itself is said below.
-  const { [retriesHeader]: _, [parkedHeader]: __, [ownQueue]: ___, ...headers } = delivery.headers
+  const { [retriesHeader]: _, [parkedHeader]: __, [ownQueue]: ___, ...headers } = tracedHeaders(inHand)
   const letter = workerDeadLetter({
     delivery: { ...delivery, headers },
     id: stem === undefined ? undefined : letterId(stem, worker.groupId, delivery),

@@ -13,18 +13,21 @@ export interface OutputParts {
   readonly publishedAtMillis: number
 }
 
-/** The output of an input, whose key it takes over. */
-export const outputOf = ({ delivery }: InHand, { id, publishedAtMillis, text, topic }: OutputParts): TopicMessage => {
+/** The output of an input, whose key and whose trace it takes over. */
+export const outputOf = (inHand: InHand, { id, publishedAtMillis, text, topic }: OutputParts): TopicMessage => ({
+  topic,
+  id,
+  // from a pool: on Node, memory of its own for each takes ten times as long
+  body: Buffer.from(text),
+  contentType: "application/json",
+  publishedAtMillis,
+  headers: headersOf(inHand)
+})
+
+const headersOf = ({ delivery, trace }: InHand): TopicMessage["headers"] => {
   const key = keyOf(delivery)
-  return {
-    topic,
-    id,
-    // from a pool: on Node, memory of its own for each takes ten times as long
-    body: Buffer.from(text),
-    contentType: "application/json",
-    publishedAtMillis,
-    headers: key === undefined ? {} : { key }
-  }
+  if (trace === undefined) return key === undefined ? {} : { key }
+  return key === undefined ? { ...trace } : { ...trace, key }
 }
 
 /** Confirmed when this returns; the input of an output that the broker takes from nobody is set aside. */

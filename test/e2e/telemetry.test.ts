@@ -21,6 +21,10 @@ const taken = (port: number) =>
     (server) => Effect.sync(() => server.close())
   )
 
+const [traceId, spanId] = ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"]
+/** As OpenTelemetry numbers them. */
+const [ok, error] = [1, 2]
+
 for (const runtime of Stage.runtimes) {
   describe.concurrent(`a worker's pages on ${runtime}`, () => {
     it.live("count every message by its outcome, and say that all is well", () =>
@@ -89,11 +93,43 @@ for (const runtime of Stage.runtimes) {
       })
     )
 
+    it.live("send one trace of a message on its way through two workers, with the attempt that failed", () =>
+      Effect.gen(function* () {
+        const stage = yield* ConsumerStage.make(inject("rabbitmqUrl"))
+        const collector = yield* Collector.start
+        const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url }
+        const workers = [yield* stage.start(runtime, "relay", env), yield* stage.start(runtime, "effects", env)]
+        yield* stage.publish([{ n: 1, does: "fails once" }], { traceparent: `00-${traceId}-${spanId}-01` })
+        yield* eventually(
+          Effect.map(stage.effects, (effects) => assert.deepStrictEqual(effects, [1])),
+          { deadline: "30 seconds" }
+        )
+        for (const worker of workers) {
+          yield* worker.kill("SIGTERM")
+          assert.strictEqual(yield* worker.exit, 0)
+        }
+        const spans = collector.spans().filter((span) => span.traceId === traceId && span.name.startsWith("process "))
+        const [failed, handled] = spans.filter(({ name }) => name.endsWith(".in"))
+        const next = spans.filter(({ name }) => name.endsWith(".out"))
+        assert.deepStrictEqual(
+          [failed, handled].map((span) => span?.parentSpanId),
+          [spanId, spanId]
+        )
+        assert.deepStrictEqual(
+          next.map(({ parentSpanId }) => parentSpanId),
+          [handled?.spanId]
+        )
+        assert.deepStrictEqual(
+          [failed, handled, ...next].map((span) => span?.status?.code),
+          [error, ok, ok]
+        )
+      })
+    )
+
     it.live("have their numbers sent to a collector too, with the traces that publishers began", () =>
       Effect.gen(function* () {
         const stage = yield* Stage.make
         const collector = yield* Collector.start
-        const [traceId, spanId] = ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"]
         const traced = { id: "traced", body: '"secret-body"', headers: { traceparent: `00-${traceId}-${spanId}-01` } }
         yield* Stage.publish(stage, [traced, ...Stage.payments(5), { id: "broken", body: '{"secret-body"' }])
         const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url }

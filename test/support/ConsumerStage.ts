@@ -37,11 +37,11 @@ export const make = Effect.fnUntraced(function* (brokerUrl: string) {
     EFFECTS_FILE: effectsFile,
     HEALTH_PORT: "0"
   }
-  const inputs = (all: ReadonlyArray<Input>) =>
+  const inputs = (all: ReadonlyArray<Input>, headers: Readonly<Record<string, unknown>> = {}) =>
     Queues.publish(
       brokerUrl,
       queue("in", "relay"),
-      all.map((input) => ({ id: `input-${input.n}`, body: JSON.stringify(input) }))
+      all.map((input) => ({ id: `input-${input.n}`, body: JSON.stringify(input), headers }))
     )
   return {
     start: (runtime: Program.Runtime, worker: string, more: Readonly<Record<string, string>> = {}) =>

@@ -8,9 +8,10 @@
  */
 import { hash } from "node:crypto"
 import { Clock, Context, Duration, Effect, Option, Tracer } from "effect"
-import { type HttpServerRequest, HttpServerResponse, HttpTraceContext } from "effect/http"
+import { type HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { Broker, BrokerError, TopicMessage } from "../../domain/ports/Broker.ts"
 import * as Batcher from "../../streams/Batcher.ts"
+import { traceFrom } from "../../streams/Trace.ts"
 import { within } from "../../streams/Within.ts"
 import { Client } from "./Access.ts"
 import * as EventBody from "./EventBody.ts"
@@ -61,7 +62,7 @@ const takenTraceparent = /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/
 const traceOf = (headers: Headers, context: Context.Context<never>): Readonly<Record<string, string>> => {
   const span = Context.getOption(context, Tracer.ParentSpan)
   if (Option.isSome(span) && span.value._tag === "Span") {
-    return { traceparent: HttpTraceContext.toHeaders(span.value).traceparent ?? "" }
+    return { ...traceFrom(span.value) }
   }
   const { traceparent } = headers
   return traceparent !== undefined && takenTraceparent.test(traceparent) ? { traceparent } : {}
