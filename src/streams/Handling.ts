@@ -6,7 +6,7 @@
  * drivers, steps are most of what a worker costs.
  */
 import { Cause, type Clock, type Duration, Effect, Exit, Random } from "effect"
-import { BrokerError, type Delivery } from "../domain/ports/Broker.ts"
+import { BrokerError, type Delivery, isRevoked } from "../domain/ports/Broker.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import { identityOf } from "../domain/WorkerIds.ts"
 import { CurrentMessage } from "./CurrentMessage.ts"
@@ -51,7 +51,7 @@ export const handle = <In, Out, R>(handling: Handling<In, Out, R>, delivery: Del
     const trace = traceIn(delivery.headers)
     const inHand: InHand = { worker, group, source, delivery, original: readOriginal(delivery), stem, trace }
     // What is somebody else's by now would only be done twice.
-    if (delivery.isRevoked?.()) return Effect.succeed(handled(inHand, "returned"))
+    if (isRevoked(delivery)) return Effect.succeed(handled(inHand, "returned"))
     return dedupe === undefined ? tried(handling, inHand) : dedupe.unlessFinished(inHand, tried(handling, inHand))
   })
 }
@@ -124,7 +124,7 @@ const handleInput = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand,
 
 /** What became somebody else's while it was handled is theirs: a second output, retry or letter would be out of order. */
 const unlessLost = <E, R>(inHand: InHand, proceed: () => Effect.Effect<Handled, E, R>): Effect.Effect<Handled, E, R> =>
-  inHand.delivery.isRevoked?.() ? Effect.succeed(handled(inHand, "returned")) : proceed()
+  isRevoked(inHand.delivery) ? Effect.succeed(handled(inHand, "returned")) : proceed()
 
 /** An input that its handler is through with. */
 interface Ended<In> {

@@ -1,7 +1,7 @@
 /** What a topic worker does with a message that it could not finish: put off, or set aside as a dead letter. */
 import { Clock, DateTime, type Duration, Effect } from "effect"
 import { fitting } from "../domain/Headers.ts"
-import { Broker, BrokerAway, BrokerError, type Delivery } from "../domain/ports/Broker.ts"
+import { Broker, BrokerAway, BrokerError, contentOf, type Delivery } from "../domain/ports/Broker.ts"
 import {
   unwrapped,
   WorkerDeadLetterHeader,
@@ -22,13 +22,12 @@ export const putOff = Effect.fnUntraced(function* (
   retries: number
 ): Effect.fn.Return<void, SourceError> {
   const { delivery, source } = inHand
-  const { attempt: _, receipt: __, ...content } = delivery
   const headers = fitting(tracedHeaders(inHand), {
     ...keyIn(delivery),
     [retriesHeader]: retries,
     [parkedHeader]: parkingsOf(delivery) + 1
   })
-  yield* source.deliverLater(delivery, { ...content, headers, delay })
+  yield* source.deliverLater(delivery, { ...contentOf(delivery), headers, delay })
 })
 
 // What its publisher did not trace belongs to the trace that began here.
