@@ -10,6 +10,7 @@ import { Broker, type BrokerError, type Ordered } from "../domain/ports/Broker.t
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import { snoozeDelay } from "../domain/SnoozeDelay.ts"
 import { CurrentMessage } from "./CurrentMessage.ts"
+import { headersOf } from "./OutputHeaders.ts"
 import { currentTrace } from "./Tracing.ts"
 
 /** A JSON object whose fields are not known: what a worker without an input schema gets. */
@@ -34,6 +35,8 @@ export interface WorkerOptions<In, Out> {
    */
   readonly version?: string | undefined
   readonly output?: Codec<Out> | undefined
+  /** Of the output's schema: the header `version` of outputs; none by default. */
+  readonly outputVersion?: string | undefined
   /** `<topic>.dlq` by default. */
   readonly dlqTopic?: string | undefined
   /** Skips an input id that the group has finished, for as long as that is kept; needs a database. False by default. */
@@ -78,6 +81,7 @@ export interface Worker<in out In, in out Out, out R = never> {
   readonly input: Codec<In> | undefined
   readonly version: string | undefined
   readonly output: Codec<Out> | undefined
+  readonly outputVersion: string | undefined
   readonly dlqTopic: string
   readonly dedupe: boolean
   /** Whether a key waits with its message. */
@@ -152,6 +156,7 @@ export const make = <
   input: options.input,
   version: options.version,
   output: options.output,
+  outputVersion: options.outputVersion,
   dlqTopic: options.dlqTopic ?? `${options.topic}.dlq`,
   dedupe: options.dedupe ?? false,
   ordered: options.ordered === true ? { partitions: options.partitions ?? defaultPartitions } : undefined,
@@ -171,6 +176,8 @@ export interface PublishOptions {
   readonly key?: string | undefined
   /** Follows from the input inside a handler unless told; none outside. */
   readonly id?: string | undefined
+  /** Of the value's schema: the header `version`. */
+  readonly version?: string | undefined
 }
 
 /** Publishes JSON text as it is, to the last digit; otherwise as `publish` does. */
@@ -189,7 +196,7 @@ export const publishText = Effect.fnUntraced(function* (
       body: encoder.encode(text),
       contentType: "application/json",
       publishedAtMillis: yield* Clock.currentTimeMillis,
-      headers: { ...trace, ...(options.key === undefined ? {} : { key: options.key }) }
+      headers: headersOf(options.key, options.version, trace)
     }
   ])
 })

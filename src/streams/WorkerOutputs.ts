@@ -2,6 +2,7 @@
 import { Effect, Predicate } from "effect"
 import { Broker, type BrokerError, type TopicMessage } from "../domain/ports/Broker.ts"
 import type { Handled, InHand } from "./InHand.ts"
+import { headersOf } from "./OutputHeaders.ts"
 import { setAside } from "./WorkerLetters.ts"
 import { keyOf } from "./WorkerMessages.ts"
 
@@ -21,14 +22,8 @@ export const outputOf = (inHand: InHand, { id, publishedAtMillis, text, topic }:
   body: Buffer.from(text),
   contentType: "application/json",
   publishedAtMillis,
-  headers: headersOf(inHand)
+  headers: headersOf(keyOf(inHand.delivery), inHand.worker.outputVersion, inHand.trace)
 })
-
-const headersOf = ({ delivery, trace }: InHand): TopicMessage["headers"] => {
-  const key = keyOf(delivery)
-  if (trace === undefined) return key === undefined ? {} : { key }
-  return key === undefined ? { ...trace } : { ...trace, key }
-}
 
 /** Confirmed when this returns; the input of an output that the broker takes from nobody is set aside. */
 export const publishOutputs = (

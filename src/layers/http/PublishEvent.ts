@@ -9,6 +9,7 @@
 import { hash } from "node:crypto"
 import { Clock, Context, Duration, Effect, Option, Tracer } from "effect"
 import { type HttpServerRequest, HttpServerResponse } from "effect/http"
+import { versionHeader } from "../../domain/PixEvent.ts"
 import type { Broker, BrokerError, TopicMessage } from "../../domain/ports/Broker.ts"
 import * as Batcher from "../../streams/Batcher.ts"
 import { traceFrom } from "../../streams/Trace.ts"
@@ -78,7 +79,7 @@ const publisher = ({ name, publish }: Target, timeout: Duration.Duration) => {
       body: encoder.encode(event.value),
       contentType: "application/json",
       publishedAtMillis: yield* Clock.currentTimeMillis,
-      headers: { key: event.transactionId, ...traceOf(headers, yield* Effect.context()) }
+      headers: { key: event.transactionId, ...versionHeader, ...traceOf(headers, yield* Effect.context()) }
     }
     return yield* publish(message).pipe(
       Effect.as(HttpServerResponse.jsonUnsafe({ status: `Event sent to ${name}`, topic: event.topic })),
