@@ -64,3 +64,30 @@ export const memberOf = (text: string, name: string): string | undefined => {
   }
   return found
 }
+
+/** Fewer digits than these every double holds. */
+const manyDigits = /\d[\d.]{15}/
+
+const decimal = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/
+
+/** The same text for the same decimal, however it is written. */
+const canonical = (text: string): string => {
+  const [, sign = "", whole = "", fraction = "", exponent = "0"] = decimal.exec(text) ?? []
+  const digits = `${whole}${fraction}`.replace(/^0+/, "")
+  const significant = digits.replace(/0+$/, "")
+  if (significant === "") return "0"
+  return `${sign}${significant}e${Number(exponent) - fraction.length + digits.length - significant.length}`
+}
+
+const asWritten = (_: string, value: unknown, context?: { readonly source?: string }): unknown => {
+  const source = context?.source
+  if (typeof value !== "number" || source === undefined) return value
+  return canonical(String(value)) === canonical(source) ? value : source
+}
+
+/**
+ * The value of a JSON text, which `JSON.parse` says is `parsed`; but a number that a double does not hold as it was
+ * written is its own text.
+ */
+export const withWrittenNumbers = (text: string, parsed: unknown): unknown =>
+  manyDigits.test(text) ? JSON.parse(text, asWritten) : parsed

@@ -3,20 +3,21 @@ import { Predicate, Result } from "effect"
 import * as Base64 from "effect/encoding/Base64"
 import type { HeaderValue, MessageContent } from "./ports/Broker.ts"
 
-/** What a broker keeps with a message beside these (`properties`) stays with that broker. */
 export interface MessageJson {
   readonly id?: string | undefined
   readonly headers?: Readonly<Record<string, unknown>> | undefined
   readonly contentType?: string | undefined
   readonly publishedAtMillis?: number | undefined
+  readonly properties?: Readonly<Record<string, unknown>> | undefined
 }
 
 /** An object that `JSON.stringify` takes. */
-export const encode = ({ id, headers, contentType, publishedAtMillis }: MessageContent): MessageJson => ({
+export const encode = ({ id, headers, contentType, properties, publishedAtMillis }: MessageContent): MessageJson => ({
   id: id || undefined,
   headers: wrapAll(headers),
   contentType,
-  publishedAtMillis
+  publishedAtMillis,
+  properties: properties && wrapAll(properties)
 })
 
 /** The message of such an object and its body. */
@@ -25,7 +26,8 @@ export const decode = (json: MessageJson, body: Uint8Array): MessageContent => (
   body,
   headers: unwrapAll(json.headers ?? {}),
   contentType: json.contentType,
-  publishedAtMillis: json.publishedAtMillis
+  publishedAtMillis: json.publishedAtMillis,
+  ...(json.properties && { properties: unwrapAll(json.properties) })
 })
 
 // Values that JSON lacks are wrapped in an object with one key.

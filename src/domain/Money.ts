@@ -4,7 +4,7 @@
  * An amount is written with at most two places, as a JSON number or as text. It has fifteen digits at most, the most
  * that every program keeps that reads a JSON number as a double: such a number is the decimal that was written, again.
  */
-import { Schema, SchemaTransformation } from "effect"
+import { Schema, type SchemaAST, SchemaTransformation } from "effect"
 
 const written = /^(0|[1-9]\d{0,12})(\.\d{1,2})?$/
 const takes = "an amount above zero, written with at most 13 digits and two places, such as 12.34"
@@ -23,9 +23,11 @@ export const textOf = (minorUnits: bigint): string => {
   return `${digits.slice(0, -2)}.${digits.slice(-2)}`
 }
 
-const Written = Schema.Union([Schema.String, Schema.Finite]).check(
-  Schema.makeFilter((amount: string | number) => minorUnitsOf(String(amount)) !== undefined, { message: takes })
-)
+const writtenAmount = "paystream/domain/Money/writtenAmount"
+
+const Written = Schema.Union([Schema.String, Schema.Finite])
+  .annotate({ [writtenAmount]: true })
+  .check(Schema.makeFilter((amount: string | number) => minorUnitsOf(String(amount)) !== undefined, { message: takes }))
 
 /** The largest amount: fifteen digits. */
 export const largest = 999_999_999_999_999n
@@ -49,3 +51,32 @@ export const Currency = Schema.String.check(
 
 /** Of an amount that names none. */
 export const defaultCurrency = "BRL"
+
+const partsOf = (ast: SchemaAST.AST): ReadonlyArray<SchemaAST.AST> => {
+  const encoded = ast.encoding?.map(({ to }) => to) ?? []
+  switch (ast._tag) {
+    case "Objects":
+      return [...encoded, ...[...ast.propertySignatures, ...ast.indexSignatures].map(({ type }) => type)]
+    case "Arrays":
+      return [...encoded, ...ast.elements, ...ast.rest]
+    case "Union":
+      return [...encoded, ...ast.types]
+    case "Declaration":
+      return [...encoded, ...ast.typeParameters]
+    case "Suspend":
+      return [...encoded, ast.thunk()]
+    default:
+      return encoded
+  }
+}
+
+/** Whether a schema reads amounts, wherever they are in it. */
+export const readsAmounts = ({ ast }: Schema.Top): boolean => {
+  const seen = new Set<SchemaAST.AST>()
+  const reads = (ast: SchemaAST.AST): boolean => {
+    if (seen.has(ast)) return false
+    seen.add(ast)
+    return ast.annotations?.[writtenAmount] === true || partsOf(ast).some(reads)
+  }
+  return reads(ast)
+}

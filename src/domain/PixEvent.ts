@@ -1,4 +1,7 @@
-/** The five topics of the PIX system, and what is on them. Fields that a schema does not know are let through. */
+/**
+ * The five topics of the PIX system, and what is on them. Fields that a schema does not know are let through; what could
+ * not be read by those who know this version would get another one, in the header `version`.
+ */
 import { Effect, Schema } from "effect"
 import { Amount, Currency, defaultCurrency } from "./Money.ts"
 
@@ -10,6 +13,9 @@ export const topics = {
   notified: "pix.notification.sent",
   audit: "pix.audit.log"
 } as const
+
+/** The header of each event that says which version of its schema it follows; without it, it is taken for this one. */
+export const versionHeader = { version: "1" } as const
 
 /** The name of one of the topics. */
 export type Topic = (typeof topics)[keyof typeof topics]

@@ -73,8 +73,14 @@ const contentOf = (
   contentType: changes.contentType,
   publishedAtMillis: letter.publishedAtMillis,
   headers: ownHeaders(letter.headers),
-  ...(letter.properties === undefined ? {} : { properties: letter.properties })
+  ...propertiesOf(letter)
 })
+
+const propertiesOf = ({ headers, properties }: MessageContent) => {
+  const contentEncoding = textOf(headers, WorkerDeadLetterHeader.contentEncoding)
+  if (contentEncoding === undefined) return properties === undefined ? {} : { properties }
+  return { properties: { ...properties, contentEncoding } }
+}
 
 const errorOf = ({ headers }: MessageContent): string => textOf(headers, DeadLetterHeader.error) ?? ""
 

@@ -2,6 +2,7 @@
  * What a topic worker could not do, as a message of its own: `{"original": …, "error": …, "worker": …, "retries": n}`.
  * The original is spliced in as it was received, so that no digit of a number is lost.
  */
+import { Predicate } from "effect"
 import { DeadLetterHeader } from "./DeadLetter.ts"
 import { fitting } from "./Headers.ts"
 import type { Delivery, TopicMessage } from "./ports/Broker.ts"
@@ -23,7 +24,9 @@ export const WorkerDeadLetterHeader = {
   /** `text` for an original that was no JSON: in the body it stands as a string, like a string that was JSON. */
   originalForm: "x-paystream-original-form",
   /** The original's own; the dead letter is JSON whatever it was. */
-  contentType: "x-paystream-content-type"
+  contentType: "x-paystream-content-type",
+  /** The same of how it was encoded (`gzip`). */
+  contentEncoding: "x-paystream-content-encoding"
 } as const
 
 const maxOriginalHeaderCharacters = 32 * 1024
@@ -53,11 +56,20 @@ const maxErrorCharacters = 4096
 const originalJson = ({ isJson, text }: WorkerFailure["original"]): string =>
   text === undefined ? "null" : isJson ? text : JSON.stringify(text)
 
-const formOf = ({ delivery: { contentType, id }, original }: WorkerFailure) => ({
+const formOf = ({ delivery: { contentType, id, properties }, original }: WorkerFailure) => ({
+  ...(Predicate.isString(properties?.contentEncoding)
+    ? { [WorkerDeadLetterHeader.contentEncoding]: properties.contentEncoding }
+    : {}),
   ...(id === undefined ? {} : { [WorkerDeadLetterHeader.messageId]: id }),
   ...(contentType === undefined ? {} : { [WorkerDeadLetterHeader.contentType]: contentType }),
   ...(original.text === undefined || original.isJson ? {} : { [WorkerDeadLetterHeader.originalForm]: "text" })
 })
+
+const propertiesOf = ({ properties }: Delivery) => {
+  if (properties === undefined) return {}
+  const { contentEncoding: _, ...others } = properties
+  return { properties: others }
+}
 
 const base64 = (body: Uint8Array): string => btoa(Array.from(body, (byte) => String.fromCharCode(byte)).join(""))
 
@@ -80,6 +92,7 @@ export const workerDeadLetter = (failure: WorkerFailure): TopicMessage => {
     body: encoder.encode(`{"original":${originalJson(failure.original)},${rest}`),
     contentType: "application/json",
     publishedAtMillis: failure.delivery.publishedAtMillis,
+    ...propertiesOf(failure.delivery),
     headers: fitting(failure.delivery.headers, {
       [DeadLetterHeader.reason]: failure.reason,
       [DeadLetterHeader.error]: error,
@@ -95,9 +108,10 @@ export const workerDeadLetter = (failure: WorkerFailure): TopicMessage => {
 }
 
 /** The letter as the original itself, with the same headers: for a broker that took the original, and no more. */
-export const unwrapped = (letter: TopicMessage, { body, contentType }: Delivery): TopicMessage => ({
+export const unwrapped = (letter: TopicMessage, { body, contentType, properties }: Delivery): TopicMessage => ({
   ...letter,
   body,
   contentType,
+  ...(properties === undefined ? {} : { properties }),
   headers: { ...letter.headers, [WorkerDeadLetterHeader.unwrapped]: "true" }
 })

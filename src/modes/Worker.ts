@@ -1,5 +1,5 @@
 /** `--mode=worker`: messages of a queue into the table `payments`, each before it is acknowledged. */
-import { Effect, Metric, Schedule, Stream } from "effect"
+import { Effect, Stream } from "effect"
 import * as BatchReport from "../domain/BatchReport.ts"
 import { Broker } from "../domain/ports/Broker.ts"
 import { PaymentStore } from "../domain/ports/PaymentStore.ts"
@@ -12,23 +12,12 @@ import * as PaymentMetrics from "../streams/PaymentMetrics.ts"
 import { paymentWorker } from "../streams/PaymentWorker.ts"
 import { besideRetention } from "../streams/Retention.ts"
 import { untilStopped } from "../streams/UntilStopped.ts"
+import { watchGauge } from "../streams/WatchedGauge.ts"
 import * as Part from "./Part.ts"
 import { StoppedEarly } from "./StoppedEarly.ts"
 
 /** Beside the batches in flight, so that neither a probe of readiness nor the removal of old rows waits behind them. */
 const spareConnections = 2
-
-/** Keeps the gauge of waiting messages up to date; a broker that is away leaves it as it was. */
-const watchDepth = (queue: string) =>
-  Effect.gen(function* () {
-    const broker = yield* Broker
-    yield* broker.depth(queue).pipe(
-      Effect.flatMap((depth) => Metric.update(PaymentMetrics.queueDepth, depth)),
-      Effect.ignore,
-      Effect.repeat(Schedule.spaced("15 seconds")),
-      Effect.forkScoped
-    )
-  })
 
 /** Told of every batch that was settled. */
 type Observer = (report: BatchReport.BatchReport) => Effect.Effect<void>
@@ -46,7 +35,10 @@ type Given = typeof settings extends Settings.Group<infer A> ? A : never
 const settle = ({ age, worker }: Given, observe: Observer, share?: RunShare) =>
   Effect.gen(function* () {
     const { forget } = yield* PaymentStore
-    yield* watchDepth(worker.queue)
+    yield* watchGauge(
+      PaymentMetrics.queueDepth,
+      Broker.use((broker) => broker.depth(worker.queue))
+    )
     return yield* paymentWorker({ ...worker, share }).pipe(
       Stream.tap(observe),
       Stream.runFold(() => BatchReport.empty, BatchReport.add),

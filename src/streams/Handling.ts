@@ -6,20 +6,23 @@
  * drivers, steps are most of what a worker costs.
  */
 import { Cause, type Clock, type Duration, Effect, Exit, Random } from "effect"
-import { BrokerError, type Delivery } from "../domain/ports/Broker.ts"
+import { BrokerError, type Delivery, isRevoked } from "../domain/ports/Broker.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
-import type { WorkerDeadLetterReason } from "../domain/WorkerDeadLetter.ts"
 import { identityOf } from "../domain/WorkerIds.ts"
+import { CurrentMessage } from "./CurrentMessage.ts"
 import type { deduplicating } from "./Deduplication.ts"
 import { sha256Hex, stem } from "./Digests.ts"
 import { type Ending, type Handled, handled, type InHand } from "./InHand.ts"
 import type { MessageSource } from "./MessageSource.ts"
 import type { Shutdown } from "./Shutdown.ts"
 import type { SuspectsShape } from "./Suspects.ts"
-import { CurrentMessage, type Handlers, Reject, Snooze, type Worker } from "./Worker.ts"
+import { traceIn } from "./Trace.ts"
+import { inMessageSpan, type Source } from "./Tracing.ts"
+import { type Handlers, Reject, Snooze, type Worker } from "./Worker.ts"
 import { queueOf } from "./WorkerChecks.ts"
 import { putOff, setAside } from "./WorkerLetters.ts"
 import { type Codec, messageOf, outputIds, readOriginal, retriesOf, versionProblem } from "./WorkerMessages.ts"
+import type { WorkerMetrics } from "./WorkerMetrics.ts"
 import { outputOf, publishOutput } from "./WorkerOutputs.ts"
 
 /** What deliveries are handled with. */
@@ -35,6 +38,9 @@ export interface Handling<In, Out, R> {
   readonly suspects: SuspectsShape
   readonly shutdown: Shutdown["Service"]
   readonly clock: Clock.Clock
+  readonly metrics: WorkerMetrics
+  /** What spans say of their source; none where they go nowhere. */
+  readonly spans: Source | undefined
 }
 
 /** Handles one delivery. */
@@ -42,9 +48,10 @@ export const handle = <In, Out, R>(handling: Handling<In, Out, R>, delivery: Del
   const own = delivery.id === undefined ? Effect.undefined : stem(delivery.id)
   return Effect.flatMap(own, (stem) => {
     const { dedupe, group, source, worker } = handling
-    const inHand: InHand = { worker, group, source, delivery, original: readOriginal(delivery), stem }
+    const trace = traceIn(delivery.headers)
+    const inHand: InHand = { worker, group, source, delivery, original: readOriginal(delivery), stem, trace }
     // What is somebody else's by now would only be done twice.
-    if (delivery.isRevoked?.()) return Effect.succeed(handled(inHand, "returned"))
+    if (isRevoked(delivery)) return Effect.succeed(handled(inHand, "returned"))
     return dedupe === undefined ? tried(handling, inHand) : dedupe.unlessFinished(inHand, tried(handling, inHand))
   })
 }
@@ -52,7 +59,7 @@ export const handle = <In, Out, R>(handling: Handling<In, Out, R>, delivery: Del
 /** What comes again may be what killed a process: it is marked, and not handled any more when it has done so too often. */
 const tried = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand) => {
   const { delivery, stem, worker } = inHand
-  const begun = begin(handling, inHand)
+  const begun = handling.spans === undefined ? begin(handling, inHand) : inSpan(handling, inHand, handling.spans)
   if (delivery.attempt <= 1) return handling.suspects.beside(begun)
   const identity =
     stem === undefined
@@ -63,47 +70,68 @@ const tried = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand) => {
     handle: begun,
     // Its author's hook is not called: what kills the process in one handler may do so in the other.
     setAside: (crashes) =>
-      deadLettered(inHand, "crashed", `the process died ${crashes} times while it handled this message alone`)
+      setAside(inHand, "crashed", `the process died ${crashes} times while it handled this message alone`)
   })
 }
+
+const inSpan = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand, source: Source) => {
+  const { groupId: group, name } = handling.worker
+  const message = { ...source, delivery: inHand.delivery, worker: name, group }
+  return inMessageSpan(message, (trace) => begin(handling, { ...inHand, trace }), problemOf)
+}
+
+const problemOf = ({ ending, reason }: Handled): string | undefined =>
+  reason ?? (ending === "retried" ? ending : undefined)
 
 const begin = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand) =>
   Effect.flatMap(handling.shutdown.isRequested, (isRequested) => {
     // What waited for its turn meanwhile is not begun any more.
     if (isRequested) return Effect.succeed(handled(inHand, "returned"))
     const problem = versionProblem(handling.worker, inHand.delivery)
-    if (problem !== undefined) return deadLettered(inHand, "invalid_input", problem)
+    if (problem !== undefined) return setAside(inHand, "invalid_input", problem)
     return Effect.matchEffect(handling.codec.decode(inHand.original), {
-      onFailure: (problem) => deadLettered(inHand, "invalid_input", problem),
+      onFailure: (problem) => setAside(inHand, "invalid_input", problem),
       onSuccess: (input) => handleInput(handling, inHand, input)
     })
   })
 
-const deadLettered = (inHand: InHand, reason: WorkerDeadLetterReason, error: string) =>
-  Effect.as(setAside(inHand, reason, error), handled(inHand, "dead_lettered"))
-
 const handleInput = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand, input: In) => {
-  const message: CurrentMessage = { id: inHand.stem, nextId: outputIds(handling.worker.name, inHand.stem) }
+  const { clock, handlers, metrics, worker } = handling
+  const message: CurrentMessage = { id: inHand.stem, nextId: outputIds(worker.name, inHand.stem), trace: inHand.trace }
+  let begunAtMillis = 0
   const processed = Effect.suspend(() => {
-    const result = handling.handlers.process(input)
+    begunAtMillis = clock.currentTimeMillisUnsafe()
+    const result = handlers.process(input)
     // A handler that has its result already asks for nothing.
     return Exit.isExit(result) ? result : Effect.provideService(result, CurrentMessage, message)
   })
+  const end = (): Ended<In> => {
+    const endedAtMillis = clock.currentTimeMillisUnsafe()
+    metrics.handled(endedAtMillis - begunAtMillis)
+    return { inHand, input, message, endedAtMillis }
+  }
   return Effect.matchCauseEffect(processed, {
-    onFailure: (cause) => unlessLost(inHand, () => handleFailure(handling, { inHand, input, message }, cause)),
-    onSuccess: (result) => unlessLost(inHand, () => handleResult(handling, { inHand, input, message }, result))
+    onFailure: (cause) => {
+      const ended = end()
+      return unlessLost(inHand, () => handleFailure(handling, ended, cause))
+    },
+    onSuccess: (result) => {
+      const ended = end()
+      return unlessLost(inHand, () => handleResult(handling, ended, result))
+    }
   })
 }
 
 /** What became somebody else's while it was handled is theirs: a second output, retry or letter would be out of order. */
 const unlessLost = <E, R>(inHand: InHand, proceed: () => Effect.Effect<Handled, E, R>): Effect.Effect<Handled, E, R> =>
-  inHand.delivery.isRevoked?.() ? Effect.succeed(handled(inHand, "returned")) : proceed()
+  isRevoked(inHand.delivery) ? Effect.succeed(handled(inHand, "returned")) : proceed()
 
-/** An input that its handler has begun with. */
-interface Begun<In> {
+/** An input that its handler is through with. */
+interface Ended<In> {
   readonly inHand: InHand
   readonly input: In
   readonly message: CurrentMessage
+  readonly endedAtMillis: number
 }
 
 // Result
@@ -111,24 +139,23 @@ interface Begun<In> {
 // biome-ignore lint/suspicious/noConfusingVoidType: a handler that gives nothing is an Effect of void
 type HandlerResult<Out> = Out | null | undefined | void
 
-const handleResult = <In, Out, R>(handling: Handling<In, Out, R>, begun: Begun<In>, result: HandlerResult<Out>) =>
+const handleResult = <In, Out, R>(handling: Handling<In, Out, R>, ended: Ended<In>, result: HandlerResult<Out>) =>
   Effect.matchEffect(handling.codec.encode(result), {
-    onFailure: (problem) => deadLettered(begun.inHand, "invalid_output", problem),
+    onFailure: (problem) => setAside(ended.inHand, "invalid_output", problem),
     onSuccess: (text) => {
-      const done = withOutput(handling, begun, text)
-      return isFinishedTogether(handling) ? Effect.succeed(done) : finishAlone(handling, begun, done, result)
+      const done = withOutput(handling, ended, text)
+      return isFinishedTogether(handling) ? Effect.succeed(done) : finishAlone(handling, ended, done, result)
     }
   })
 
 const withOutput = <In, Out, R>(
-  { clock, worker: { outputTopic } }: Handling<In, Out, R>,
-  { inHand, message }: Begun<In>,
+  { worker: { outputTopic } }: Handling<In, Out, R>,
+  { endedAtMillis, inHand, message }: Ended<In>,
   text: string | undefined
 ): Handled => {
   if (text === undefined || outputTopic === undefined) return handled(inHand, "done")
-  const publishedAtMillis = clock.currentTimeMillisUnsafe()
-  const output = outputOf(inHand, { topic: outputTopic, id: message.nextId(), text, publishedAtMillis })
-  return { inHand, ending: "done", output }
+  const output = outputOf(inHand, { topic: outputTopic, id: message.nextId(), text, publishedAtMillis: endedAtMillis })
+  return { inHand, ending: "done", output, reason: undefined }
 }
 
 /**
@@ -140,7 +167,7 @@ const isFinishedTogether = <In, Out, R>({ handlers, worker }: Handling<In, Out, 
 
 const finishAlone = Effect.fnUntraced(function* <In, Out, R>(
   handling: Handling<In, Out, R>,
-  { inHand, input, message }: Begun<In>,
+  { inHand, input, message }: Ended<In>,
   done: Handled,
   result: HandlerResult<Out>
 ) {
@@ -158,7 +185,7 @@ const jitterPlaces = 32
 
 const handleFailure = Effect.fnUntraced(function* <In, Out, R>(
   handling: Handling<In, Out, R>,
-  { inHand, input, message }: Begun<In>,
+  { inHand, input, message }: Ended<In>,
   cause: Cause.Cause<unknown>
 ) {
   const { worker } = handling
@@ -173,11 +200,7 @@ const handleFailure = Effect.fnUntraced(function* <In, Out, R>(
     const delay = RetryPolicy.jitteredDelay(worker.retry, retries + 1, place)
     return yield* later(inHand, delay, retries + 1, "retried")
   }
-  const ended = yield* deadLettered(
-    inHand,
-    error instanceof Reject ? "rejected" : "retries_exhausted",
-    messageOf(error)
-  )
+  const ended = yield* setAside(inHand, error instanceof Reject ? "rejected" : "retries_exhausted", messageOf(error))
   const { onError } = handling.handlers
   if (onError) yield* hook(handling, "onError", message, () => onError(input, error))
   return ended
@@ -188,19 +211,22 @@ const later = (inHand: InHand, delay: Duration.Duration, retries: number, ending
   Effect.as(putOff(inHand, delay, retries), handled(inHand, ending)).pipe(
     Effect.catchIf(
       (error) => error._tag === "BrokerError" && error.blamesMessage,
-      (refusal) => deadLettered(inHand, "retries_exhausted", refusal.message)
+      (refusal) => setAside(inHand, "retries_exhausted", refusal.message)
     )
   )
 
 /** A hook that fails is told and changes nothing. */
 const hook = <In, Out, R>(
-  { worker }: Handling<In, Out, R>,
-  name: string,
+  { metrics, worker }: Handling<In, Out, R>,
+  name: "onSuccess" | "onError",
   message: CurrentMessage,
   run: () => Effect.Effect<unknown, unknown, R>
 ): Effect.Effect<void, never, R> =>
   Effect.suspend(run).pipe(
     Effect.provideService(CurrentMessage, message),
     Effect.asVoid,
-    Effect.catchCause((cause) => Effect.logWarning(`worker ${worker.name}: its ${name} failed`, cause))
+    Effect.catchCause((cause) => {
+      metrics.hookFailed(name)
+      return Effect.logWarning(`worker ${worker.name}: its ${name} failed`, cause)
+    })
   )

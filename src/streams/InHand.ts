@@ -1,6 +1,8 @@
 /** A message in the hands of a topic worker, and what has come of it. */
 import type { Delivery, TopicMessage } from "../domain/ports/Broker.ts"
+import type { WorkerDeadLetterReason } from "../domain/WorkerDeadLetter.ts"
 import type { MessageSource } from "./MessageSource.ts"
+import type { Trace } from "./Trace.ts"
 import type { Any } from "./Worker.ts"
 import type { Original } from "./WorkerMessages.ts"
 
@@ -13,6 +15,8 @@ export interface InHand {
   readonly original: Original
   /** Stands for the input's id in those that are made of it. */
   readonly stem: string | undefined
+  /** Where the trace of the input goes on, if it belongs to one. */
+  readonly trace: Trace | undefined
 }
 
 /** How a delivery ended; `skipped`: the group had finished it before. */
@@ -24,7 +28,14 @@ export interface Handled {
   readonly ending: Ending
   /** Not published yet: it leaves together with those of others. */
   readonly output: TopicMessage | undefined
+  /** Why it was set aside, if it was. */
+  readonly reason: WorkerDeadLetterReason | undefined
 }
 
 /** Handled, with nothing left to publish. */
-export const handled = (inHand: InHand, ending: Ending): Handled => ({ inHand, ending, output: undefined })
+export const handled = (inHand: InHand, ending: Ending, reason?: WorkerDeadLetterReason): Handled => ({
+  inHand,
+  ending,
+  output: undefined,
+  reason
+})

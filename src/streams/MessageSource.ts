@@ -8,6 +8,8 @@ export type SourceError = BrokerError | StoreError
 export interface MessageSource {
   readonly deliveries: (options: { readonly prefetch: number }) => Stream.Stream<Delivery, SourceError>
   readonly settle: (settlements: ReadonlyArray<Settlement>) => Effect.Effect<void, SourceError>
+  /** How many wait to be handled, those behind a key that waits included. */
+  readonly backlog: Effect.Effect<number, SourceError>
   /** Has a delivery come again after a while, with what has changed about it; durable when it returns. */
   readonly deliverLater: (delivery: Delivery, message: DelayedMessage) => Effect.Effect<void, SourceError>
 }
@@ -16,5 +18,6 @@ export interface MessageSource {
 export const ofBroker = (broker: Context.Service.Shape<typeof Broker>, subscription: Subscription): MessageSource => ({
   deliveries: (options) => broker.deliveries(subscription, options),
   settle: broker.settle,
+  backlog: broker.backlog(subscription),
   deliverLater: (_, message) => broker.deliverLater(subscription, [message])
 })

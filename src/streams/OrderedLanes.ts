@@ -15,8 +15,10 @@
 import { Effect, Option, Queue, Schema, Stream } from "effect"
 import {
   Broker,
+  contentOf,
   type DelayedMessage,
   type Delivery,
+  isRevoked,
   type Settlement,
   type Subscription
 } from "../domain/ports/Broker.ts"
@@ -139,6 +141,7 @@ export const make = Effect.fnUntraced(function* ({ subscription, worker }: Order
         Stream.merge(schedule.redeliveries)
       )
     },
+    backlog: Effect.zipWith(broker.backlog(subscription), waiting.count(group), (queued, kept) => queued + kept),
     settle: (settlements) => {
       const own = settlements.filter(({ delivery }) => !schedule.isOwn(delivery))
       const redelivered = settlements.filter(({ delivery }) => schedule.isOwn(delivery))
@@ -158,7 +161,3 @@ export const make = Effect.fnUntraced(function* ({ subscription, worker }: Order
     }
   } satisfies MessageSource as MessageSource
 })
-
-const isRevoked = (delivery: Delivery): boolean => delivery.isRevoked?.() === true
-
-const contentOf = ({ attempt: _, receipt: __, properties: ___, ...content }: Delivery) => content

@@ -12,6 +12,7 @@ import { Broker, BrokerAway, BrokerError, type TopicMessage } from "../domain/po
 import { Outbox } from "../domain/ports/Outbox.ts"
 import type { Transaction } from "../domain/ports/Transaction.ts"
 import type { StoreError } from "../domain/StoreError.ts"
+import { currentTrace } from "./Tracing.ts"
 
 /** What a transaction gives, and what is to be told of it. */
 export interface Committing<A> {
@@ -36,7 +37,9 @@ export class PaymentOutlet extends Context.Service<
         commit: (work) =>
           outbox.transaction(
             Effect.flatMap(work, ({ events, value }) =>
-              events.length === 0 ? Effect.succeed(value) : Effect.as(outbox.appendAll(events), value)
+              events.length === 0
+                ? Effect.succeed(value)
+                : Effect.as(Effect.flatMap(traced(events), outbox.appendAll), value)
             )
           )
       })
@@ -51,11 +54,22 @@ export class PaymentOutlet extends Context.Service<
       const broker = yield* Broker
       return PaymentOutlet.of({
         commit: (work) =>
-          Effect.flatMap(outbox.transaction(work), ({ events, value }) => Effect.as(publish(broker, events), value))
+          Effect.flatMap(outbox.transaction(work), ({ events, value }) =>
+            Effect.as(
+              Effect.flatMap(traced(events), (events) => publish(broker, events)),
+              value
+            )
+          )
       })
     })
   )
 }
+
+/** Who takes an event goes on with the trace of who told it. */
+const traced = (events: ReadonlyArray<NewEvent>): Effect.Effect<ReadonlyArray<NewEvent>> =>
+  Effect.map(currentTrace, (trace) =>
+    trace === undefined ? events : events.map((event) => ({ ...event, headers: { ...trace, ...event.headers } }))
+  )
 
 const lost = Metric.counter("paystream_payment_events_lost_total", {
   description: "Events of payments that were committed and could not be published (ENABLE_OUTBOX_PATTERN=false)",

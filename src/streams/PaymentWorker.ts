@@ -184,7 +184,7 @@ const nothingToDo = <E, R>(
 /** Everything that must be true before the batch may be acknowledged. */
 const storeOrSetAside = Effect.fnUntraced(function* (worker: Running, batch: Batch) {
   yield* Metric.modify(PaymentMetrics.inFlight, batch.length)
-  const source = { system: (yield* Broker).kind, queue: worker.queue }
+  const source = { system: (yield* Broker).kind, destination: worker.queue }
   const verdicts = yield* PaymentMetrics.timed(judge(worker, batch)).pipe(withBatchSpan(source, batch))
   // Set aside before it is acknowledged: a crash between the two repeats the dead letter, the other order loses it.
   const final = yield* setAside(worker, batch, verdicts)

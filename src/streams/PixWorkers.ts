@@ -16,7 +16,8 @@ import { judgementAction, timeAfter } from "../domain/PixHistory.ts"
 import { AuditLog } from "../domain/ports/AuditLog.ts"
 import * as Worker from "./Worker.ts"
 
-const { topics } = PixEvent
+const { topics, versionHeader } = PixEvent
+const outputVersion = versionHeader.version
 
 /** All workers are of one group: a payment is handled by one of them, wherever they run. */
 const groupId = "pix-group"
@@ -42,7 +43,7 @@ const audit = Effect.fnUntraced(function* (event: Happened, action: string, deta
   const { transactionId } = event
   const atMillis = yield* millisOf(event)
   const entry = { transactionId, action, at: textOf(atMillis), ...(detail === undefined ? {} : { detail }) }
-  yield* Worker.publish(topics.audit, entry, { key: transactionId })
+  yield* Worker.publish(topics.audit, entry, { key: transactionId, ...versionHeader })
   return textOf(timeAfter(atMillis, yield* Clock.currentTimeMillis))
 })
 
@@ -54,6 +55,8 @@ export const pixValidate = Worker.make(
     outputTopic: topics.validated,
     groupId,
     concurrency,
+    ...versionHeader,
+    outputVersion,
     input: PixEvent.PaymentRequested,
     output: PixEvent.PaymentValidated
   },
@@ -76,6 +79,8 @@ export const pixSettle = Worker.make(
     groupId,
     concurrency,
     dedupe: true,
+    ...versionHeader,
+    outputVersion,
     input: PixEvent.PaymentValidated,
     output: PixEvent.PaymentSettled
   },
@@ -84,7 +89,7 @@ export const pixSettle = Worker.make(
     const at = yield* audit(event, judgementAction(event), reason)
     if (event.status === "validated") return { transactionId, at, status: "settled" }
     const refusal = { transactionId, at, status: "refused", ...(reason === undefined ? {} : { reason }) }
-    yield* Worker.publish(topics.notified, refusal, { key: transactionId })
+    yield* Worker.publish(topics.notified, refusal, { key: transactionId, ...versionHeader })
     return undefined
   })
 )
@@ -98,6 +103,8 @@ export const pixNotify = Worker.make(
     groupId,
     concurrency,
     dedupe: true,
+    ...versionHeader,
+    outputVersion,
     input: PixEvent.PaymentSettled,
     output: PixEvent.NotificationSent
   },
@@ -110,7 +117,7 @@ export const pixNotify = Worker.make(
 /** The end of a payment's way: it is known that everybody was told. */
 export const pixClose = Worker.make(
   "pix-close",
-  { topic: topics.notified, groupId, concurrency, input: PixEvent.NotificationSent },
+  { topic: topics.notified, groupId, concurrency, ...versionHeader, input: PixEvent.NotificationSent },
   (event) => Effect.asVoid(audit(event, topics.notified, event.status))
 )
 
@@ -120,7 +127,7 @@ const whileStoreIsAway = "5 seconds"
 /** Stores the audit log. */
 export const pixAudit = Worker.make(
   "pix-audit",
-  { topic: topics.audit, groupId, concurrency, input: PixEvent.AuditRecorded },
+  { topic: topics.audit, groupId, concurrency, ...versionHeader, input: PixEvent.AuditRecorded },
   Effect.gen(function* () {
     const log = yield* AuditLog
     const process = Effect.fnUntraced(function* (event: PixEvent.AuditRecorded) {

@@ -16,18 +16,20 @@ import { groupOf } from "../domain/Subscriptions.ts"
 import { identityOf } from "../domain/WorkerIds.ts"
 import { deduplicating } from "./Deduplication.ts"
 import { type Handling, handle } from "./Handling.ts"
-import type { Ending, Handled } from "./InHand.ts"
-import { type MessageSource, ofBroker } from "./MessageSource.ts"
+import type { Handled } from "./InHand.ts"
+import { ofBroker } from "./MessageSource.ts"
 import * as OrderedLanes from "./OrderedLanes.ts"
 import { Shutdown, untilShutdown } from "./Shutdown.ts"
 import { mapSideBySide } from "./SideBySide.ts"
 import { supervised } from "./Supervisor.ts"
 import { Suspects } from "./Suspects.ts"
+import { TracingEnabled } from "./Tracing.ts"
+import { watchGauge } from "./WatchedGauge.ts"
 import type { Worker } from "./Worker.ts"
 import { check, prefetchPerHandler } from "./WorkerChecks.ts"
 import * as WorkerHandlers from "./WorkerHandlers.ts"
 import { codecOf, keyOf } from "./WorkerMessages.ts"
-import { counting } from "./WorkerMetrics.ts"
+import * as WorkerMetrics from "./WorkerMetrics.ts"
 import { publishOutputs } from "./WorkerOutputs.ts"
 
 /** Topics of dead letters whose names do not show it: those that the workers of this process, or its module, name. */
@@ -39,9 +41,7 @@ export const DeadLetterTopics = Context.Reference<ReadonlySet<string>>(
 )
 
 /** What holds for a worker as long as its process lives. */
-type Prepared<In, Out, R> = Pick<Handling<In, Out, R>, "worker" | "codec" | "handlers" | "dedupe" | "group"> & {
-  readonly count: ReturnType<typeof counting<Ending>>
-}
+type Prepared<In, Out, R> = Pick<Handling<In, Out, R>, "worker" | "codec" | "handlers" | "dedupe" | "group" | "metrics">
 
 /** The ending of each delivery, as they are settled; ends when asked to shut down. */
 export const topicWorker = <In, Out, R>(worker: Worker<In, Out, R>) =>
@@ -54,7 +54,8 @@ export const topicWorker = <In, Out, R>(worker: Worker<In, Out, R>) =>
       if (handlers === undefined) return Stream.empty
       const dedupe = worker.dedupe ? yield* deduplicating(worker) : undefined
       const group = groupOf(worker, yield* DeadLetterTopics)
-      const prepared = { worker, codec: codecOf(worker), handlers, dedupe, group, count: counting<Ending>(worker.name) }
+      const metrics = yield* WorkerMetrics.make(worker)
+      const prepared = { worker, codec: codecOf(worker), handlers, dedupe, group, metrics }
       return Stream.unwrap(endings(prepared)).pipe(supervised(`worker ${worker.name}`), Stream.flattenIterable)
     })
   )
@@ -79,24 +80,31 @@ const sourceOf = Effect.fnUntraced(function* <In, Out, R>(worker: Worker<In, Out
 const batches = { size: 500, window: Duration.zero, concurrency: 2 }
 
 const endings = Effect.fnUntraced(function* <In, Out, R>(prepared: Prepared<In, Out, R>) {
-  const { dedupe, worker } = prepared
+  const { dedupe, metrics, worker } = prepared
   const source = yield* sourceOf(worker)
+  metrics.begin()
+  yield* watchGauge(metrics.backlog, source.backlog)
   const handling: Handling<In, Out, R> = {
     ...prepared,
     source,
     suspects: yield* Suspects,
     shutdown: yield* Shutdown,
+    spans: (yield* TracingEnabled) ? { system: (yield* Broker).kind, destination: worker.topic } : undefined,
     clock: yield* Clock.Clock
   }
   const { concurrency } = worker
   return source.deliveries({ prefetch: concurrency * prefetchPerHandler }).pipe(
     untilShutdown,
+    Stream.mapArray((deliveries) => {
+      metrics.taken(deliveries.length)
+      return deliveries
+    }),
     mapSideBySide({
       concurrency,
       keysOf: dedupe === undefined ? keysOf : keysAndIdentityOf,
       work: (delivery) => handle(handling, delivery),
       batches,
-      finish: (handled) => finish(prepared, source, handled)
+      finish: (handled) => finish(handling, handled)
     })
   )
 })
@@ -112,8 +120,7 @@ const keysAndIdentityOf = (delivery: Delivery): Iterable<string> =>
 
 /** Publishes, remembers and settles what was handled at about the same time. */
 const finish = Effect.fnUntraced(function* <In, Out, R>(
-  { count, dedupe }: Prepared<In, Out, R>,
-  source: MessageSource,
+  { clock, dedupe, metrics, source }: Handling<In, Out, R>,
   handled: ReadonlyArray<Handled>
 ) {
   const published = yield* publishOutputs(handled)
@@ -122,9 +129,8 @@ const finish = Effect.fnUntraced(function* <In, Out, R>(
   const remembered = dedupe === undefined ? published : yield* dedupe.remember(published)
   // Whatever follows from the inputs is confirmed by now: a crash before this line repeats them, and loses nothing.
   yield* source.settle(remembered.map(toSettlement))
-  const endings = remembered.map(({ ending }) => ending)
-  yield* count(endings)
-  return endings
+  metrics.settled(remembered, clock.currentTimeMillisUnsafe())
+  return remembered.map(({ ending }) => ending)
 })
 
 const toSettlement = ({ ending, inHand: { delivery } }: Handled): Settlement => ({

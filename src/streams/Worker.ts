@@ -5,10 +5,13 @@
  * it fails and is tried again by `retry`. `snooze` asks to be tried again later without using up an attempt, `reject` to
  * be dead-lettered at once. A defect counts as a failure; it never stops the worker or its neighbours.
  */
-import { Clock, Context, Data, Duration, Effect, Predicate, type Schema } from "effect"
+import { Clock, Data, Duration, Effect, Predicate, type Schema } from "effect"
 import { Broker, type BrokerError, type Ordered } from "../domain/ports/Broker.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import { snoozeDelay } from "../domain/SnoozeDelay.ts"
+import { CurrentMessage } from "./CurrentMessage.ts"
+import { headersOf } from "./OutputHeaders.ts"
+import { currentTrace } from "./Tracing.ts"
 
 /** A JSON object whose fields are not known: what a worker without an input schema gets. */
 export type JsonObject = Readonly<Record<string, unknown>>
@@ -32,6 +35,8 @@ export interface WorkerOptions<In, Out> {
    */
   readonly version?: string | undefined
   readonly output?: Codec<Out> | undefined
+  /** Of the output's schema: the header `version` of outputs; none by default. */
+  readonly outputVersion?: string | undefined
   /** `<topic>.dlq` by default. */
   readonly dlqTopic?: string | undefined
   /** Skips an input id that the group has finished, for as long as that is kept; needs a database. False by default. */
@@ -76,6 +81,7 @@ export interface Worker<in out In, in out Out, out R = never> {
   readonly input: Codec<In> | undefined
   readonly version: string | undefined
   readonly output: Codec<Out> | undefined
+  readonly outputVersion: string | undefined
   readonly dlqTopic: string
   readonly dedupe: boolean
   /** Whether a key waits with its message. */
@@ -150,6 +156,7 @@ export const make = <
   input: options.input,
   version: options.version,
   output: options.output,
+  outputVersion: options.outputVersion,
   dlqTopic: options.dlqTopic ?? `${options.topic}.dlq`,
   dedupe: options.dedupe ?? false,
   ordered: options.ordered === true ? { partitions: options.partitions ?? defaultPartitions } : undefined,
@@ -160,17 +167,7 @@ export const make = <
     : Effect.succeed({ process: handler as Handlers<In, Out, unknown, Effect.Services<Handled>>["process"] })
 })
 
-/** The message that a handler works on: ids of what it publishes follow from its own, so that a repeat can be told. */
-export interface CurrentMessage {
-  /** The publisher's message id, if it gave one. */
-  readonly id: string | undefined
-  readonly nextId: () => string | undefined
-}
-
-/** `undefined` outside of a handler. */
-export const CurrentMessage = Context.Reference<CurrentMessage | undefined>("paystream/streams/Worker/CurrentMessage", {
-  defaultValue: () => undefined
-})
+export { CurrentMessage } from "./CurrentMessage.ts"
 
 const encoder = new TextEncoder()
 
@@ -179,6 +176,8 @@ export interface PublishOptions {
   readonly key?: string | undefined
   /** Follows from the input inside a handler unless told; none outside. */
   readonly id?: string | undefined
+  /** Of the value's schema: the header `version`. */
+  readonly version?: string | undefined
 }
 
 /** Publishes JSON text as it is, to the last digit; otherwise as `publish` does. */
@@ -189,6 +188,7 @@ export const publishText = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, BrokerError, Broker> {
   const broker = yield* Broker
   const id = options.id ?? (yield* CurrentMessage)?.nextId()
+  const trace = yield* currentTrace
   yield* broker.publishToTopics([
     {
       topic,
@@ -196,7 +196,7 @@ export const publishText = Effect.fnUntraced(function* (
       body: encoder.encode(text),
       contentType: "application/json",
       publishedAtMillis: yield* Clock.currentTimeMillis,
-      headers: options.key === undefined ? {} : { key: options.key }
+      headers: headersOf(options.key, options.version, trace)
     }
   ])
 })

@@ -1,7 +1,7 @@
 /** What a topic worker does with a message that it could not finish: put off, or set aside as a dead letter. */
 import { Clock, DateTime, type Duration, Effect } from "effect"
 import { fitting } from "../domain/Headers.ts"
-import { Broker, BrokerAway, BrokerError, type Delivery } from "../domain/ports/Broker.ts"
+import { Broker, BrokerAway, BrokerError, contentOf, type Delivery } from "../domain/ports/Broker.ts"
 import {
   unwrapped,
   WorkerDeadLetterHeader,
@@ -9,7 +9,7 @@ import {
   workerDeadLetter
 } from "../domain/WorkerDeadLetter.ts"
 import { letterId, parkedHeader, parkingsOf } from "../domain/WorkerIds.ts"
-import type { InHand } from "./InHand.ts"
+import { type Handled, handled, type InHand } from "./InHand.ts"
 import { shownId } from "./MessageIds.ts"
 import type { SourceError } from "./MessageSource.ts"
 import type { Any } from "./Worker.ts"
@@ -17,18 +17,21 @@ import { retriesHeader, retriesOf } from "./WorkerMessages.ts"
 
 /** Durable before the delivery is settled: a crash between the two handles it twice, the other order not at all. */
 export const putOff = Effect.fnUntraced(function* (
-  { delivery, source }: InHand,
+  inHand: InHand,
   delay: Duration.Duration,
   retries: number
 ): Effect.fn.Return<void, SourceError> {
-  const { attempt: _, receipt: __, ...content } = delivery
-  const headers = fitting(delivery.headers, {
+  const { delivery, source } = inHand
+  const headers = fitting(tracedHeaders(inHand), {
     ...keyIn(delivery),
     [retriesHeader]: retries,
     [parkedHeader]: parkingsOf(delivery) + 1
   })
-  yield* source.deliverLater(delivery, { ...content, headers, delay })
+  yield* source.deliverLater(delivery, { ...contentOf(delivery), headers, delay })
 })
+
+// What its publisher did not trace belongs to the trace that began here.
+const tracedHeaders = ({ delivery: { headers }, trace }: InHand): Delivery["headers"] => ({ ...trace, ...headers })
 
 // Order depends on it: it is not to be left out with other headers that are too large.
 const keyIn = ({ headers }: Delivery) => (headers.key === undefined ? {} : { key: headers.key })
@@ -37,15 +40,16 @@ const { ownQueue } = WorkerDeadLetterHeader
 
 /** Confirmed when this returns. */
 export const setAside = Effect.fnUntraced(function* (
-  { delivery, group, original, stem, worker }: InHand,
+  inHand: InHand,
   reason: WorkerDeadLetterReason,
   error: string
-): Effect.fn.Return<void, BrokerError, Broker> {
+): Effect.fn.Return<Handled, BrokerError, Broker> {
+  const { delivery, group, original, stem, worker } = inHand
   const broker = yield* Broker
   const time = DateTime.formatIso(DateTime.makeUnsafe(yield* Clock.currentTimeMillis))
   const retries = retriesOf(delivery)
   // Whoever handles the dead letter starts to count anew; where the input came from itself is said below.
-  const { [retriesHeader]: _, [parkedHeader]: __, [ownQueue]: ___, ...headers } = delivery.headers
+  const { [retriesHeader]: _, [parkedHeader]: __, [ownQueue]: ___, ...headers } = tracedHeaders(inHand)
   const letter = workerDeadLetter({
     delivery: { ...delivery, headers },
     id: stem === undefined ? undefined : letterId(stem, worker.groupId, delivery),
@@ -69,6 +73,7 @@ export const setAside = Effect.fnUntraced(function* (
   yield* Effect.logWarning("dead letter").pipe(
     Effect.annotateLogs({ worker: worker.name, messageId: shownId(delivery.id), reason, retries })
   )
+  return handled(inHand, "dead_lettered", reason)
 })
 
 const isRefused = ({ blamesMessage }: BrokerError): boolean => blamesMessage

@@ -1,5 +1,7 @@
 /** What a topic worker reads from a message, and what it makes of a value: JSON in, JSON out, checked by its schemas. */
 import { Cause, Effect, Option, Predicate, Schema } from "effect"
+import { withWrittenNumbers } from "../domain/JsonText.ts"
+import { readsAmounts } from "../domain/Money.ts"
 import type { Delivery } from "../domain/ports/Broker.ts"
 import { outputId } from "../domain/WorkerIds.ts"
 import type { Worker } from "./Worker.ts"
@@ -51,12 +53,15 @@ export interface Codec<in out In> {
 /** Made once for a worker: to make a schema's parser costs more than to use it. */
 export const codecOf = <In, Out, R>({ input, output, outputTopic }: Worker<In, Out, R>): Codec<In> => {
   const decode = input && Schema.decodeUnknownEffect(input, { errors: "all" })
+  // Of a number that was rounded when it was parsed, an amount could not tell.
+  const isExact = input !== undefined && readsAmounts(input)
   const encode = output ? Schema.encodeUnknownEffect(output, { errors: "all" }) : Effect.succeed<unknown>
   return {
     decode: ({ isJson, json, text }) => {
       if (text === undefined) return Effect.fail("the body is not UTF-8")
       if (!isJson) return Effect.fail("the body is not JSON")
-      return decode === undefined ? Effect.succeed(json as In) : toProblem(() => decode(json))
+      if (decode === undefined) return Effect.succeed(json as In)
+      return toProblem(() => decode(isExact ? withWrittenNumbers(text, json) : json))
     },
     encode: (value) => {
       if (value === undefined || value === null) return Effect.undefined

@@ -1,7 +1,8 @@
 /** What handlers give, on its way to the output topic: many messages with one call. */
 import { Effect, Predicate } from "effect"
 import { Broker, type BrokerError, type TopicMessage } from "../domain/ports/Broker.ts"
-import { type Handled, handled, type InHand } from "./InHand.ts"
+import type { Handled, InHand } from "./InHand.ts"
+import { headersOf } from "./OutputHeaders.ts"
 import { setAside } from "./WorkerLetters.ts"
 import { keyOf } from "./WorkerMessages.ts"
 
@@ -13,19 +14,16 @@ export interface OutputParts {
   readonly publishedAtMillis: number
 }
 
-/** The output of an input, whose key it takes over. */
-export const outputOf = ({ delivery }: InHand, { id, publishedAtMillis, text, topic }: OutputParts): TopicMessage => {
-  const key = keyOf(delivery)
-  return {
-    topic,
-    id,
-    // from a pool: on Node, memory of its own for each takes ten times as long
-    body: Buffer.from(text),
-    contentType: "application/json",
-    publishedAtMillis,
-    headers: key === undefined ? {} : { key }
-  }
-}
+/** The output of an input, whose key and whose trace it takes over. */
+export const outputOf = (inHand: InHand, { id, publishedAtMillis, text, topic }: OutputParts): TopicMessage => ({
+  topic,
+  id,
+  // from a pool: on Node, memory of its own for each takes ten times as long
+  body: Buffer.from(text),
+  contentType: "application/json",
+  publishedAtMillis,
+  headers: headersOf(keyOf(inHand.delivery), inHand.worker.outputVersion, inHand.trace)
+})
 
 /** Confirmed when this returns; the input of an output that the broker takes from nobody is set aside. */
 export const publishOutputs = (
@@ -39,9 +37,7 @@ export const publishOutputs = (
 /** Confirmed when this returns, or else its input is set aside. */
 export const publishOutput = (one: Handled): Effect.Effect<Handled, BrokerError, Broker> =>
   Effect.flatMap(refusalOf([one]), (refusal) =>
-    refusal === undefined
-      ? Effect.succeed(one)
-      : Effect.as(setAside(one.inHand, "invalid_output", refusal.message), handled(one.inHand, "dead_lettered"))
+    refusal === undefined ? Effect.succeed(one) : setAside(one.inHand, "invalid_output", refusal.message)
   )
 
 /** Why the broker takes them from nobody, if it does not. */

@@ -71,6 +71,22 @@ layer(rabbitMq(), { excludeTestServices: true })("Ordered groups of RabbitMQ", (
     })
   )
 
+  it.effect("count what waits in all their queues", () =>
+    Effect.gen(function* () {
+      const topic = yield* newTopic
+      const subscription = yield* subscribeOrdered(topic)
+      const { name } = yield* queueOf("RabbitMQ", subscription)
+      const broker = yield* Broker
+      yield* publishKeyed(topic, keys, 2)
+      const message = { ...content(), queue: `${name}.1` }
+      yield* broker.publish([message, message])
+      yield* eventually(
+        Effect.map(broker.backlog(subscription), (backlog) => assert.strictEqual(backlog, keys.length * 2 + 2)),
+        { deadline: "20 seconds" }
+      )
+    })
+  )
+
   it.effect("refuse another number of partitions, and say what to do", () =>
     Effect.gen(function* () {
       const topic = yield* newTopic

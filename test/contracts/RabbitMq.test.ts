@@ -1,10 +1,13 @@
 /** What RabbitMQ has and the port does not name: arguments of queues, deletion, policies, limits, refusals. */
 import { randomUUID } from "node:crypto"
+import { gzipSync } from "node:zlib"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Duration, Effect, Fiber, Stream } from "effect"
+import { Duration, Effect, Fiber, Result, Stream } from "effect"
 import { inject } from "vitest"
 import { Broker, type BrokerError, type Delivery } from "../../src/domain/ports/Broker.ts"
+import { readDeadLetter } from "../../src/domain/ReadDeadLetter.ts"
 import { withChannel } from "../support/Amqp.ts"
+import { letterOf } from "../support/DeadLetters.ts"
 import { bytes, message, take, text, withDeliveries } from "../support/Messages.ts"
 import { newQueue, publish, settle } from "../support/QueueSteps.ts"
 import { rabbitMq } from "../support/Services.ts"
@@ -132,8 +135,8 @@ layer(rabbitMq(), { excludeTestServices: true })("Messages of RabbitMQ", (it) =>
       const broker = yield* Broker
       const [queue, next] = [yield* newQueue, yield* newQueue]
       const texts = { contentEncoding: "gzip", type: "payment", appId: "shop", replyTo: "answers" }
-      const kept = { ...texts, priority: 3, timestamp: 1_700_000_000_123 }
-      const properties = { ...kept, correlationId: "theirs", expiration: "60000" }
+      const kept = { ...texts, correlationId: "theirs", priority: 3, timestamp: 1_700_000_000_123 }
+      const properties = { ...kept, expiration: "60000" }
       yield* withChannel(async (channel) => void channel.sendToQueue(queue, Buffer.from("{}"), properties))
       const [first] = yield* take(queue, 1)
       assert.isDefined(first)
@@ -145,7 +148,56 @@ layer(rabbitMq(), { excludeTestServices: true })("Messages of RabbitMQ", (it) =>
       assert.isTrue(got !== false)
       if (got === false) return
       assert.deepInclude(got.properties, { ...kept, expiration: undefined })
-      assert.strictEqual(got.properties.headers?.["x-original-correlation-id"], "theirs")
+      assert.strictEqual(got.properties.headers?.["x-original-expiration"], "60000")
+    })
+  )
+
+  it.effect("keep the publisher's properties through a dead letter of a topic worker, and get them back", () =>
+    Effect.gen(function* () {
+      const broker = yield* Broker
+      const topic = `topic-${randomUUID()}`
+      const [group, dead] = [yield* broker.subscribe(topic, "g"), yield* broker.subscribe(`${topic}.dlq`, undefined)]
+      const kept = {
+        contentType: "application/json",
+        correlationId: "theirs",
+        type: "payment",
+        appId: "shop",
+        replyTo: "answers",
+        priority: 3,
+        timestamp: 1_700_000_000
+      }
+      const body = gzipSync('{"amount": 1.00}')
+      const properties = { ...kept, contentEncoding: "gzip", headers: { theirs: "kept" } }
+      yield* withChannel(async (channel) => void channel.sendToQueue(`${topic}.g`, body, properties))
+      const [taken] = yield* take(group, 1)
+      assert.isDefined(taken)
+      yield* broker.publishToTopics([letterOf(taken, topic)])
+      const [letter] = yield* take(dead, 1)
+      assert.isDefined(letter)
+      // the letter itself is JSON, and not encoded
+      assert.deepInclude(letter.properties, { ...kept, contentEncoding: undefined })
+      const { original } = Result.getOrThrow(readDeadLetter(letter))
+      yield* broker.deliverLater(group, [{ ...original, delay: Duration.zero }])
+      const got = yield* withChannel((channel) => channel.get(`${topic}.g`, { noAck: true }))
+      assert.isTrue(got !== false)
+      if (got === false) return
+      assert.isTrue(got.content.equals(body))
+      assert.deepInclude(got.properties, { ...kept, contentEncoding: "gzip" })
+      assert.strictEqual(got.properties.headers?.theirs, "kept")
+    })
+  )
+
+  it.effect("come back to who publishes them to no queue, with a correlation id of their own too", () =>
+    Effect.gen(function* () {
+      const broker = yield* Broker
+      const queue = yield* newQueue
+      const properties = { correlationId: "the same" }
+      const gone = message(`none-${randomUUID()}`, { properties })
+      const error = yield* Effect.flip(broker.publish([message(queue, { properties }), gone]))
+      assert.strictEqual(reasonOf(error), "Unroutable")
+      assert.include(error.message, gone.queue)
+      const [taken] = yield* take(queue, 1)
+      assert.deepStrictEqual([taken?.properties?.correlationId, taken?.headers], ["the same", {}])
     })
   )
 

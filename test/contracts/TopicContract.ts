@@ -1,7 +1,9 @@
 /** What every broker promises about topics and groups, as tests: run with any layer of the port. */
 import { assert, layer as withLayer } from "@effect/vitest"
-import { Array as Arr, Duration, Effect, type Layer, Stream } from "effect"
+import { Array as Arr, Duration, Effect, type Layer, Result, Stream } from "effect"
 import { Broker, type Delivery, type MessageContent, type Subscription } from "../../src/domain/ports/Broker.ts"
+import { readDeadLetter } from "../../src/domain/ReadDeadLetter.ts"
+import { letterOf } from "../support/DeadLetters.ts"
 import { bytes, take, text, withDeliveries } from "../support/Messages.ts"
 import { deadline, numbers, settle, sorted } from "../support/QueueSteps.ts"
 import { eventually } from "../support/servers/eventually.ts"
@@ -103,6 +105,28 @@ export const suite = (name: string, layer: Layer.Layer<Broker, unknown>, propert
       })
     )
 
+    it.effect("tell how many wait for a group, without those of others and those that wait for their delay", () =>
+      Effect.gen(function* () {
+        const topic = yield* newTopic
+        const group = yield* subscribe(topic, "watched")
+        const broker = yield* Broker
+        const backlogIs = (count: number) =>
+          eventually(
+            Effect.map(broker.backlog(group), (backlog) => assert.strictEqual(backlog, count)),
+            deadline
+          )
+        yield* backlogIs(0)
+        yield* publish(topic, numbers(7))
+        yield* deliverLater(group, rich, "1 hour")
+        yield* backlogIs(7)
+        yield* withDeliveries(group, 2, Effect.succeed)
+        yield* take(group, 3)
+        yield* backlogIs(4)
+        yield* take(group, 4)
+        yield* backlogIs(0)
+      })
+    )
+
     it.effect("are subscribed to once, however often it is asked and by how many", () =>
       Effect.gen(function* () {
         const topic = yield* newTopic
@@ -139,6 +163,22 @@ export const suite = (name: string, layer: Layer.Layer<Broker, unknown>, propert
         const topic = yield* newTopic
         const group = yield* subscribe(topic, "g")
         yield* Effect.flatMap(Broker, (broker) => broker.publishToTopics([{ ...rich, topic }]))
+        sameContent((yield* take(group, 1))[0], richAsKept)
+      })
+    )
+
+    it.effect("carry a message through a dead letter and back, to the byte", () =>
+      Effect.gen(function* () {
+        const topic = yield* newTopic
+        const [group, dead] = [yield* subscribe(topic, "g"), yield* subscribe(`${topic}.dlq`)]
+        const broker = yield* Broker
+        yield* broker.publishToTopics([{ ...rich, topic }])
+        const [taken] = yield* take(group, 1)
+        assert.isDefined(taken)
+        yield* broker.publishToTopics([letterOf(taken, topic)])
+        const [letter] = yield* take(dead, 1)
+        assert.isDefined(letter)
+        yield* deliverLater(group, Result.getOrThrow(readDeadLetter(letter)).original, 0)
         sameContent((yield* take(group, 1))[0], richAsKept)
       })
     )

@@ -63,7 +63,8 @@ export const suite = <R>(
           body: new Uint8Array([0, 255, 10, 0]),
           headers: { key: "k", bytes: new Uint8Array([1, 2]), big: 2n ** 60n, nested: { list: [1, null, "a\u0000"] } },
           contentType: "application/json",
-          publishedAtMillis: 1_700_000_000_123
+          publishedAtMillis: 1_700_000_000_123,
+          properties: { correlationId: "theirs", priority: 3 }
         })
         yield* use((store) => store.park(group, { key: "k \u0000\ud83d", message }, Duration.zero))
         const [head] = yield* claimSome(group, "me")

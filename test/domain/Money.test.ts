@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Option, Schema } from "effect"
 import * as Money from "../../src/domain/Money.ts"
+import { PaymentStatusChanged, ProcessPayment } from "../../src/domain/PaymentMessages.ts"
+import * as PixEvent from "../../src/domain/PixEvent.ts"
 
 const decode = Schema.decodeUnknownOption(Money.Amount)
 const encode = Schema.encodeSync(Money.Amount)
@@ -64,4 +66,35 @@ describe("An amount", () => {
     },
     many
   )
+})
+
+describe("A schema", () => {
+  const Amounts = Schema.Array(Schema.Struct({ amount: Schema.optionalKey(Money.Amount) }))
+  class Refund extends Schema.Class<Refund>("test/Refund")({ of: Money.Amount }) {}
+  interface Tree {
+    readonly amount: bigint
+    readonly trees: ReadonlyArray<Tree>
+  }
+  const Tree = Schema.Struct({
+    amount: Money.Amount,
+    trees: Schema.Array(Schema.suspend((): Schema.Codec<Tree, unknown> => Tree))
+  })
+
+  it.each<readonly [name: string, schema: Schema.Top]>([
+    ["itself", Money.Amount],
+    ["with a check of its own", Money.Amount.check(Schema.isLessThanBigInt(5n))],
+    ["in lists and objects", Amounts],
+    ["by name", Schema.Record(Schema.String, Money.Amount)],
+    ["in a class", Refund],
+    ["in one of several", Schema.Union([Schema.Null, Money.Amount])],
+    ["in what holds itself", Tree],
+    ["of a PIX payment", PixEvent.PaymentRequested],
+    ["of a command", ProcessPayment],
+    ["of an event", PaymentStatusChanged]
+  ])("is known to read amounts: %s", (_, schema) => assert.isTrue(Money.readsAmounts(schema)))
+
+  it.each<readonly [name: string, schema: Schema.Top]>([
+    ["numbers", Schema.Struct({ amount: Schema.Finite })],
+    ["a change of status", PixEvent.PaymentValidated]
+  ])("is known to read none: %s", (_, schema) => assert.isFalse(Money.readsAmounts(schema)))
 })

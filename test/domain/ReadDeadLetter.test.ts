@@ -4,28 +4,14 @@ import { deadLetter } from "../../src/domain/DeadLetter.ts"
 import type { Delivery, MessageContent } from "../../src/domain/ports/Broker.ts"
 import { readDeadLetter } from "../../src/domain/ReadDeadLetter.ts"
 import { idsOf, ReplayHeader, replayed } from "../../src/domain/Replay.ts"
-import { type WorkerDeadLetterReason, workerDeadLetter } from "../../src/domain/WorkerDeadLetter.ts"
-import { readOriginal } from "../../src/streams/WorkerMessages.ts"
+import { letterOf } from "../support/DeadLetters.ts"
 import { bytes, delivery, text } from "../support/Messages.ts"
 
 const time = "2026-01-01T00:00:00.000Z"
 
 /** What the topic worker makes of a delivery that it gives up. */
-const workerLetter = (original: Delivery, source = "orders.created", error = "no stock"): MessageContent =>
-  workerDeadLetter({
-    delivery: original,
-    id: original.id,
-    original: readOriginal(original),
-    worker: "Orders",
-    group: "order-processor",
-    isFromOwnQueue: false,
-    source,
-    deadLetterTopic: "orders.dlq",
-    reason: "retries_exhausted" satisfies WorkerDeadLetterReason,
-    error,
-    retries: 3,
-    time
-  })
+const workerLetter = (delivery: Delivery, source = "orders.created", error = "no stock"): MessageContent =>
+  letterOf(delivery, source, { worker: "Orders", group: "order-processor", deadLetterTopic: "orders.dlq", error, time })
 
 const paymentLetter = (original: Delivery): MessageContent =>
   deadLetter({ delivery: original, queue: "q.dlq", source: "q", reason: "invalid_json", error: "why", time })
@@ -101,6 +87,15 @@ describe("A dead letter read back", () => {
       same(read(workerLetter(original)).original, original)
     })
   }
+
+  it("has what else its broker kept with the original, and how its body was encoded", () => {
+    const properties = { correlationId: "theirs", contentEncoding: "gzip" }
+    const original = delivery({ body: bytes("{}"), properties })
+    const letter = workerLetter(original)
+    assert.deepStrictEqual(letter.properties, { correlationId: "theirs" })
+    same(read(letter).original, original)
+    same(read(paymentLetter(original)).original, original)
+  })
 
   it("has an original that was too large for a header, too", () => {
     const original = delivery({ body: new Uint8Array(100_000).fill(255) })

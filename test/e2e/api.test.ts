@@ -56,7 +56,7 @@ for (const runtime of Stage.runtimes) {
         const [first, second] = yield* published
         assert.strictEqual(first?.content.toString(), value)
         assert.strictEqual(first?.fields.routingKey, "pix.payment.requested")
-        assert.deepInclude(first?.properties.headers, { key: "tx-1", traceparent })
+        assert.deepInclude(first?.properties.headers, { key: "tx-1", version: "1", traceparent })
         assert.match(first?.properties.messageId, /^tx-1\/[0-9a-f]{40}$/)
         assert.strictEqual(second?.properties.messageId, first?.properties.messageId)
       })

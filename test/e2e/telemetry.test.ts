@@ -1,7 +1,9 @@
 import { createServer } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Array as Arr, Effect } from "effect"
 import * as Collector from "../support/Collector.ts"
+import * as ConsumerGrounds from "../support/ConsumerGrounds.ts"
+import * as ConsumerStage from "../support/ConsumerStage.ts"
 import * as HealthPages from "../support/HealthPages.ts"
 import * as Queues from "../support/Queues.ts"
 import * as Stage from "../support/Stage.ts"
@@ -18,6 +20,10 @@ const taken = (port: number) =>
     }),
     (server) => Effect.sync(() => server.close())
   )
+
+const [traceId, spanId] = ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"]
+/** As OpenTelemetry numbers them. */
+const [ok, error] = [1, 2]
 
 for (const runtime of Stage.runtimes) {
   describe.concurrent(`a worker's pages on ${runtime}`, () => {
@@ -46,6 +52,31 @@ for (const runtime of Stage.runtimes) {
       })
     )
 
+    it.live("tell of topic workers too: what became of messages, how long it took, and what waits", () =>
+      Effect.gen(function* () {
+        const stage = yield* ConsumerStage.make(yield* ConsumerGrounds.shared.RabbitMQ)
+        const port = yield* freePort
+        yield* stage.publish(Arr.makeBy(20, (n) => ({ n, ...(n === 0 ? { does: "fails once" } : {}) })))
+        const worker = yield* stage.start(runtime, "relay", { HEALTH_PORT: `${port}` })
+        yield* HealthPages.waitForStatus(port, "/readyz", 200)
+        const metrics = Effect.map(HealthPages.page(port, "/metrics"), ({ text }) =>
+          HealthPages.ofWorker(text, "relay")
+        )
+        const found = yield* eventually(
+          Effect.tap(metrics, (found) =>
+            Effect.sync(() => assert.deepInclude(found, { "messages_total done": 20, "messages_total retried": 1 }))
+          ),
+          { deadline: "20 seconds", every: "100 millis" }
+        )
+        assert.deepInclude(found, { handling_seconds_count: 21, in_flight: 0 })
+        // asked for when the worker began: before it had taken anything, or after
+        assert.include([...Array(21).keys()], found.backlog)
+        assert.isAtLeast(found.handling_seconds_sum ?? 0, 20 * 0.002)
+        yield* worker.kill("SIGTERM")
+        assert.strictEqual(yield* worker.exit, 0)
+      })
+    )
+
     it.live("are done without where the default port is taken, and are an error where it was asked for", () =>
       Effect.gen(function* () {
         const stage = yield* Stage.make
@@ -62,11 +93,43 @@ for (const runtime of Stage.runtimes) {
       })
     )
 
+    it.live("send one trace of a message on its way through two workers, with the attempt that failed", () =>
+      Effect.gen(function* () {
+        const stage = yield* ConsumerStage.make(yield* ConsumerGrounds.shared.RabbitMQ)
+        const collector = yield* Collector.start
+        const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url }
+        const workers = [yield* stage.start(runtime, "relay", env), yield* stage.start(runtime, "effects", env)]
+        yield* stage.publish([{ n: 1, does: "fails once" }], { traceparent: `00-${traceId}-${spanId}-01` })
+        yield* eventually(
+          Effect.map(stage.effects, (effects) => assert.deepStrictEqual(effects, [1])),
+          { deadline: "30 seconds" }
+        )
+        for (const worker of workers) {
+          yield* worker.kill("SIGTERM")
+          assert.strictEqual(yield* worker.exit, 0)
+        }
+        const spans = collector.spans().filter((span) => span.traceId === traceId && span.name.startsWith("process "))
+        const [failed, handled] = spans.filter(({ name }) => name.endsWith(".in"))
+        const next = spans.filter(({ name }) => name.endsWith(".out"))
+        assert.deepStrictEqual(
+          [failed, handled].map((span) => span?.parentSpanId),
+          [spanId, spanId]
+        )
+        assert.deepStrictEqual(
+          next.map(({ parentSpanId }) => parentSpanId),
+          [handled?.spanId]
+        )
+        assert.deepStrictEqual(
+          [failed, handled, ...next].map((span) => span?.status?.code),
+          [error, ok, ok]
+        )
+      })
+    )
+
     it.live("have their numbers sent to a collector too, with the traces that publishers began", () =>
       Effect.gen(function* () {
         const stage = yield* Stage.make
         const collector = yield* Collector.start
-        const [traceId, spanId] = ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"]
         const traced = { id: "traced", body: '"secret-body"', headers: { traceparent: `00-${traceId}-${spanId}-01` } }
         yield* Stage.publish(stage, [traced, ...Stage.payments(5), { id: "broken", body: '{"secret-body"' }])
         const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url }

@@ -63,6 +63,19 @@ describe("The PIX workers", () => {
   )
 
   onStage(
+    "name the version of each event, and read that one and those that name none",
+    Effect.gen(function* () {
+      yield* startAll
+      yield* ask(request())
+      for (const topic of [topics.validated, topics.settled, topics.notified, topics.audit])
+        for (const { headers } of yield* seen(topic)) assert.strictEqual(headers.version, "1", topic)
+      yield* send(topics.requested, request(), { headers: { version: "2" } })
+      yield* settled
+      assert.match(text((yield* deadLetter(topics.requested)).body), /header version is \\"2\\": version 1/)
+    })
+  )
+
+  onStage(
     "end a refused payment visibly: audited, told, and never settled",
     Effect.gen(function* () {
       yield* startAll

@@ -40,6 +40,26 @@ describe("A topic worker", () => {
     })
   )
 
+  onStage("names the versions of its outputs and of what its handler publishes", () =>
+    Effect.gen(function* () {
+      yield* watch("out", "beside")
+      const options = { topic: "in", outputTopic: "out", version: "1", outputVersion: "2" }
+      const worker = Worker.make("w", options, (input) =>
+        Effect.as(Worker.publish("beside", input, { version: "3" }), input)
+      )
+      yield* start(worker)
+      yield* send("in", "1", { headers: { version: "1", key: "k" } })
+      assert.deepStrictEqual(
+        (yield* seen("out")).map(({ headers }) => headers),
+        [{ key: "k", version: "2" }]
+      )
+      assert.deepStrictEqual(
+        (yield* seen("beside")).map(({ headers }) => headers),
+        [{ version: "3" }]
+      )
+    })
+  )
+
   onStage("gives the same input the same output id again", () =>
     Effect.gen(function* () {
       yield* watch("out")

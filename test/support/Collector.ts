@@ -7,6 +7,7 @@ export interface Span {
   readonly spanId: string
   readonly parentSpanId?: string
   readonly name: string
+  readonly status?: { readonly code: number }
   readonly links?: ReadonlyArray<{ readonly traceId: string; readonly spanId: string }>
 }
 

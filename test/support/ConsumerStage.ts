@@ -66,11 +66,11 @@ export const make = Effect.fnUntraced(function* (ground: Ground) {
   return {
     start: (runtime: Program.Runtime, worker: string, more?: Readonly<Record<string, string>>) =>
       run(runtime, ["--mode=consumers", `--worker=${worker}`], more),
-    publish: (all: ReadonlyArray<Input>) =>
+    publish: (all: ReadonlyArray<Input>, headers: Readonly<Record<string, unknown>> = {}) =>
       Broker.use((port) =>
         port.publishToTopics(
           all.map((input) => ({
-            ...content({ id: `input-${input.n}`, body: bytes(JSON.stringify(input)) }),
+            ...content({ id: `input-${input.n}`, body: bytes(JSON.stringify(input)), headers }),
             topic: `${name}.in`
           }))
         )

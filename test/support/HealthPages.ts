@@ -22,3 +22,16 @@ const sample = /^paystream_messages_total\{outcome="(\w+)"\} (\d+)$/gm
 /** The counter of messages, by outcome. */
 export const outcomes = (metrics: string): Readonly<Record<string, number>> =>
   Object.fromEntries([...metrics.matchAll(sample)].map(([, outcome, value]) => [outcome, Number(value)]))
+
+const workerSample = /^paystream_worker_(\w+)\{([^}]*)\} ([\d.]+)$/gm
+
+/** What is measured of a topic worker, by name and by the labels that are neither the worker's nor its topic's. */
+export const ofWorker = (metrics: string, worker: string): Readonly<Record<string, number>> =>
+  Object.fromEntries(
+    [...metrics.matchAll(workerSample)].flatMap(([, name, text = "", value]) => {
+      const labels = [...text.matchAll(/(\w+)="([^"]*)"/g)].map(([, label, value]) => ({ label, value }))
+      if (!labels.some(({ label, value }) => label === "worker" && value === worker)) return []
+      const others = labels.filter(({ label }) => label !== "worker" && label !== "topic" && label !== "le")
+      return [[[name, ...others.map(({ value }) => value)].join(" "), Number(value)]]
+    })
+  )

@@ -21,7 +21,7 @@ import { Context, type Duration, Effect, Schema, type Scope, type Stream } from 
 /** A header's value as brokers carry it; anything else (a table, a timestamp) is kept opaque and passed on as it came. */
 export type HeaderValue = unknown
 
-/** Passed on as they came. */
+/** Passed on as they came; `contentEncoding` among them is about the body, and goes where the body goes. */
 export type Properties = Readonly<Record<string, unknown>>
 
 /** How many consumers may share an ordered subscription, where its broker asks for a number. */
@@ -70,6 +70,12 @@ export interface OutgoingMessage {
 
 /** What a message is, wherever it goes. */
 export type MessageContent = Omit<OutgoingMessage, "queue">
+
+/** What a delivery is, to go somewhere else as it came. */
+export const contentOf = ({ attempt: _, receipt: __, isRevoked: ___, ...content }: Delivery): MessageContent => content
+
+/** Whether a delivery is another consumer's by now. */
+export const isRevoked = (delivery: Delivery): boolean => delivery.isRevoked?.() === true
 
 /** The queue of a group, or the topic's own, where groups have queues: no other topic may be named so. */
 export const groupQueue = (topic: string, group: string | undefined): string =>
@@ -199,6 +205,11 @@ export class Broker extends Context.Service<
     readonly browse: (queue: string) => Effect.Effect<Browsing, BrokerError, Scope.Scope>
     /** Messages waiting to be delivered (those in some consumer's hands not included). */
     readonly depth: (queue: string) => Effect.Effect<number, BrokerError>
+    /**
+     * Messages of a subscription that nobody has begun with, in all its queues; where a broker has none, those that the
+     * group has not finished, in hand or not. What waits for its delay does not count.
+     */
+    readonly backlog: (subscription: Subscription) => Effect.Effect<number, BrokerError>
     readonly status: Effect.Effect<BrokerStatus>
   }
 >()("paystream/domain/ports/Broker") {}

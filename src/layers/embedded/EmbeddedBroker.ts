@@ -181,6 +181,7 @@ const make = Effect.fnUntraced(function* (options: EmbeddedBrokerOptions) {
     },
     browse: (queue) => Effect.map(depth(jobs)(queue), (waiting) => Browser.browse(jobs, queue, waiting)),
     depth: depth(jobs),
+    backlog: (subscription) => Effect.flatMap(queueOf(jobs.address, subscription), ({ name }) => depth(jobs)(name)),
     status: status(jobs)
   })
 })

@@ -8,9 +8,11 @@
  */
 import { hash } from "node:crypto"
 import { Clock, Context, Duration, Effect, Option, Tracer } from "effect"
-import { type HttpServerRequest, HttpServerResponse, HttpTraceContext } from "effect/http"
+import { type HttpServerRequest, HttpServerResponse } from "effect/http"
+import { versionHeader } from "../../domain/PixEvent.ts"
 import type { Broker, BrokerError, TopicMessage } from "../../domain/ports/Broker.ts"
 import * as Batcher from "../../streams/Batcher.ts"
+import { traceFrom } from "../../streams/Trace.ts"
 import { Client } from "./Access.ts"
 import * as EventBody from "./EventBody.ts"
 import * as Idempotency from "./Idempotency.ts"
@@ -65,7 +67,7 @@ const takenTraceparent = /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/
 const traceOf = (headers: Headers, context: Context.Context<never>): Readonly<Record<string, string>> => {
   const span = Context.getOption(context, Tracer.ParentSpan)
   if (Option.isSome(span) && span.value._tag === "Span") {
-    return { traceparent: HttpTraceContext.toHeaders(span.value).traceparent ?? "" }
+    return { ...traceFrom(span.value) }
   }
   const { traceparent } = headers
   return traceparent !== undefined && takenTraceparent.test(traceparent) ? { traceparent } : {}
@@ -85,7 +87,7 @@ const publisher = ({ name, publish }: Target, timeout: Duration.Duration) => {
       body: encoder.encode(event.value),
       contentType: "application/json",
       publishedAtMillis: yield* Clock.currentTimeMillis,
-      headers: { key: event.transactionId, ...traceOf(headers, yield* Effect.context()) }
+      headers: { key: event.transactionId, ...versionHeader, ...traceOf(headers, yield* Effect.context()) }
     }
     return yield* publish(message).pipe(
       Effect.as(HttpServerResponse.jsonUnsafe({ status: `Event sent to ${name}`, topic: event.topic })),

@@ -10,13 +10,13 @@ import {
 } from "../../domain/ports/Broker.ts"
 import { ReplayMarks } from "../../domain/ports/ReplayMarks.ts"
 import * as Availability from "../../streams/Availability.ts"
+import * as KafkaAdmin from "./KafkaAdmin.ts"
 import * as KafkaBrowser from "./KafkaBrowser.ts"
 import * as KafkaClient from "./KafkaClient.ts"
 import * as KafkaConsumer from "./KafkaConsumer.ts"
 import { refused, unroutable } from "./KafkaError.ts"
 import { toRecord } from "./KafkaMessage.ts"
 import { consumerGroupOf, retryTopicOf, type TopicSubscription } from "./KafkaNames.ts"
-import * as KafkaProbe from "./KafkaProbe.ts"
 import * as KafkaProducer from "./KafkaProducer.ts"
 import * as KafkaSubscriptions from "./KafkaSubscriptions.ts"
 import * as KafkaTopics from "./KafkaTopics.ts"
@@ -35,7 +35,7 @@ const make = Effect.fnUntraced(function* (options: KafkaOptions) {
   const availability = Availability.make("Kafka", address)
   const client = yield* KafkaClient.make(options, availability)
   const publish = yield* KafkaProducer.make(client)
-  const probe = yield* KafkaProbe.make(client)
+  const admin = yield* KafkaAdmin.make(client)
   const topics = KafkaTopics.make(client, options)
   const process = crypto.randomUUID()
   const browser = KafkaBrowser.make(client, topics, Option.getOrUndefined(yield* Effect.serviceOption(ReplayMarks)))
@@ -70,7 +70,7 @@ const make = Effect.fnUntraced(function* (options: KafkaOptions) {
     subscribe: subscriptions.subscribe,
     publishToTopics: (messages: ReadonlyArray<TopicMessage>) =>
       messages.length === 0
-        ? probe.ask
+        ? admin.probe
         : Effect.flatMap(Clock.currentTimeMillis, (now) =>
             publish(messages.map((message) => ({ topic: message.topic, record: toRecord(message, now) })))
           ),
@@ -80,6 +80,7 @@ const make = Effect.fnUntraced(function* (options: KafkaOptions) {
     browse: browser.browse,
     // None is there to be looked at: to whoever asks for its depth it is gone.
     depth: (name) => Effect.fail(unroutable(address, `there is no queue ${name}: Kafka has topics, and no queues`)),
+    backlog: (subscription) => Effect.flatMap(topicOf(subscription), admin.lag),
     status: Effect.map(availability.current, (state) => (state === "connected" ? "connected" : "away"))
   })
   return { broker, topics }

@@ -33,7 +33,16 @@ const textOf = (bytes: Uint8Array): string | undefined => (isUtf8(bytes) ? buffe
 
 // Out
 
-const encodeHeader = (value: HeaderValue): readonly [encoded: string | Buffer, type: HeaderType | undefined] => {
+/** A header that came several times, as it is read: text or bytes each. */
+const isRepeated = (value: HeaderValue): value is ReadonlyArray<string | Uint8Array> =>
+  Array.isArray(value) &&
+  value.length > 1 &&
+  value.every((one) => (typeof one === "string" ? one.isWellFormed() : one instanceof Uint8Array && !isUtf8(one)))
+
+const encodeHeader = (
+  value: HeaderValue
+): readonly [encoded: string | Buffer | Array<string | Buffer>, type: HeaderType | undefined] => {
+  if (isRepeated(value)) return [value.map((one) => (typeof one === "string" ? one : bufferOf(one))), undefined]
   if (typeof value === "string" && value.isWellFormed()) return [value, undefined]
   if (value instanceof Uint8Array) return [bufferOf(value), textOf(value) === undefined ? undefined : "bytes"]
   return [JSON.stringify(value) ?? "null", "json"]

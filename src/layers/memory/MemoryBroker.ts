@@ -45,15 +45,17 @@ const makeQueues = () => {
     if (!queues.has(name)) queues.set(name, { isOrdered, busy: new Set(), waiting: [], consumers: new Set() })
   }
   ensure(unroutedQueue)
+  const find = (name: string) => {
+    const queue = queues.get(name)
+    return queue === undefined
+      ? Effect.fail(new BrokerError({ reason: new Unroutable({ detail: `no queue ${name} in memory` }) }))
+      : Effect.succeed(queue)
+  }
 
   return {
     ensure,
-    find: (name: string) => {
-      const queue = queues.get(name)
-      return queue === undefined
-        ? Effect.fail(new BrokerError({ reason: new Unroutable({ detail: `no queue ${name} in memory` }) }))
-        : Effect.succeed(queue)
-    },
+    find,
+    depth: (name: string) => Effect.map(find(name), ({ waiting }) => waiting.length),
     isOrdered: (name: string): boolean => queues.get(name)?.isOrdered === true,
     bind: (topic: string, name: string, isOrdered: boolean): void => {
       ensure(name, isOrdered)
@@ -157,7 +159,8 @@ const make = Effect.fnUntraced(function* (queues: Queues) {
       return Effect.as(queues.find(name), { _tag: "Queue", name } as const)
     },
     browse: (name) => Effect.flatMap(queues.find(name), browse),
-    depth: (name) => Effect.map(queues.find(name), ({ waiting }) => waiting.length),
+    depth: queues.depth,
+    backlog: (subscription) => Effect.flatMap(queueOf("memory", subscription), ({ name }) => queues.depth(name)),
     status: Effect.succeed("connected")
   })
 })

@@ -70,13 +70,17 @@ const deliveryOf = (consumer: Receipt["consumer"], message: Message, attempt: nu
 })
 
 /** What may be changed by whoever published it is copied. */
-export const copy = ({ id, body, headers, contentType, publishedAtMillis }: MessageContent): MessageContent => ({
-  id,
-  body: body.slice(),
-  headers: { ...headers },
-  contentType,
-  publishedAtMillis
-})
+export const copy = (message: MessageContent): MessageContent => {
+  const { id, body, headers, contentType, properties, publishedAtMillis } = message
+  return {
+    id,
+    body: body.slice(),
+    headers: { ...headers },
+    contentType,
+    publishedAtMillis,
+    ...(properties === undefined ? {} : { properties })
+  }
+}
 
 const giveBack = (queue: MessageQueue, messages: ReadonlyArray<Message>): void => {
   queue.waiting = [...messages, ...queue.waiting].sort((one, other) => one.place - other.place)

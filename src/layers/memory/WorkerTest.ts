@@ -17,6 +17,7 @@ import type { Ending } from "../../streams/InHand.ts"
 import { Shutdown } from "../../streams/Shutdown.ts"
 import { Supervisor } from "../../streams/Supervisor.ts"
 import { DeadLetterTopics, topicWorker } from "../../streams/TopicWorker.ts"
+import { GaugeInterval } from "../../streams/WatchedGauge.ts"
 import type { Any, Services, Worker } from "../../streams/Worker.ts"
 import * as MemoryBroker from "./MemoryBroker.ts"
 import * as MemoryFinishedInputs from "./MemoryFinishedInputs.ts"
@@ -134,7 +135,9 @@ const world = (workers: ReadonlyArray<Any>) =>
     Shutdown.layer,
     Supervisor.layer,
     Layer.provide(Deduplication.layer, MemoryFinishedInputs.layer),
-    Layer.succeed(DeadLetterTopics, deadLetterTopicsOf(workers))
+    Layer.succeed(DeadLetterTopics, deadLetterTopicsOf(workers)),
+    // Who asks for ever has a moment to wait for: a flow would never come to rest.
+    Layer.succeed(GaugeInterval, Duration.infinity)
   )
 
 /** A hook that waits for something outside would be given up at once in a time that does not wait. */

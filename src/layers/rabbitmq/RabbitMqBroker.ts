@@ -1,5 +1,5 @@
 /** The broker port on RabbitMQ. Deliveries come on one connection, publishing goes out on another. */
-import { Effect, Layer, Stream } from "effect"
+import { Array as Arr, Effect, Layer, Stream } from "effect"
 import {
   Broker,
   type BrokerError,
@@ -77,6 +77,13 @@ const make = Effect.fnUntraced(function* (options: RabbitMqOptions) {
     },
     browse: (queue) => Effect.flatMap(consuming.get, (model) => RabbitMqBrowser.browse(model, { address, queue })),
     depth,
+    backlog: (subscription) =>
+      Effect.flatMap(queueOf(address, subscription), ({ name, ordered }) =>
+        Effect.map(
+          Effect.forEach(RabbitMqPartitions.queuesOf({ name, ordered }), depth),
+          Arr.reduce(0, (sum, one) => sum + one)
+        )
+      ),
     status: Effect.map(availability.current, (state) => (state === "connected" ? "connected" : "away"))
   })
 })

@@ -2,7 +2,7 @@
 import type { ConfirmChannel, Message } from "amqplib"
 import { Effect } from "effect"
 import type { BrokerError } from "../../domain/ports/Broker.ts"
-import { correlationIdOf, type Envelope, propertiesOf } from "./RabbitMqMessage.ts"
+import { confirmIdOf, type Envelope, numbered, propertiesOf } from "./RabbitMqMessage.ts"
 
 /** Without an alarm at the broker, a confirm that takes longer than this will not come. */
 export const confirmSeconds = 30
@@ -16,7 +16,7 @@ interface Batch {
 export interface OpenChannel {
   readonly channel: ConfirmChannel
   readonly batches: Set<Batch>
-  /** Correlation ids of messages that came back and are not confirmed yet: the broker returns first, then confirms. */
+  /** Those of messages that came back and are not confirmed yet: the broker returns first, then confirms. */
   readonly returned: Set<string>
   published: number
   isClosed: boolean
@@ -33,7 +33,7 @@ export const adopt = (channel: ConfirmChannel, onClose: () => void): OpenChannel
   channel.on("error", (error: Error) => {
     open.problem = error
   })
-  channel.on("return", (message: Message) => open.returned.add(String(message.properties.correlationId)))
+  channel.on("return", (message: Message) => open.returned.add(confirmIdOf(message.properties)))
   channel.prependListener("close", () => {
     open.isClosed = true
     onClose()
@@ -79,10 +79,9 @@ const publishAll = (
   let waiting = envelopes.length
   for (const envelope of envelopes) {
     const { content, exchange, routingKey } = envelope
-    const correlationId = correlationIdOf(++open.published)
-    const properties = { ...propertiesOf(content), correlationId }
+    const { id, properties } = numbered(propertiesOf(content), ++open.published)
     open.channel.publish(exchange, routingKey, bufferOf(content.body), properties, (error: Error | null) => {
-      if (open.returned.delete(correlationId)) returned.push(envelope)
+      if (open.returned.delete(id)) returned.push(envelope)
       else if (error !== null) on.refused(open.problem ?? new Error(`refused by the broker: ${error.message}`))
       if (--waiting === 0) on.confirmed(returned)
     })

@@ -5,7 +5,7 @@ import type { BrokerError, Delivery, Settlement } from "../../domain/ports/Broke
 import { shownId } from "../../streams/MessageIds.ts"
 import * as Flow from "./Flow.ts"
 import { away, brokerError } from "./RabbitMqError.ts"
-import { headersAfterDelay } from "./RabbitMqMessage.ts"
+import { headersAfterDelay, headersWithoutConfirm } from "./RabbitMqMessage.ts"
 import * as Watermark from "./Watermark.ts"
 
 /** What a delivery of this layer carries as its receipt. */
@@ -38,16 +38,19 @@ const deliveryCount = (message: Message): number => {
 }
 
 /** The delivery that a message of this queue is. */
-export const toDelivery = (message: Message, consumer: RabbitMqConsumer, queue: string): Delivery => ({
-  id: message.properties.messageId || undefined,
-  body: message.content,
-  headers: headersAfterDelay(message.properties.headers ?? {}, queue),
-  contentType: message.properties.contentType,
-  publishedAtMillis: timestampMillis(message.properties.timestamp),
-  properties: { ...message.properties },
-  attempt: deliveryCount(message),
-  receipt: { consumer, tag: message.fields.deliveryTag } satisfies Receipt
-})
+export const toDelivery = (message: Message, consumer: RabbitMqConsumer, queue: string): Delivery => {
+  const { headers, ...properties } = message.properties
+  return {
+    id: properties.messageId || undefined,
+    body: message.content,
+    headers: headersAfterDelay(headersWithoutConfirm(headers ?? {}), queue),
+    contentType: properties.contentType,
+    publishedAtMillis: timestampMillis(properties.timestamp),
+    properties,
+    attempt: deliveryCount(message),
+    receipt: { consumer, tag: message.fields.deliveryTag } satisfies Receipt
+  }
+}
 
 /**
  * Puts deliveries into `deliveries` until the scope closes, which gives back what is unsettled. An ordered one ends when

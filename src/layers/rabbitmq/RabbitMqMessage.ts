@@ -1,4 +1,5 @@
 /** A message as it goes over the wire and comes back: properties, and headers that mean something to the broker. */
+import type { MessageProperties, Options } from "amqplib"
 import type { HeaderValue, MessageContent, Properties } from "../../domain/ports/Broker.ts"
 
 type Headers = Readonly<Record<string, HeaderValue>>
@@ -23,19 +24,20 @@ const routingHeaders = ["CC", "BCC"]
 const renamed = (headers: Headers, rename: (name: string) => string): Headers =>
   Object.fromEntries(Object.entries(headers).map(([name, value]) => [rename(name), value]))
 
-// A publisher's own id of that kind must not be taken for one of ours, nor one of ours for a publisher's.
-const correlationPrefix = "paystream-confirm-"
-const originalCorrelationHeader = "x-original-correlation-id"
+/** By which the confirm machinery knows a message that comes back: in the correlation id, where that is free. */
+const confirmPrefix = "paystream-confirm-"
+const confirmHeader = "x-paystream-confirm"
 
-/** The correlation id by which the confirm machinery knows a message that comes back. */
-export const correlationIdOf = (number: number): string => `${correlationPrefix}${number}`
+const isConfirmId = (id: unknown): boolean => typeof id === "string" && id.startsWith(confirmPrefix)
 
 // Not the expiration, which would lose a dead letter, nor the user id, which must be that of our own connection.
-const textsToRepeat = ["contentEncoding", "replyTo", "type", "appId"]
+const textsToRepeat = ["contentEncoding", "correlationId", "replyTo", "type", "appId"]
 const numbersToRepeat = ["priority", "timestamp"]
+const toTell = { expiration: "x-original-expiration", userId: "x-original-user-id" } as const
 
 // Text that was no UTF-8 grows when it is decoded; the protocol takes 255 bytes.
-const fits = (value: unknown): boolean => typeof value === "string" && Buffer.byteLength(value) <= 255
+const fits = (value: unknown): boolean =>
+  typeof value === "string" && Buffer.byteLength(value) <= 255 && !isConfirmId(value)
 
 const repeated = (properties: Properties): Properties => ({
   ...Object.fromEntries(textsToRepeat.map((name) => [name, properties[name]]).filter(([, value]) => fits(value))),
@@ -44,10 +46,12 @@ const repeated = (properties: Properties): Properties => ({
   )
 })
 
-const originalCorrelation = ({ correlationId }: Properties): Headers =>
-  typeof correlationId !== "string" || correlationId.startsWith(correlationPrefix)
-    ? {}
-    : { [originalCorrelationHeader]: correlationId }
+const told = (properties: Properties): Headers =>
+  Object.fromEntries(
+    Object.entries(toTell).flatMap(([name, header]) =>
+      typeof properties[name] === "string" ? [[header, properties[name]]] : []
+    )
+  )
 
 // Looked for first: to copy the headers of every message costs more than all the rest here.
 const withoutRouting = (headers: Headers): Headers =>
@@ -56,18 +60,37 @@ const withoutRouting = (headers: Headers): Headers =>
     : headers
 
 /** What amqplib wants to know about a message. */
-export const propertiesOf = (message: MessageContent) => ({
+export const propertiesOf = (message: MessageContent): Options.Publish => ({
   persistent: true,
   mandatory: true,
   headers: {
     ...withoutRouting(message.headers),
-    ...(message.properties && originalCorrelation(message.properties))
+    ...(message.properties && told(message.properties))
   },
   ...(message.id === undefined ? {} : { messageId: message.id }),
   ...(message.contentType === undefined ? {} : { contentType: message.contentType }),
   ...(message.publishedAtMillis === undefined ? {} : { timestamp: Math.floor(message.publishedAtMillis / 1000) }),
   ...(message.properties && repeated(message.properties))
 })
+
+/** The same with the number of its confirm. */
+export const numbered = (properties: Options.Publish, number: number) => {
+  const id = `${confirmPrefix}${number}`
+  return properties.correlationId === undefined
+    ? { id, properties: { ...properties, correlationId: id } }
+    : { id, properties: { ...properties, headers: { ...properties.headers, [confirmHeader]: id } } }
+}
+
+/** By which a message that came back is known. */
+export const confirmIdOf = ({ correlationId, headers }: MessageProperties): string =>
+  String(headers?.[confirmHeader] ?? correlationId)
+
+/** The headers of a delivery without the number that it was published under. */
+export const headersWithoutConfirm = (headers: Headers): Headers => {
+  if (!(confirmHeader in headers)) return headers
+  const { [confirmHeader]: _, ...others } = headers
+  return others
+}
 
 // What the broker adds to a dead letter; and it drops a message whose x-death says that it goes round in a circle.
 const deathHeader = /^x-(?:death|(?:first|last)-death-\w+)$/

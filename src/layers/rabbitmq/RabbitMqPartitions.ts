@@ -13,7 +13,14 @@
 import type { ChannelModel } from "amqplib"
 import { Array as Arr, Effect, Predicate, Schedule, Stream } from "effect"
 import { partitionOf } from "../../domain/Partition.ts"
-import { BrokerError, BrokerRefused, type Delivery, type Ordered, type Settlement } from "../../domain/ports/Broker.ts"
+import {
+  BrokerError,
+  BrokerRefused,
+  contentOf,
+  type Delivery,
+  type Ordered,
+  type Settlement
+} from "../../domain/ports/Broker.ts"
 import type { Send } from "./RabbitMqConfirms.ts"
 import { headersToRepeat, toQueue } from "./RabbitMqMessage.ts"
 import { refuseReturned } from "./RabbitMqPublisher.ts"
@@ -39,8 +46,15 @@ export interface OrderedGroup {
 }
 
 const queueOf = (name: string, partition: number): string => `${name}.${partition}`
-const partitionsOf = ({ name, ordered }: OrderedGroup) =>
+const partitionsOf = ({ name, ordered }: Pick<OrderedGroup, "name" | "ordered">) =>
   Arr.makeBy(ordered.partitions, (partition) => queueOf(name, partition))
+
+/** All queues of a group, be it ordered or not. */
+export const queuesOf = ({
+  name,
+  ordered
+}: Pick<OrderedGroup, "name"> & { readonly ordered?: Ordered | undefined }): ReadonlyArray<string> =>
+  ordered === undefined ? [name] : [name, ...partitionsOf({ name, ordered })]
 
 // Declaring
 
@@ -111,7 +125,7 @@ const distribute = (
 ) => {
   let spread = 0
   const envelope = ({ delivery, key }: Addressed) => {
-    const { attempt: _, receipt: __, ...content } = delivery
+    const content = contentOf(delivery)
     const partition = key === undefined ? spread++ % ordered.partitions : partitionOf(key, ordered.partitions)
     return toQueue(queueOf(name, partition), { ...content, headers: headersToRepeat(content.headers) })
   }

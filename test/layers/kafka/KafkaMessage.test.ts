@@ -43,6 +43,12 @@ describe("A record of Kafka", () => {
     { arbitrary: { runs: 300, size: 20 } }
   )
 
+  it("has a header that came several times as such for other programs, too", () => {
+    const sent = toRecord(content({ headers: { tag: ["a", Buffer.from([0xff]), "b"] } }), now)
+    assert.deepStrictEqual(sent.headers, { tag: ["a", Buffer.from([0xff]), "b"] })
+    assert.deepStrictEqual(fromRecord(place, received(sent)).headers, { tag: ["a", Buffer.from([0xff]), "b"] })
+  })
+
   it("keeps bytes bytes, whether they could be text or not", () => {
     const headers = { text: Buffer.from("text"), bytes: Buffer.from([0xff, 0]) }
     assert.deepStrictEqual(roundTrip({ headers }).headers, headers)
