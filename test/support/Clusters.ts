@@ -37,14 +37,20 @@ const attempt = <A>(evaluate: () => Promise<A>): Effect.Effect<A, ServerError> =
     catch: (cause) => new ServerError({ message: "cannot read or write a kubeconfig", cause })
   })
 
-/** A proxy in front of a control plane, and the kubeconfig of who goes through it. */
-export const throughProxy = ({ kubeconfig, port }: KubernetesAddress) =>
+/** The administrator's kubeconfig, for another port. */
+export const kubeconfigAt = ({ kubeconfig, port }: KubernetesAddress, other: number) =>
   Effect.gen(function* () {
-    const proxy = yield* TcpProxy.start({ host: "127.0.0.1", port })
     const path = join(yield* temporaryFolder("kubeconfig"), "proxied.conf")
     const contents = yield* attempt(() => readFile(kubeconfig, "utf8"))
-    yield* attempt(() => writeFile(path, contents.replace(`127.0.0.1:${port}`, `127.0.0.1:${proxy.port}`)))
-    return { proxy, kubeconfig: path }
+    yield* attempt(() => writeFile(path, contents.replace(`127.0.0.1:${port}`, `127.0.0.1:${other}`)))
+    return path
+  })
+
+/** A proxy in front of a control plane, and the kubeconfig of who goes through it. */
+export const throughProxy = (address: KubernetesAddress) =>
+  Effect.gen(function* () {
+    const proxy = yield* TcpProxy.start({ host: "127.0.0.1", port: address.port })
+    return { proxy, kubeconfig: yield* kubeconfigAt(address, proxy.port) }
   })
 
 /** The kubeconfig of who has a token in a file, and a way to put another one there. */
