@@ -141,7 +141,7 @@ describe.concurrent("--mode=migrate", () => {
         const [first] = JSON.parse(yield* migrate("--status", "--json"))
         assert.deepStrictEqual(first, { name: "0001_payments", appliedAt: null })
         const worker = yield* Stage.run(stage, { runtime, env: { MIGRATE_ON_START: "false" } })
-        assert.strictEqual(worker.code, 2)
+        assert.strictEqual(worker.code, 3)
         assert.match(worker.stderr, /0001_payments.*MIGRATE_ON_START/)
         assert.match(yield* migrate(), /^migrated: 0001_payments\b/)
         assert.deepStrictEqual(JSON.parse(yield* migrate("--json")), { applied: [] })

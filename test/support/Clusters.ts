@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto"
 import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { Effect, Layer } from "effect"
+import { type Duration, Effect, Layer } from "effect"
 import { inject } from "vitest"
 import * as Environment from "../../src/layers/config/Environment.ts"
 import * as Settings from "../../src/layers/config/Settings.ts"
@@ -17,17 +17,23 @@ export interface ClusterOptions {
   readonly kubeconfig: string
   readonly pageSize?: number
   readonly silenceSeconds?: number
+  readonly refusedFor?: Duration.Duration
 }
 
 /** The cluster as the user of a kubeconfig sees it. */
-export const cluster = ({ kubeconfig, pageSize, silenceSeconds = 90 }: ClusterOptions) =>
+export const cluster = ({ kubeconfig, pageSize, refusedFor, silenceSeconds = 90 }: ClusterOptions) =>
   Layer.unwrap(
     Effect.map(
       Settings.load(
         Settings.kubernetesSettings,
         Environment.make({ KUBECONFIG: kubeconfig, KUBERNETES_WATCH_SILENCE_SECONDS: `${silenceSeconds}` })
       ),
-      (settings) => KubernetesCluster.layer({ ...settings, ...(pageSize === undefined ? {} : { pageSize }) })
+      (settings) =>
+        KubernetesCluster.layer({
+          ...settings,
+          ...(pageSize === undefined ? {} : { pageSize }),
+          ...(refusedFor === undefined ? {} : { refusedFor })
+        })
     )
   )
 
