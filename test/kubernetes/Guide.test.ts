@@ -19,7 +19,7 @@ const operatorSources = fileURLToPath(new URL("../../src/operator/", import.meta
 const reasons = new Set(
   readdirSync(operatorSources)
     .map((file) => readFileSync(`${operatorSources}${file}`, "utf8"))
-    .flatMap((text) => [...text.matchAll(/reason: ((?:"\w+"(?: \| )?)+)/g)])
+    .flatMap((text) => [...text.matchAll(/reason:\s*((?:\|?\s*"\w+"\s*)+)/g)])
     .flatMap(([, words = ""]) => [...words.matchAll(/"(\w+)"/g)].map(([, word = ""]) => word))
 )
 

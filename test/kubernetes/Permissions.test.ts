@@ -73,6 +73,14 @@ const conflict = (ground: Ground) =>
     yield* says(ground, "taken", "Stalled", "NameConflict")
   })
 
+/** Where no pod may be made, what the cluster's own controller says of it is asked for. */
+const podlessness = Effect.gen(function* () {
+  const ground = yield* Effect.flatMap(newNamespace, inNamespace)
+  yield* kubectl("create", "quota", "none", "--hard=pods=0", "--namespace", ground.namespace)
+  yield* ground.create("podless")
+  yield* says(ground, "podless", "Stalled", "PodsNotCreated")
+})
+
 const deletion = (ground: Ground) =>
   Effect.gen(function* () {
     const { cluster, namespace } = ground
@@ -90,7 +98,9 @@ const deletion = (ground: Ground) =>
 
 /** What a whole life asks for: all of it by the service account. */
 const wholeLife = (ground: Ground) =>
-  Effect.all([success(ground), failure(ground), suspension(ground), conflict(ground)], { concurrency: "unbounded" })
+  Effect.all([success(ground), failure(ground), suspension(ground), conflict(ground), podlessness], {
+    concurrency: "unbounded"
+  })
 
 const grants = Effect.map(
   Effect.all([
