@@ -13,7 +13,7 @@ import { firstColumn, operatorGuide, section, textOf } from "../support/Walkthro
 const total = 1_000
 const names = Array.from({ length: total }, (_, index) => `run-${index}`)
 
-const patiently = { deadline: "120 seconds", every: "1 second" } as const
+const patiently = { deadline: "200 seconds", every: "1 second" } as const
 
 /** The sum of a counter's series. */
 const counted = (metrics: string, name: string): number =>
@@ -75,6 +75,6 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
           patiently
         )
       }),
-    { timeout: 240_000 }
+    { timeout: 300_000 }
   )
 })
