@@ -5,8 +5,8 @@ const seconds = 1000
 /** Servers are started once per project, and stopped with it. */
 const globalSetup = ["test/support/globalSetup.ts"]
 
-/** What needs a control plane of Kubernetes, and nothing else: the other parts do not pay for it. */
-const onKubernetes = ["test/contracts/Cluster*.test.ts", "test/kubernetes/**/*.test.ts"]
+/** What needs a control plane of Kubernetes, and nothing else: the other contracts do not pay for it. */
+const ofClusters = ["test/contracts/Cluster*.test.ts"]
 
 export default defineConfig({
   test: {
@@ -28,7 +28,7 @@ export default defineConfig({
         test: {
           name: "contracts",
           include: ["test/contracts/**/*.test.ts", "test/layers/embedded/**/*.test.ts"],
-          exclude: onKubernetes,
+          exclude: ofClusters,
           globalSetup,
           testTimeout: 30 * seconds,
           hookTimeout: 60 * seconds
@@ -36,9 +36,19 @@ export default defineConfig({
       },
       {
         test: {
-          name: "kubernetes",
-          include: onKubernetes,
+          name: "cluster",
+          include: ofClusters,
           globalSetup: ["test/support/kubernetesSetup.ts"],
+          testTimeout: 60 * seconds,
+          hookTimeout: 60 * seconds
+        }
+      },
+      {
+        test: {
+          name: "kubernetes",
+          include: ["test/kubernetes/**/*.test.ts"],
+          // each starts a control plane of its own, and operators on both runtimes, on two cores
+          fileParallelism: false,
           testTimeout: 60 * seconds,
           hookTimeout: 60 * seconds
         }

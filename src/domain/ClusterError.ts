@@ -64,6 +64,10 @@ export class ClusterError extends Schema.TaggedError<ClusterError>()("ClusterErr
   get isRetryable(): boolean {
     return ["ClusterAway", "TooManyRequests", "Refused"].includes(this.reason._tag)
   }
+  /** Whether we are not let in, or the kind is not known: also said for a moment by an API server that starts. */
+  get isRefusal(): boolean {
+    return ["Forbidden", "Unauthorized", "NotServed"].includes(this.reason._tag)
+  }
   /** How long the API server asked us to wait. */
   get retryAfterMillis(): number | undefined {
     return "retryAfterMillis" in this.reason ? this.reason.retryAfterMillis : undefined

@@ -3,6 +3,7 @@
  *
  * ## Guarantees
  * - Of one object, never an older copy after a newer one, nor the same twice.
+ *   Unless the history itself went back: a list older than what is known is the beginning of another one.
  * - Of a name, one object at a time: another `uid` is told as `Deleted`, then `Applied`.
  *
  * ## Assumptions
@@ -53,14 +54,26 @@ export class KnownObjects<O extends ClusterObject> {
     return [deleted(object)]
   }
 
-  /** All that there was at a position. An older one than is known (a server that lags) tells nothing. */
+  /** What there is. */
+  get objects(): ReadonlyArray<O> {
+    return [...this.#byName.values()]
+  }
+
+  /** All that there is at a position; before what is known, it is all that is known. */
   relist(objects: ReadonlyArray<O>, position: bigint): ReadonlyArray<ClusterEvent<O>> {
-    if (position < this.#position) return []
+    if (position < this.#position) return this.#restart(objects, position)
     this.advance(position)
     const names = new Set(objects.map(nameOf))
     const vanished = [...this.#byName].filter(([name]) => !names.has(name))
     for (const [name] of vanished) this.#byName.delete(name)
     return [...vanished.map(([, object]) => deleted(object)), ...objects.flatMap((object) => this.#put(object))]
+  }
+
+  #restart(objects: ReadonlyArray<O>, position: bigint): ReadonlyArray<ClusterEvent<O>> {
+    this.#position = position
+    this.#byName.clear()
+    for (const object of objects) this.#put(object)
+    return [{ _tag: "Synced", objects }]
   }
 
   #put(object: O): ReadonlyArray<ClusterEvent<O>> {

@@ -2,7 +2,7 @@
  * A run of payment workers: so many messages of a queue, whichever processes settle them and however often one of them
  * starts again. Its processes claim shares of what is left, and settle no more than was claimed.
  */
-import type { Duration } from "effect"
+import { Duration } from "effect"
 
 /** What a run is; the same for all of its processes. */
 export interface RunTerms {
@@ -20,6 +20,12 @@ export interface RunShare {
   /** What the holder has claimed is free for others when nothing was heard of it for so long. */
   readonly lease: Duration.Duration
 }
+
+/**
+ * A process that did not leave, and whose lease has ended, may still have messages in hand for so long: a broker notices
+ * only after some time (RabbitMQ: two missed heartbeats, 40 seconds) that a node is lost, and gives them back then.
+ */
+export const mournedFor = Duration.seconds(60)
 
 /** What became of a run's messages, each counted once, by all of its processes together. */
 export interface RunTotals {

@@ -4,6 +4,7 @@ import * as Settings from "../layers/config/Settings.ts"
 import * as KubernetesCluster from "../layers/kubernetes/KubernetesCluster.ts"
 import * as Controller from "../operator/Controller.ts"
 import { alone, leaderElection } from "../operator/LeaderElection.ts"
+import { leaseNameOf } from "../operator/Names.ts"
 import { startChecks } from "../operator/StartChecks.ts"
 import { Shutdown } from "../streams/Shutdown.ts"
 import { supervised } from "../streams/Supervisor.ts"
@@ -24,9 +25,10 @@ const noBroker: Settings.Group<ReadonlyArray<Settings.BrokerKind>> = {
 const identityOf = (host: string) =>
   Effect.map(Random.nextIntBetween(0, 2 ** 40), (number) => `${host}_${number.toString(36)}`)
 
-const leadershipOf = Effect.fnUntraced(function* (election: Election) {
+const leadershipOf = Effect.fnUntraced(function* (election: Election, namespaces: ReadonlyArray<string>) {
   if (election === undefined) return alone
-  return yield* leaderElection({ ...election, identity: yield* identityOf(election.host) })
+  const { host, name = leaseNameOf(namespaces), namespace } = election
+  return yield* leaderElection({ namespace, name, identity: yield* identityOf(host) })
 })
 
 /** Whether the watches have told what there is: nothing is known before they were begun. */
@@ -42,7 +44,7 @@ const run = (given: Given, readiness: Readiness) =>
     yield* Stream.runDrain(Stream.fromEffect(checks).pipe(supervised("start")))
     // asked to stop meanwhile
     if (yield* (yield* Shutdown).isRequested) return
-    const leadership = yield* leadershipOf(election)
+    const leadership = yield* leadershipOf(election, namespaces)
     const controller = yield* Controller.make({ namespaces, workers, imagePullPolicy, leadership })
     readiness.isReady = controller.isReady
     // what is in hand is finished before the lease is given up

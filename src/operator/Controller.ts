@@ -6,13 +6,14 @@
  * - Nothing is looked at before all watches have told what there is, nor while another process leads.
  * - A look that fails is repeated: after 200 ms at first, a minute at last, and not before the API server asked for.
  * - Every PaymentJob is looked at again every ten minutes, though nothing was told of it.
+ * - Asked to stop, it finishes the looks that are in hand.
  */
 import { Cause, Clock, Duration, Effect, Latch, Random, Result, Schedule, Stream } from "effect"
 import type { ClusterError } from "../domain/ClusterError.ts"
 import type { Kind, Objects } from "../domain/ClusterObjects.ts"
 import { Cluster, type ClusterEvent, type Scope as ClusterScope } from "../domain/ports/Cluster.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
-import { untilShutdown } from "../streams/Shutdown.ts"
+import { unlessStopped, untilShutdown } from "../streams/Shutdown.ts"
 import { supervised } from "../streams/Supervisor.ts"
 import { type JobOptions, selector } from "./JobSpec.ts"
 import type { Leadership } from "./LeaderElection.ts"
@@ -40,10 +41,11 @@ export const make = Effect.fnUntraced(function* (options: ControllerOptions) {
   const cluster = yield* Cluster
   const queue = yield* WorkQueue.make
   const surroundings = new Surroundings()
-  const { begun, isLeading } = options.leadership
-  const look = yield* reconciler({ ...options, surroundings, isLeading })
+  const { begun, whileLeading } = options.leadership
+  const look = yield* reconciler({ ...options, surroundings, whileLeading })
   const scope = { namespaces: options.namespaces }
   const isKnown = yield* knowing(["PaymentJob", "Job", "Pod"])
+  yield* Metrics.workersAre(options.workers)
 
   const told = (kind: Kind, keys: ReadonlyArray<string>) =>
     Effect.andThen(Effect.forEach(keys, queue.add, { discard: true }), isKnown.tell(kind))
@@ -63,9 +65,10 @@ export const make = Effect.fnUntraced(function* (options: ControllerOptions) {
     untilShutdown,
     Stream.mapEffect((key) => lookAt(queue, look)(key), { concurrency: options.workers, unordered: true })
   )
+  // who is asked to stop while it waits has nothing in hand; what is in hand later is finished
   const works = Stream.unwrap(
-    Effect.as(Effect.all([begun, isKnown.all, Metrics.workersAre(options.workers)]), work)
-  ).pipe(untilShutdown)
+    Effect.map(unlessStopped(Effect.all([begun, isKnown.all])), (ready) => (ready === undefined ? Stream.empty : work))
+  )
 
   const resync = Stream.fromSchedule(Schedule.spaced(resyncEvery)).pipe(
     Stream.mapEffect(() => Effect.forEach([...surroundings.paymentJobs.told.keys()], queue.add, { discard: true })),

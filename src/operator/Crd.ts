@@ -28,13 +28,19 @@ const isBound = (name: string, value: unknown): boolean =>
 
 const structural = (schema: unknown): Json => {
   const given = isJson(schema) ? flat(schema) : {}
-  // whoever takes both has no type of its own there
-  if (given["x-kubernetes-int-or-string"] === true) return { "x-kubernetes-int-or-string": true }
+  if (given["x-kubernetes-int-or-string"] === true) return intOrString(given)
   const kept = Object.entries(given).filter(
     ([name, value]) =>
       known.has(name) && isBound(name, value) && !(name === "additionalProperties" && "properties" in given)
   )
   return Object.fromEntries(kept.map(([name, value]) => [name, below(name, value)] as const))
+}
+
+/** Whoever takes both has no type of its own there; what a text must be like is said beside it. */
+const intOrString = ({ anyOf }: Json): Json => {
+  const branches = Array.isArray(anyOf) ? anyOf.filter(isJson).map(flat) : []
+  const { maxLength, pattern } = branches.find(({ type }) => type === "string") ?? {}
+  return { "x-kubernetes-int-or-string": true, maxLength, pattern }
 }
 
 const below = (name: string, value: unknown): unknown => {

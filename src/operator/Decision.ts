@@ -3,19 +3,19 @@
  * the same actions, whatever happened before.
  *
  * ## Guarantees
- * - A PaymentJob that has come to its end, or is being deleted, gets no Job.
+ * - A PaymentJob that has come to its end, or is being deleted, gets no Job; a Job that came too late is suspended.
  * - A Job is created only for a PaymentJob that was read from the API server itself, and only where none is seen.
- * - Nothing is done to a Job that another object controls.
+ * - Nothing is done to a Job that another object controls; what somebody else suspended is not resumed.
  * - A time alone is no reason to write.
  * - Done, the actions lead to a sight that asks for none, in five steps at most unless something else changes.
  */
 import type { JobObject, New } from "../domain/ClusterObjects.ts"
 import type { MergePatch } from "../domain/MergePatch.ts"
-import { type JobOptions, jobOf, labelsOf } from "./JobSpec.ts"
+import { type JobOptions, jobOf, labelsOf, suspendedAnnotation } from "./JobSpec.ts"
 import { type Occurrence, occurrencesOf } from "./Occurrences.ts"
 import { hasEnded, type PaymentJobStatus } from "./PaymentJob.ts"
 import type { SeenJob } from "./SeenJob.ts"
-import { isOwn, lacksPods, leftOver, type Sight } from "./Sight.ts"
+import { awaitsPods, isOwn, lacksPods, leftOver, type Sight } from "./Sight.ts"
 import { isSaid, statusOf } from "./Status.ts"
 
 export type Action =
@@ -23,6 +23,8 @@ export type Action =
   | { readonly _tag: "LookAgain" }
   /** Read its pods from the API server itself. */
   | { readonly _tag: "LookAtPods" }
+  /** Ask what keeps its Job from having pods. */
+  | { readonly _tag: "LookAtEvents" }
   | { readonly _tag: "CreateJob"; readonly job: New<JobObject> }
   | { readonly _tag: "PatchJob"; readonly job: SeenJob; readonly patch: MergePatch }
   /** An event on the PaymentJob: told once for each occurrence. */
@@ -40,27 +42,46 @@ export const decide = (sight: Sight, options: DecisionOptions): ReadonlyArray<Ac
   if (paymentJob.isDeleting) return []
   if (hasEnded(paymentJob.status)) return afterTheEnd(sight, options)
   const wanted = wantedOfJob(sight, options)
-  return wanted === undefined ? report(sight, options) : [wanted]
+  if (wanted !== undefined) return [wanted]
+  return awaitsPods(sight) ? [] : report(sight, options)
 }
 
 const wantedOfJob = (sight: Sight, options: DecisionOptions): Action | undefined =>
   sight.job === undefined ? creation(sight, options) : correction(sight, sight.job)
 
 const creation = (sight: Sight, options: DecisionOptions): Action | undefined => {
-  const { isLive, paymentJob, refusal } = sight
-  if (paymentJob.spec.suspend === true || refusal !== undefined || leftOver(sight) !== undefined) return undefined
+  const { arePodsLive, isLive, paymentJob, refusal } = sight
+  const { flaw, spec, status } = paymentJob
+  if (flaw !== undefined || spec.suspend === true || refusal !== undefined) return undefined
+  if (leftOver(sight) !== undefined) return undefined
   // what is remembered may be old: finished, or deleted, or another of that name
-  return isLive ? { _tag: "CreateJob", job: jobOf(paymentJob, paymentJob.spec, options) } : { _tag: "LookAgain" }
+  if (!isLive) return { _tag: "LookAgain" }
+  // an earlier Job's pod that was not told of yet would have a second one beside it
+  if (status.jobName !== undefined && arePodsLive !== true) return { _tag: "LookAtPods" }
+  return { _tag: "CreateJob", job: jobOf(paymentJob, spec, options) }
 }
 
 const correction = (sight: Sight, job: SeenJob): Action | undefined => {
   if (!isOwn(sight)) return undefined
   if (lacksPods(sight)) return { _tag: "LookAtPods" }
-  if (job.isDeleting || job.end !== undefined) return undefined
-  const { name, spec } = sight.paymentJob
+  const { flaw, name, spec } = sight.paymentJob
+  if (job.isDeleting || job.end !== undefined || flaw !== undefined) return undefined
   if (!job.isLabelled) return { _tag: "PatchJob", job, patch: { metadata: { labels: labelsOf(name) } } }
-  const suspend = spec.suspend === true
-  return job.isSuspended === suspend ? undefined : { _tag: "PatchJob", job, patch: { spec: { suspend } } }
+  if (sight.isPodOverdue === true && sight.podlessness === undefined) return { _tag: "LookAtEvents" }
+  return spec.suspend === true ? suspension(job) : resumption(job)
+}
+
+const suspension = (job: SeenJob): Action | undefined => {
+  if (job.isSuspended) return undefined
+  const metadata = { annotations: { [suspendedAnnotation]: "true" } }
+  return { _tag: "PatchJob", job, patch: { metadata, spec: { suspend: true } } }
+}
+
+/** Of what we have suspended: a queue of the cluster's own may have reasons that we do not know. */
+const resumption = (job: SeenJob): Action | undefined => {
+  if (!job.isSuspendedByUs) return undefined
+  const metadata = { annotations: { [suspendedAnnotation]: null } }
+  return { _tag: "PatchJob", job, patch: { metadata, spec: { suspend: false } } }
 }
 
 const report = (sight: Sight, { now }: DecisionOptions): ReadonlyArray<Action> => {
@@ -79,6 +100,11 @@ const report = (sight: Sight, { now }: DecisionOptions): ReadonlyArray<Action> =
 const afterTheEnd = (sight: Sight, { now }: DecisionOptions): ReadonlyArray<Action> => {
   const { job, paymentJob } = sight
   const seconds = paymentJob.spec.ttlSecondsAfterFinished
+  // created by a request that was held up until somebody else had led the run to its end: nothing is left to do for it
+  if (job !== undefined && isOwn(sight) && !job.isDeleting && job.end === undefined) {
+    const late = suspension(job)
+    if (late !== undefined) return [late]
+  }
   if (job !== undefined && isOwn(sight) && !job.isDeleting && seconds !== undefined && job.secondsToLive !== seconds)
     return [{ _tag: "PatchJob", job, patch: { spec: { ttlSecondsAfterFinished: seconds } } }]
   const { generation, status } = paymentJob

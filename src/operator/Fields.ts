@@ -7,11 +7,27 @@ interface Text {
   readonly description: string
 }
 
+/** As the API server counts: by code points, where JavaScript's own length has two for some. */
+export const isMaxCodePoints = (maximum: number) =>
+  Schema.makeFilter<string>((text) => text.length <= maximum || [...text].length <= maximum, {
+    expected: `a text of at most ${maximum} characters`,
+    toJsonSchema: () => [{ maxLength: maximum }, true],
+    arbitraryConstraint: { maxLength: maximum }
+  })
+
 /** Text that is not empty. */
 export const boundedText = ({ description, maximum, pattern }: Text) =>
-  Schema.String.check(Schema.isMinLength(1), Schema.isMaxLength(maximum), Schema.isPattern(pattern)).annotate({
+  Schema.String.check(Schema.isMinLength(1), isMaxCodePoints(maximum), Schema.isPattern(pattern)).annotate({
     description
   })
+
+/**
+ * Patterns are read by the API server too, in another dialect: of `\s`, `\S` and `.` it has its own idea, so they are
+ * not used.
+ */
+export const word = /^[^ \t\n\f\r]+$/u
+/** The same with spaces within. */
+export const words = /^[^ \t\n\f\r]([^\n]*[^ \t\n\f\r])?$/u
 
 /** The name of an object of Kubernetes. */
 export const kubernetesName = (description: string) =>
@@ -32,10 +48,16 @@ export const wholeNumber = ({ maximum, minimum, ...about }: Whole) =>
 /** A time as RFC 3339 writes it. */
 export const DateTime = Schema.String.annotate({ format: "date-time" })
 
+/** As Kubernetes reads it. */
+const amount = /^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(([KMGTPE]i)|[numkMGTPE]|([eE][+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)))?$/u
+
+const isWhole = Schema.makeFilter<number>(Number.isInteger, { expected: "a whole number", toJsonSchema: () => ({}) })
+
 /** An amount as Kubernetes writes it: `250m`, `1Gi`, 2. */
-const Quantity = Schema.Union([Schema.Int, Schema.String.check(Schema.isMaxLength(64))]).annotate({
-  "x-kubernetes-int-or-string": true
-})
+const Quantity = Schema.Union([
+  Schema.Finite.check(isWhole),
+  Schema.String.check(isMaxCodePoints(64), Schema.isPattern(amount))
+]).annotate({ "x-kubernetes-int-or-string": true })
 
 /** Amounts by what they are of: cpu, memory. */
 export const Quantities = Schema.Record(Schema.String, Quantity)

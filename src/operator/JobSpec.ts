@@ -19,6 +19,8 @@ export const selector = `${managerLabel}=${manager}`
 
 /** Of a Job, which spec it was made of. */
 export const specHashAnnotation = "payments.example.com/spec-hash"
+/** Of a Job that we have suspended: who suspended it otherwise resumes it too. */
+export const suspendedAnnotation = "payments.example.com/suspended"
 /** Of a pod, the whole name of its PaymentJob. */
 export const nameAnnotation = "payments.example.com/paymentjob"
 

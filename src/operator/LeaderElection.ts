@@ -6,7 +6,8 @@
  *   only when they have seen no renewal for the 10 seconds that the holder asked for. Both are counted by a clock that
  *   nobody sets: the times in the Lease are for people.
  * - Another leads within 15 seconds of a kill, and within 2 of a clean stop: the Lease is given up then.
- * - Who held it and cannot renew it ends: its process starts anew, as a stand-by.
+ * - Who held it and cannot renew it ends: its process starts anew, as a stand-by. What it was about to change is given
+ *   up at the same moment.
  *
  * ## Assumptions
  * - A lease is no fence: a process that is held up between asking and writing may write late. The names of Jobs and the
@@ -47,21 +48,37 @@ export interface LeaderElectionOptions {
   readonly identity: string
 }
 
+/** This process does not lead any more: another one acts. */
+export class NotLeading extends Schema.TaggedError<NotLeading>()("NotLeading", {}) {
+  override get message(): string {
+    return "this process does not lead any more"
+  }
+}
+
 export interface Leadership {
   /** Succeeds once this process leads. */
   readonly begun: Effect.Effect<void>
   /** Whether it may act now. */
   readonly isLeading: Effect.Effect<boolean>
+  /** Does something as the leader: not begun by who does not lead, and given up when it leads no more. */
+  readonly whileLeading: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E | NotLeading>
   /** Never succeeds; fails when it led and does not any more, or when trying cannot help. */
   readonly lost: Effect.Effect<never, LeadershipLost | ClusterError>
 }
 
 /** Who may act alone does so at once. */
-export const alone: Leadership = { begun: Effect.void, isLeading: Effect.succeed(true), lost: Effect.never }
+export const alone: Leadership = {
+  begun: Effect.void,
+  isLeading: Effect.succeed(true),
+  whileLeading: (effect) => effect,
+  lost: Effect.never
+}
 
 const leaseSeconds = 10
 const renewWithin = Duration.seconds(7)
 const retryEvery = Duration.seconds(2)
+/** An API server that starts does not know who may what yet. */
+const refusedFor = Duration.minutes(1)
 /** Giving up is a kindness: it holds nothing up. */
 const giveUpWithin = Duration.seconds(3)
 
@@ -87,10 +104,7 @@ export const leaderElection = (
     const known: Known = { lease: undefined, seenAt: 0n, renewedAt: undefined }
     const begun = yield* Latch.make(false)
     const lost = yield* Deferred.make<never, LeadershipLost | ClusterError>()
-    const isLeading = Effect.map(
-      monotonic,
-      (now) => known.renewedAt !== undefined && now - known.renewedAt < nanos(renewWithin)
-    )
+    const { isLeading, whileLeading } = leading(known)
     const part = Effect.andThen(campaign(cluster, options, known), begun.open).pipe(
       Effect.andThen(Metrics.leading(options.name, true)),
       Effect.andThen(hold(cluster, options, known))
@@ -98,8 +112,33 @@ export const leaderElection = (
     yield* Metrics.leading(options.name, false)
     yield* Effect.addFinalizer(() => giveUp(cluster, options, known))
     yield* Effect.forkScoped(Effect.catchCause(part, (cause) => Deferred.failCause(lost, cause)))
-    return { begun: begun.await, isLeading, lost: Deferred.await(lost) }
+    return { begun: begun.await, isLeading, whileLeading, lost: Deferred.await(lost) }
   })
+
+/** How long it may act, and what follows. */
+const leading = (known: Known) => {
+  const left = Effect.map(monotonic, (now) =>
+    known.renewedAt === undefined ? 0n : bigintMax(known.renewedAt + nanos(renewWithin) - now, 0n)
+  )
+  /** Renewals put it off. */
+  const end: Effect.Effect<never, NotLeading> = Effect.flatMap(left, (nanoseconds) =>
+    nanoseconds === 0n
+      ? new NotLeading()
+      : Effect.andThen(
+          Effect.sleep(Duration.nanos(nanoseconds)),
+          Effect.suspend(() => end)
+        )
+  )
+  return {
+    isLeading: Effect.map(left, (nanoseconds) => nanoseconds > 0n),
+    whileLeading: <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | NotLeading> =>
+      Effect.flatMap(
+        left,
+        (nanoseconds): Effect.Effect<A, E | NotLeading> =>
+          nanoseconds === 0n ? new NotLeading() : Effect.raceFirst(effect, end)
+      )
+  }
+}
 
 /** Tries until it leads. */
 const campaign = Effect.fnUntraced(function* (
@@ -108,7 +147,15 @@ const campaign = Effect.fnUntraced(function* (
   known: Known
 ) {
   let told: string | undefined
-  while (!(yield* attempt(cluster, options, known))) {
+  let refusedSince: bigint | undefined
+  const tolerated = Effect.fnUntraced(function* (error: ClusterError) {
+    const now = yield* monotonic
+    refusedSince ??= now
+    if (now - refusedSince >= nanos(refusedFor)) return yield* error
+    yield* Effect.logWarning(`the lease ${options.name} is tried again: ${error.message}`)
+    return false
+  })
+  while (!(yield* Effect.catchIf(attempt(cluster, options, known), ({ isRefusal }) => isRefusal, tolerated))) {
     const holder = known.lease?.spec?.holderIdentity ?? ""
     if (holder !== told) yield* Effect.logInfo(`standing by: ${holder || "nobody"} leads`)
     told = holder
@@ -123,7 +170,9 @@ const attempt = (cluster: Cluster["Service"], options: LeaderElectionOptions, kn
   Effect.gen(function* () {
     yield* look(cluster, options, known)
     const since = (yield* monotonic) - known.seenAt
-    return isFree(known.lease?.spec, since) && (yield* write(cluster, options, known))
+    // ours already, where the answer to us was lost
+    const isOurs = known.lease?.spec?.holderIdentity === options.identity
+    return (isOurs || isFree(known.lease?.spec, since)) && (yield* write(cluster, options, known))
   }).pipe(
     Effect.catchIf(
       (error) => error.isRetryable || isOutdated(error),
@@ -187,7 +236,7 @@ const hold = (cluster: Cluster["Service"], options: LeaderElectionOptions, known
     const since = (yield* monotonic) - (known.renewedAt ?? 0n)
     yield* renewal.pipe(
       Effect.retry({
-        while: (error) => error._tag === "ClusterError" && (error.isRetryable || isOutdated(error)),
+        while: (error) => error._tag === "ClusterError" && (error.isRetryable || error.isRefusal || isOutdated(error)),
         schedule: Schedule.spaced("500 millis")
       }),
       Effect.timeoutOrElse({

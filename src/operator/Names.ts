@@ -33,6 +33,10 @@ export const jobNameOf = (paymentJob: string): string => within(longestLabel, pa
 /** A name as a label's value. */
 export const labelOf = (name: string): string => within(longestLabel, name, "")
 
+/** The name of the Lease of operators for these namespaces, or for all: each set of them has its own leader. */
+export const leaseNameOf = (namespaces: ReadonlyArray<string>): string =>
+  within(longestName, ["paymentjob-operator", ...namespaces.toSorted()].join("."), "")
+
 /** The name of an event: the same occurrence has the same name, and is told once. */
 export const eventNameOf = (paymentJob: string, occurrence: string): string =>
   within(longestName, paymentJob, `.${hashOf(occurrence)}`)

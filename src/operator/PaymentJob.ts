@@ -1,7 +1,9 @@
 /** A PaymentJob as people write it and as the operator answers: the CustomResourceDefinition is generated from here. */
 import { Result, Schema } from "effect"
 import type { PaymentJobObject } from "../domain/ClusterObjects.ts"
-import { boundedText, DateTime, kubernetesName, Quantities, rules, wholeNumber } from "./Fields.ts"
+import { printable, shortened } from "../domain/Printable.ts"
+import { boundedText, DateTime, kubernetesName, Quantities, rules, wholeNumber, word, words } from "./Fields.ts"
+import { arePlacesUnchanged, Variable } from "./Variables.ts"
 
 /** A day longer than any run: what is bigger is a slip of the pen. */
 const longestSeconds = 31_536_000
@@ -25,55 +27,9 @@ const RabbitMq = Schema.Struct({
 const Postgres = Schema.Struct({
   host: hostName("Name or address of the database server, as pods reach it."),
   port: port(5432, "The port that it listens at."),
-  database: Schema.optionalKey(
-    boundedText({ maximum: 63, pattern: /^\S(.*\S)?$/u, description: "The name of the database." })
-  ),
+  database: Schema.optionalKey(boundedText({ maximum: 63, pattern: words, description: "The name of the database." })),
   secretRef: Schema.optionalKey(SecretRef)
 }).annotate({ description: "Where the payments are stored. Cannot be changed." })
-
-const keyOf = (what: string) =>
-  Schema.Struct({
-    name: kubernetesName(`The ${what}.`),
-    key: boundedText({ maximum: 253, pattern: /^[-._a-zA-Z0-9]+$/u, description: `The key in the ${what}.` }),
-    optional: Schema.optionalKey(
-      Schema.Boolean.annotate({ description: `Whether the pod may start without the ${what}.` })
-    )
-  }).annotate({ description: `A key of a ${what} in the namespace of the PaymentJob.` })
-
-/** What belongs to the run itself, and nobody else may set. */
-export const reservedVariables = ["MODE", "QUEUE_NAME", "MAX_MESSAGES", "RUN_ID", "TERMINATION_MESSAGE_PATH"] as const
-
-const Variable = Schema.Struct({
-  name: boundedText({ maximum: 256, pattern: /^[-._a-zA-Z][-._a-zA-Z0-9]*$/u, description: "The variable's name." }),
-  value: Schema.optionalKey(
-    Schema.String.check(Schema.isMaxLength(32_768)).annotate({ description: "The variable's value." })
-  ),
-  valueFrom: Schema.optionalKey(
-    Schema.Struct({
-      secretKeyRef: Schema.optionalKey(keyOf("secret")),
-      configMapKeyRef: Schema.optionalKey(keyOf("config map")),
-      fieldRef: Schema.optionalKey(
-        Schema.Struct({
-          fieldPath: boundedText({ maximum: 253, pattern: /^\S+$/u, description: "Such as `metadata.name`." })
-        }).annotate({ description: "A field of the pod." })
-      )
-    }).annotate({
-      description: "Where the value comes from, in place of `value`.",
-      ...rules([
-        "[has(self.secretKeyRef), has(self.configMapKeyRef), has(self.fieldRef)].filter(isSet, isSet).size() == 1",
-        "valueFrom takes exactly one of secretKeyRef, configMapKeyRef and fieldRef"
-      ])
-    })
-  )
-}).annotate(
-  rules(
-    ["!(has(self.value) && has(self.valueFrom))", "a variable has a value or a valueFrom, not both"],
-    [
-      `!(self.name in [${reservedVariables.map((name) => `'${name}'`).join(", ")}])`,
-      `the operator itself sets ${reservedVariables.join(", ")}`
-    ]
-  )
-)
 
 /** A field that says what a run is: changed in its midst, nobody could say what was done. */
 const isUnchanged = (field: string): readonly [rule: string, message: string, path: string] => [
@@ -86,7 +42,7 @@ const isUnchanged = (field: string): readonly [rule: string, message: string, pa
 const work = {
   queueName: boundedText({
     maximum: 255,
-    pattern: /^\S(.*\S)?$/u,
+    pattern: words,
     description: "The queue whose messages are stored. Cannot be changed."
   }),
   image: boundedText({
@@ -171,7 +127,8 @@ const pods = {
     Schema.Array(Variable)
       .check(Schema.isMaxLength(100))
       .annotate({
-        description: "More variables for the worker, such as LOG_LEVEL. What this resource's own fields set wins.",
+        description:
+          "More variables for the worker, such as LOG_LEVEL. What this resource's own fields set wins. Those that say where broker and database are cannot be changed.",
         "x-kubernetes-list-type": "map",
         "x-kubernetes-list-map-keys": ["name"]
       })
@@ -181,7 +138,7 @@ const pods = {
 /** What is to be done. */
 export const PaymentJobSpec = Schema.Struct({ ...work, ...limits, ...pods }).annotate({
   description: "What is to be done.",
-  ...rules(...["queueName", "maxMessages", "rabbitmq", "postgres"].map(isUnchanged))
+  ...rules(...["queueName", "maxMessages", "rabbitmq", "postgres"].map(isUnchanged), arePlacesUnchanged)
 })
 export type PaymentJobSpec = typeof PaymentJobSpec.Type
 
@@ -200,7 +157,7 @@ export const RunResult = Schema.Struct({
 export type RunResult = typeof RunResult.Type
 
 const StatusCondition = Schema.Struct({
-  type: boundedText({ maximum: 316, pattern: /^\S+$/u, description: "What is said: Ready, Complete, Failed, …" }),
+  type: boundedText({ maximum: 316, pattern: word, description: "What is said: Ready, Complete, Failed, …" }),
   status: Schema.Literals(["True", "False", "Unknown"]).annotate({ description: "Whether it is so." }),
   reason: Schema.optionalKey(Schema.String.annotate({ description: "Why, in one word for programs." })),
   message: Schema.optionalKey(Schema.String.annotate({ description: "Why, in words." })),
@@ -247,13 +204,20 @@ export interface PaymentJob {
   readonly createdAt: string
   readonly isDeleting: boolean
   readonly spec: PaymentJobSpec
+  /** Why the spec cannot be read, if it cannot: then `spec` is an empty one, and nothing is to be made of it. */
+  readonly flaw?: string
   readonly status: PaymentJobStatus
 }
 
 const decodeSpec = Schema.decodeUnknownResult(PaymentJobSpec)
 const decodeStatus = Schema.decodeUnknownResult(PaymentJobStatus)
 
-/** Reads one; the failure says what is wrong with it. One that cannot be read, its status too, is left alone. */
+const longestFlaw = 300
+
+/** In place of one that cannot be read. */
+const noSpec: PaymentJobSpec = { queueName: "", image: "" }
+
+/** Reads one; a flaw in its spec is told in its status. One whose status cannot be read is left alone: it may have ended. */
 export const read = ({ metadata, spec, status }: PaymentJobObject): Result.Result<PaymentJob, string> =>
   Result.gen(function* () {
     return {
@@ -264,7 +228,10 @@ export const read = ({ metadata, spec, status }: PaymentJobObject): Result.Resul
       generation: metadata.generation ?? 1,
       createdAt: metadata.creationTimestamp,
       isDeleting: metadata.deletionTimestamp !== undefined,
-      spec: yield* decodeSpec(spec),
+      ...Result.match(decodeSpec(spec), {
+        onSuccess: (known) => ({ spec: known }),
+        onFailure: (flaw) => ({ spec: noSpec, flaw: shortened(printable(String(flaw)), longestFlaw) })
+      }),
       status: yield* decodeStatus(status ?? {})
     }
   }).pipe(Result.mapError(String))

@@ -1,39 +1,39 @@
 /** One look at a PaymentJob: what is known of it, the decision, and its actions, until nothing is left to do. */
 import { Clock, DateTime, Duration, Effect, Result, Schema } from "effect"
 import type { ClusterError } from "../domain/ClusterError.ts"
-import type { JobObject, New, PaymentJobObject } from "../domain/ClusterObjects.ts"
+import type { EventObject, JobObject, New, PaymentJobObject } from "../domain/ClusterObjects.ts"
+import type { MergePatch } from "../domain/MergePatch.ts"
+import { printable, shortened } from "../domain/Printable.ts"
 import { Cluster } from "../domain/ports/Cluster.ts"
 import { type Action, decide } from "./Decision.ts"
 import { eventOf } from "./Events.ts"
 import { type JobOptions, nameLabel, selector } from "./JobSpec.ts"
+import type { Leadership, NotLeading } from "./LeaderElection.ts"
 import { jobNameOf, labelOf } from "./Names.ts"
 import * as Metrics from "./OperatorMetrics.ts"
 import { hasEnded, type PaymentJob, type PaymentJobStatus, read } from "./PaymentJob.ts"
 import { type SeenJob, seenJob } from "./SeenJob.ts"
-import { seenPod } from "./SeenPod.ts"
-import { isForeign, type Refusal, type Sight } from "./Sight.ts"
+import { asOf, type SeenPod, seenPod } from "./SeenPod.ts"
+import { nextLookAt, type Refusal, type Sight } from "./Sight.ts"
 import type { Surroundings } from "./Surroundings.ts"
 
-/** This process does not lead any more: another one acts. */
-export class NotLeading extends Schema.TaggedError<NotLeading>()("NotLeading", {}) {
+/** The decision asks for more and more: something else changes what we have changed. */
+export class NotSettled extends Schema.TaggedError<NotSettled>()("NotSettled", { asked: Schema.Array(Schema.String) }) {
   override get message(): string {
-    return "this process does not lead any more"
+    return `it did not come to rest: ${this.asked.join(", ")} is asked for again and again`
   }
 }
 
-export type ReconcileError = ClusterError | NotLeading
+export type ReconcileError = ClusterError | NotLeading | NotSettled
 
 export interface ReconcilerOptions extends JobOptions {
   readonly surroundings: Surroundings
-  /** Asked before each change. */
-  readonly isLeading: Effect.Effect<boolean>
+  /** Around each change. */
+  readonly whileLeading: Leadership["whileLeading"]
 }
 
 /** More than the decision ever asks for; what keeps changing meanwhile is looked at again. */
 const mostSteps = 8
-
-/** A Job that is not ours goes without our being told. */
-const conflictCheck = Duration.seconds(60)
 
 /** What came of a look; `after` is when to look again though nothing may have changed. */
 export interface Looked {
@@ -53,15 +53,21 @@ export const reconciler = (options: ReconcilerOptions) =>
     return Effect.fnUntraced(function* (key: string): Effect.fn.Return<Looked, ReconcileError> {
       const first = options.surroundings.sightOf(key, yield* Clock.currentTimeMillis)
       let look: Look | undefined = first && { sight: first }
-      for (let step = 0; step < mostSteps && look !== undefined; step += 1) {
+      for (let step = 0; look !== undefined; step += 1) {
         const actions = decide(look.sight, { ...options, now: yield* now })
         if (actions.length === 0) break
+        if (step === mostSteps) return yield* new NotSettled({ asked: actions.map(({ _tag }) => _tag) })
         for (const action of actions) look = look && (yield* perform(look, action))
       }
       if (look?.failure !== undefined) return yield* look.failure
-      return { after: look !== undefined && isForeign(look.sight) ? conflictCheck : undefined }
+      return { after: look && untilNextLook(look.sight, yield* Clock.currentTimeMillis) }
     })
   })
+
+const untilNextLook = (sight: Sight, nowMillis: number): Duration.Duration | undefined => {
+  const at = nextLookAt(sight, nowMillis)
+  return at === undefined ? undefined : Duration.millis(at - nowMillis)
+}
 
 const now = Effect.map(DateTime.now, (time) => DateTime.formatIso(time).replace(/\.\d+/, ""))
 
@@ -78,20 +84,44 @@ const readers = (cluster: Cluster["Service"]) => {
   const lookAtPods = ({ sight }: Look) => {
     const { name, namespace } = sight.paymentJob
     const labels = `${selector},${nameLabel}=${labelOf(name)}`
-    return Effect.map(cluster.list("Pod", { namespaces: [namespace], labels }), (pods): Look => {
-      return { sight: { ...sight, pods: pods.map(seenPod), arePodsLive: true } }
+    return Effect.gen(function* () {
+      const listed = yield* cluster.list("Pod", { namespaces: [namespace], labels })
+      const millis = yield* Clock.currentTimeMillis
+      const pods = listed.map((object) => asOf(seenPod(object), millis))
+      const names = new Set(pods.map(({ name }) => name))
+      const gone = sight.pods.filter(({ name }) => !names.has(name)).map((pod) => ({ ...pod, isGone: true }))
+      return { sight: { ...sight, pods: [...pods, ...gone], arePodsLive: true } } satisfies Look
     })
   }
-  return { lookAgain, lookAtPods }
+
+  const lookAtEvents = (look: Look, { namespace, uid }: SeenJob) => {
+    const fields = `involvedObject.uid=${uid},reason=FailedCreate`
+    return Effect.map(cluster.list("Event", { namespaces: [namespace], fields }), (events): Look => {
+      return { ...look, sight: { ...look.sight, podlessness: { message: hindranceIn(events, look.sight.pods) } } }
+    })
+  }
+  return { lookAgain, lookAtPods, lookAtEvents }
 }
 
-const performer = (cluster: Cluster["Service"], options: ReconcilerOptions) => {
-  const { isLeading, surroundings } = options
-  /** Changes are for the leader alone; all that is read is told to everybody. */
-  const change = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | NotLeading> =>
-    Effect.flatMap(isLeading, (leads): Effect.Effect<A, E | NotLeading> => (leads ? effect : new NotLeading()))
+/** What was said last of a pod that could not be made, since there was one. */
+const hindranceIn = (events: ReadonlyArray<EventObject>, pods: ReadonlyArray<SeenPod>): string | undefined => {
+  const since =
+    pods
+      .map(({ finishedAt = "" }) => finishedAt)
+      .toSorted()
+      .at(-1) ?? ""
+  const [latest] = events
+    .filter(({ lastTimestamp }) => (lastTimestamp ?? "") > since)
+    .toSorted((one, other) => (other.lastTimestamp ?? "").localeCompare(one.lastTimestamp ?? ""))
+  return latest && shortened(printable(latest.message), longestHindrance)
+}
 
-  const { lookAgain, lookAtPods } = readers(cluster)
+const longestHindrance = 300
+
+const performer = (cluster: Cluster["Service"], options: ReconcilerOptions) => {
+  // changes are for the leader alone; all that is read is told to everybody
+  const { surroundings, whileLeading: change } = options
+  const { lookAgain, lookAtEvents, lookAtPods } = readers(cluster)
 
   const withJob = (look: Look, object: JobObject, isNew: boolean) =>
     Effect.map(Clock.currentTimeMillis, (millis): Look => {
@@ -117,8 +147,8 @@ const performer = (cluster: Cluster["Service"], options: ReconcilerOptions) => {
       })
     )
 
-  const patchJob = (look: Look, { name, namespace, uid }: SeenJob, patch: Record<string, unknown>) =>
-    Effect.flatMap(change(cluster.patch("Job", { name, namespace, uid }, patch)), (object) =>
+  const patchJob = (look: Look, { name, namespace, resourceVersion, uid }: SeenJob, patch: MergePatch) =>
+    Effect.flatMap(change(cluster.patch("Job", { name, namespace, resourceVersion, uid }, patch)), (object) =>
       withJob(look, object, look.sight.isNew === true)
     )
 
@@ -144,6 +174,8 @@ const performer = (cluster: Cluster["Service"], options: ReconcilerOptions) => {
         return lookAgain(look)
       case "LookAtPods":
         return lookAtPods(look)
+      case "LookAtEvents":
+        return look.sight.job === undefined ? Effect.succeed(look) : lookAtEvents(look, look.sight.job)
       case "CreateJob":
         return create(look, action.job)
       case "PatchJob":
@@ -156,11 +188,9 @@ const performer = (cluster: Cluster["Service"], options: ReconcilerOptions) => {
   }
 }
 
-type Change = <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E | NotLeading>
-
 /** What is told is for people: that it could not be told holds nothing up. */
 const tell = (
-  change: Change,
+  change: Leadership["whileLeading"],
   cluster: Cluster["Service"],
   paymentJob: PaymentJob,
   occurrence: Extract<Action, { readonly _tag: "Tell" }>["occurrence"]

@@ -1,6 +1,6 @@
 /** A Job, as far as it matters to its PaymentJob: thousands of them are kept in memory. */
 import { type JobObject, kinds } from "../domain/ClusterObjects.ts"
-import { nameAnnotation, nameLabel, selector, specHashAnnotation } from "./JobSpec.ts"
+import { nameAnnotation, nameLabel, selector, specHashAnnotation, suspendedAnnotation } from "./JobSpec.ts"
 
 /** How a Job ended, in the words of Kubernetes. */
 export interface JobEnd {
@@ -22,11 +22,15 @@ export interface SeenJob {
   readonly isLabelled: boolean
   readonly specHash: string | undefined
   readonly isSuspended: boolean
+  /** By us, and not by somebody else. */
+  readonly isSuspendedByUs: boolean
   readonly secondsToLive: number | undefined
   readonly active: number
   /** Pods that ended well, as far as they are counted. */
   readonly succeeded: number
   readonly failed: number
+  readonly createdAt: string
+  /** When the cluster's own controller took it up. */
   readonly startTime: string | undefined
   readonly end: JobEnd | undefined
 }
@@ -47,10 +51,12 @@ export const seenJob = ({ metadata, spec, status }: JobObject): SeenJob => {
     isLabelled: isLabelled(metadata.labels ?? {}),
     specHash: metadata.annotations?.[specHashAnnotation],
     isSuspended: spec.suspend === true,
+    isSuspendedByUs: metadata.annotations?.[suspendedAnnotation] !== undefined,
     secondsToLive: spec.ttlSecondsAfterFinished,
     active: status?.active ?? 0,
     succeeded: status?.succeeded ?? 0,
     failed: status?.failed ?? 0,
+    createdAt: metadata.creationTimestamp,
     startTime: status?.startTime,
     end: endOf(status)
   }

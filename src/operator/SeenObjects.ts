@@ -3,7 +3,7 @@
  *
  * ## Guarantees
  * - What was written is seen at once; what the watch tells of that version or a later one takes its place.
- * - Of one object, an older copy never takes the place of a newer one.
+ * - Of one object, an older copy never takes the place of a newer one, unless everything is told anew.
  */
 
 interface Versioned {
@@ -21,12 +21,14 @@ export const keyOf = ({ name, namespace }: Pick<Versioned, "name" | "namespace">
 export class SeenObjects<O extends Versioned> {
   readonly #told = new Map<string, O>()
   readonly #written = new Map<string, { readonly object: O; readonly atMillis: number }>()
-  /** The latest version of which the watch has told. */
-  #position = 0n
+  /** The latest version of which was told, by namespace: each may have a watch of its own. */
+  readonly #positions = new Map<string, bigint>()
 
-  /** Everything there is. */
+  /** Everything there is: what was known before is void. */
   replace(objects: ReadonlyArray<O>): void {
     this.#told.clear()
+    this.#written.clear()
+    this.#positions.clear()
     for (const object of objects) this.apply(object)
   }
 
@@ -48,15 +50,13 @@ export class SeenObjects<O extends Versioned> {
 
   /** As the API server answered a write. */
   wrote(object: O, nowMillis: number): void {
-    if (BigInt(object.resourceVersion) > this.#position)
-      this.#written.set(keyOf(object), { object, atMillis: nowMillis })
+    if (this.#isAhead(object)) this.#written.set(keyOf(object), { object, atMillis: nowMillis })
   }
 
   get(key: string, nowMillis: number): O | undefined {
     const written = this.#written.get(key)
     if (written === undefined) return this.#told.get(key)
-    const isAhead = BigInt(written.object.resourceVersion) > this.#position
-    if (isAhead && nowMillis - written.atMillis < longestLagMillis) return written.object
+    if (this.#isAhead(written.object) && nowMillis - written.atMillis < longestLagMillis) return written.object
     this.#written.delete(key)
     return this.#told.get(key)
   }
@@ -71,8 +71,12 @@ export class SeenObjects<O extends Versioned> {
     return known === undefined || BigInt(object.resourceVersion) >= BigInt(known.resourceVersion)
   }
 
-  #advance({ resourceVersion }: O): void {
-    const version = BigInt(resourceVersion)
-    if (version > this.#position) this.#position = version
+  /** The watch has yet to tell of it. */
+  #isAhead({ namespace, resourceVersion }: O): boolean {
+    return BigInt(resourceVersion) > (this.#positions.get(namespace) ?? 0n)
+  }
+
+  #advance(object: O): void {
+    if (this.#isAhead(object)) this.#positions.set(object.namespace, BigInt(object.resourceVersion))
   }
 }

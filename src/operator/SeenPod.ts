@@ -4,9 +4,15 @@ import type { ContainerStatus, PodObject } from "../domain/ClusterObjects.ts"
 import { printable, shortened } from "../domain/Printable.ts"
 import { RunResult } from "./PaymentJob.ts"
 
-/** Why a pod does not start: somebody has to do something about it. */
+/** Why a pod does not start, or does not end: somebody has to do something about it. */
 export interface Trouble {
-  readonly reason: "SecretMissing" | "ContainerConfigInvalid" | "ImagePullFailed" | "Unschedulable" | "StartFailed"
+  readonly reason:
+    | "SecretMissing"
+    | "ContainerConfigInvalid"
+    | "ImagePullFailed"
+    | "Unschedulable"
+    | "StartFailed"
+    | "NodeLost"
   readonly message: string
 }
 
@@ -19,19 +25,45 @@ export interface SeenPod {
   readonly jobUid: string | undefined
   readonly isFinished: boolean
   readonly succeeded: boolean
+  /** Not there any more, and kept for what it said. */
+  readonly isGone: boolean
+  /** It is being deleted, and should be gone by then. */
+  readonly deletedBy: string | undefined
   readonly trouble: Trouble | undefined
   /** Undefined while it runs, and for a pod that ended without running. */
   readonly exitCode: number | undefined
   readonly finishedAt: string | undefined
   /** As it left it. */
   readonly result: RunResult | undefined
+  /** Of which run it said that, if it did: images that know no `RUN_ID` do not. */
+  readonly resultOfRun: string | undefined
 }
+
+/** Nodes take a moment, and clocks differ. */
+const deletionSlackMillis = 30_000
+
+/** When a pod that is being deleted is overdue, in milliseconds. */
+export const overdueAt = ({ deletedBy, isFinished, isGone }: SeenPod): number | undefined =>
+  deletedBy === undefined || isFinished || isGone ? undefined : Date.parse(deletedBy) + deletionSlackMillis
+
+/** A pod that should have been gone is still said to be there: nobody ends it but its node, which does not answer. */
+export const asOf = (pod: SeenPod, nowMillis: number): SeenPod => {
+  const due = overdueAt(pod)
+  if (due === undefined || nowMillis < due) return pod
+  return { ...pod, trouble: nodeLost(`it should have been gone at ${pod.deletedBy}`) }
+}
+
+const nodeLost = (why: string): Trouble => ({
+  reason: "NodeLost",
+  message: `${why}, and its node does not answer: bring the node back, or delete the node when it is off for good`
+})
 
 /** Reads one. */
 export const seenPod = ({ metadata, status }: PodObject): SeenPod => {
   const isFinished = status?.phase === "Succeeded" || status?.phase === "Failed"
   const [container] = status?.containerStatuses ?? []
   const ended = container?.state?.terminated
+  const left = ended?.message === undefined ? undefined : Option.getOrUndefined(decodeLeft(ended.message))
   return {
     name: metadata.name,
     namespace: metadata.namespace,
@@ -40,14 +72,27 @@ export const seenPod = ({ metadata, status }: PodObject): SeenPod => {
     jobUid: metadata.ownerReferences?.find(({ controller, kind }) => controller === true && kind === "Job")?.uid,
     isFinished,
     succeeded: status?.phase === "Succeeded",
-    trouble: isFinished ? undefined : (waitingFor(container) ?? unschedulable(status)),
+    isGone: false,
+    deletedBy: metadata.deletionTimestamp,
+    trouble: isFinished ? undefined : (lost(status) ?? waitingFor(container) ?? unschedulable(status)),
     exitCode: ended?.exitCode,
     finishedAt: ended?.finishedAt,
-    result: ended?.message === undefined ? undefined : Option.getOrUndefined(decodeResult(ended.message))
+    result: left && { stored: left.stored, duplicates: left.duplicates, deadLettered: left.deadLettered },
+    resultOfRun: left?.run
   }
 }
 
-const decodeResult = Schema.decodeUnknownOption(Schema.fromJsonString(RunResult))
+/** What is left of one that was deleted; nothing, if it did not say how it ended. */
+export const goneOf = (pod: SeenPod): SeenPod | undefined =>
+  pod.exitCode === undefined
+    ? undefined
+    : { ...pod, succeeded: pod.exitCode === 0, isFinished: true, isGone: true, trouble: undefined }
+
+const Left = Schema.Struct({ ...RunResult.fields, run: Schema.optionalKey(Schema.String) })
+const decodeLeft = Schema.decodeUnknownOption(Schema.fromJsonString(Left))
+
+const lost = (status: PodObject["status"]): Trouble | undefined =>
+  status?.reason === "NodeLost" || status?.phase === "Unknown" ? nodeLost("nobody knows how it gets on") : undefined
 
 const reasons: Readonly<Record<string, Trouble["reason"]>> = {
   CreateContainerConfigError: "ContainerConfigInvalid",
@@ -68,10 +113,13 @@ const waitingFor = (container: ContainerStatus | undefined): Trouble | undefined
   // A node says it in turns as an error and as a wait: our own words stand still.
   if (reason === "ImagePullFailed") return { reason, message: "the image cannot be pulled" }
   const message = words(waiting?.message ?? "")
-  return reason === "ContainerConfigInvalid" && /secret/i.test(message)
+  return reason === "ContainerConfigInvalid" && aboutSecret.test(message)
     ? { reason: "SecretMissing", message }
     : { reason, message }
 }
+
+/** `secret "login" not found`, `couldn't find key username in Secret payments/login`: a config map may be called so too. */
+const aboutSecret = /\bsecrets? "[^"]*"|\bin Secret \S/
 
 const unschedulable = (status: PodObject["status"]): Trouble | undefined => {
   const scheduled = status?.conditions?.find(({ type }) => type === "PodScheduled")

@@ -1,7 +1,7 @@
 /** What was seen of a PaymentJob and of what belongs to it. */
 import type { PaymentJob } from "./PaymentJob.ts"
 import type { SeenJob } from "./SeenJob.ts"
-import type { SeenPod } from "./SeenPod.ts"
+import { overdueAt, type SeenPod } from "./SeenPod.ts"
 
 /** Why the API server did not take the Job. */
 export interface Refusal {
@@ -19,6 +19,10 @@ export interface Sight {
   readonly pods: ReadonlyArray<SeenPod>
   /** The same for the pods. */
   readonly arePodsLive?: boolean
+  /** Its Job should have had a pod by now. */
+  readonly isPodOverdue?: boolean
+  /** What the cluster's own controller says of that: asked for just now. */
+  readonly podlessness?: { readonly message: string | undefined }
   /** What came of asking for a Job just now. */
   readonly refusal?: Refusal
   /** The Job was created just now. */
@@ -31,16 +35,57 @@ export const isOwn = ({ job, paymentJob }: Pick<Sight, "job" | "paymentJob">): b
 
 /** A pod of an earlier Job that may still be at work: a second one beside it is not wanted. */
 export const leftOver = ({ job, pods }: Pick<Sight, "job" | "pods">): SeenPod | undefined =>
-  job === undefined ? pods.find(({ isFinished }) => !isFinished) : undefined
+  job === undefined ? pods.find(({ isFinished, isGone }) => !isFinished && !isGone) : undefined
 
-/** A Job that is not ours, and no trace of an earlier PaymentJob either: nobody tells us when it goes. */
-export const isForeign = (sight: Pick<Sight, "job" | "paymentJob">): boolean => sight.job !== undefined && !isOwn(sight)
+const podsOf = ({ pods }: Pick<Sight, "pods">, job: SeenJob): ReadonlyArray<SeenPod> =>
+  pods.filter(({ jobUid }) => jobUid === job.uid)
 
-/** The Job has ended, and has had more pods than were seen: those that are missing may tell how. */
-export const lacksPods = ({ arePodsLive, job, pods }: Sight): boolean => {
+/** The Job has ended, and has had more pods than were seen to end: those that are missing may tell how. */
+export const lacksPods = (sight: Sight): boolean => {
+  const { arePodsLive, job } = sight
   if (job?.end === undefined || arePodsLive === true) return false
-  const finished = pods.filter(({ isFinished, jobUid }) => isFinished && jobUid === job.uid)
+  const finished = podsOf(sight, job).filter(({ isFinished }) => isFinished)
   return job.end.outcome === "Succeeded"
     ? finished.filter(({ succeeded }) => succeeded).length < job.succeeded
-    : finished.length === 0 && job.failed > 0
+    : finished.length === 0 && (job.failed > 0 || podsOf(sight, job).length > 0)
 }
+
+/** The Job has ended, and a pod of it went without our being told yet: that is going to say how. */
+export const awaitsPods = (sight: Sight): boolean =>
+  sight.job?.end !== undefined && podsOf(sight, sight.job).some(({ isFinished, isGone }) => isGone && !isFinished)
+
+/** A Job that is to run, and for which no pod was ever seen. */
+const isPodless = (sight: Pick<Sight, "job" | "paymentJob" | "pods">): boolean => {
+  const { job, paymentJob } = sight
+  if (job === undefined || !isOwn(sight) || job.end !== undefined || job.isDeleting) return false
+  if (job.isSuspended || paymentJob.spec.suspend === true || job.active > 0) return false
+  return podsOf(sight, job).every(({ isFinished }) => isFinished)
+}
+
+/** A controller that has taken a Job up makes its pods at once. */
+const podWaitMillis = 10_000
+/** One that has much to do takes it up later. */
+const controllerWaitMillis = 60_000
+
+/** From when on a Job without a pod is a matter to look into, in milliseconds. */
+const podDueAt = ({ createdAt, startTime }: SeenJob): number =>
+  startTime === undefined ? Date.parse(createdAt) + controllerWaitMillis : Date.parse(startTime) + podWaitMillis
+
+/** Its Job should have had a pod by now. */
+export const isPodOverdue = (sight: Pick<Sight, "job" | "paymentJob" | "pods">, nowMillis: number): boolean =>
+  sight.job !== undefined && isPodless(sight) && podDueAt(sight.job) <= nowMillis
+
+/** When it is to be looked at again though nobody tells of a change, in milliseconds; `undefined` is not at all. */
+export const nextLookAt = (sight: Sight, nowMillis: number): number | undefined => {
+  if (sight.job !== undefined && !isOwn(sight)) return nowMillis + foreignEveryMillis
+  const pod = sight.job !== undefined && isPodless(sight) ? podDueAt(sight.job) : undefined
+  const dues = [pod === undefined || pod > nowMillis ? pod : nowMillis + podlessEveryMillis]
+  for (const one of sight.pods) dues.push(overdueAt(one))
+  const open = dues.filter((due) => due !== undefined && due > nowMillis) as ReadonlyArray<number>
+  return open.length === 0 ? undefined : Math.min(...open)
+}
+
+/** A Job that is not ours goes without our being told. */
+const foreignEveryMillis = 60_000
+/** Events of Jobs are asked for, and not watched. */
+const podlessEveryMillis = 30_000

@@ -29,9 +29,11 @@ type Needed = Omit<Permission, "namespace">
 const inWatchedNamespaces: ReadonlyArray<Needed> = [
   ...(["get", "list", "watch"] as const).map((verb): Needed => ({ verb, kind: "PaymentJob" })),
   { verb: "patch", kind: "PaymentJob", subresource: "status" },
+  // else no Job could block its deletion, where the API server is strict about that
+  { verb: "update", kind: "PaymentJob", subresource: "finalizers" },
   ...(["get", "list", "watch", "create", "patch"] as const).map((verb): Needed => ({ verb, kind: "Job" })),
   ...(["list", "watch"] as const).map((verb): Needed => ({ verb, kind: "Pod" })),
-  { verb: "create", kind: "Event" }
+  ...(["create", "list"] as const).map((verb): Needed => ({ verb, kind: "Event" }))
 ]
 
 const forTheLease: ReadonlyArray<Needed> = (["get", "create", "patch"] as const).map((verb) => ({

@@ -3,7 +3,7 @@ import { Equal } from "effect"
 import { specHashOf } from "./JobSpec.ts"
 import type { PaymentJobStatus, Phase, RunResult } from "./PaymentJob.ts"
 import type { JobEnd, SeenJob } from "./SeenJob.ts"
-import type { SeenPod } from "./SeenPod.ts"
+import type { SeenPod, Trouble } from "./SeenPod.ts"
 import { isOwn, leftOver, type Sight } from "./Sight.ts"
 
 /** How a PaymentJob that has not ended gets on. */
@@ -11,7 +11,7 @@ type Situation =
   | { readonly _tag: "Ended"; readonly end: JobEnd }
   /** Somebody has to do something. */
   | { readonly _tag: "Stuck"; readonly reason: string; readonly message: string }
-  | { readonly _tag: "Suspended" }
+  | { readonly _tag: "Suspended"; readonly message: string }
   | { readonly _tag: "Waiting"; readonly reason: string; readonly message: string }
   | { readonly _tag: "Active"; readonly message: string }
 
@@ -30,7 +30,7 @@ export const statusOf = (sight: Sight, now: string): PaymentJobStatus => {
   const situation = situationOf(sight)
   const own = isOwn(sight) ? job : undefined
   const end = situation._tag === "Ended" ? situation.end : undefined
-  const result = end && resultOf(sight.pods)
+  const result = end && resultOf(sight)
   const hasBegun = end !== undefined || situation._tag === "Active"
   const startTime = before.startTime ?? (hasBegun ? own?.startTime : undefined)
   return {
@@ -47,9 +47,33 @@ export const statusOf = (sight: Sight, now: string): PaymentJobStatus => {
   }
 }
 
-/** Whether there is nothing new in a status but times. */
+/** Whether there is nothing new in a status but times; and words, where others have many for one thing. */
 export const isSaid = (before: PaymentJobStatus, status: PaymentJobStatus): boolean =>
-  Equal.equals(withoutTimes(before), withoutTimes(status))
+  Equal.equals(withoutTimes(before), withoutTimes(status)) ||
+  (isWordy(status) && isFresh(before, status) && Equal.equals(withoutWords(before), withoutWords(status)))
+
+/** Told in words that hold names and numbers of the moment. */
+const wordyReasons: ReadonlySet<string | undefined> = new Set([
+  "JobInvalid",
+  "JobForbidden",
+  "JobRefused",
+  "PodsNotCreated",
+  "Unschedulable"
+])
+
+const isWordy = ({ conditions }: PaymentJobStatus): boolean =>
+  conditions?.some(({ reason, type }) => type === "Stalled" && wordyReasons.has(reason)) === true
+
+/** How long such words stand before newer ones take their place. */
+const wordsStandMillis = 600_000
+
+const isFresh = (before: PaymentJobStatus, status: PaymentJobStatus): boolean =>
+  Date.parse(status.lastUpdateTime ?? "") - Date.parse(before.lastUpdateTime ?? "") < wordsStandMillis
+
+const withoutWords = (status: PaymentJobStatus) => {
+  const { conditions, message: _, ...others } = withoutTimes(status)
+  return { ...others, conditions: conditions.map(({ message: __, ...condition }) => condition) }
+}
 
 const withoutTimes = ({ completionTime: _, lastUpdateTime: __, ...status }: PaymentJobStatus) => ({
   ...status,
@@ -59,14 +83,23 @@ const withoutTimes = ({ completionTime: _, lastUpdateTime: __, ...status }: Paym
 const situationOf = (sight: Sight): Situation => {
   const { job, paymentJob, refusal } = sight
   if (job === undefined) {
-    const pod = leftOver(sight)
-    if (paymentJob.spec.suspend === true) return { _tag: "Suspended" }
+    if (paymentJob.flaw !== undefined)
+      return { _tag: "Stuck", reason: "SpecInvalid", message: `the spec cannot be read: ${paymentJob.flaw}` }
+    if (paymentJob.spec.suspend === true) return suspendedBySpec
     if (refusal !== undefined) return { _tag: "Stuck", ...refusal }
-    return pod === undefined
-      ? { _tag: "Waiting", reason: "JobMissing", message: "its Job is to be created" }
-      : { _tag: "Waiting", reason: "PodLeftOver", message: `the pod ${pod.name} of an earlier Job is to end first` }
+    return ofNoJob(leftOver(sight))
   }
   return isOwn(sight) ? ofOwnJob(sight, job) : ofForeignJob(sight, job)
+}
+
+const suspendedBySpec: Situation = { _tag: "Suspended", message: "suspended: spec.suspend is true" }
+
+const ofNoJob = (pod: SeenPod | undefined): Situation => {
+  if (pod === undefined) return { _tag: "Waiting", reason: "JobMissing", message: "its Job is to be created" }
+  const message = `the pod ${pod.name} of an earlier Job is to end first`
+  return pod.trouble?.reason === "NodeLost"
+    ? { _tag: "Stuck", reason: "NodeLost", message: `${message}: ${pod.trouble.message}` }
+    : { _tag: "Waiting", reason: "PodLeftOver", message }
 }
 
 const ofForeignJob = ({ paymentJob }: Sight, job: SeenJob): Situation =>
@@ -82,17 +115,40 @@ const ofForeignJob = ({ paymentJob }: Sight, job: SeenJob): Situation =>
         message: `there is a Job ${job.name} that is not of this PaymentJob: delete it, or use another name`
       }
 
-const ofOwnJob = ({ paymentJob, pods }: Sight, job: SeenJob): Situation => {
-  if (job.end !== undefined) return { _tag: "Ended", end: withExit(job.end, exitOf(pods)) }
-  if (job.isDeleting) return { _tag: "Waiting", reason: "JobDeleted", message: `the Job ${job.name} is being deleted` }
-  if (paymentJob.spec.suspend === true) return { _tag: "Suspended" }
+const ofOwnJob = (sight: Sight, job: SeenJob): Situation => {
+  const { paymentJob, pods } = sight
   const own = pods.filter(({ jobUid }) => jobUid === job.uid)
-  const stuck = own.find(({ trouble }) => trouble !== undefined)
-  if (stuck?.trouble !== undefined) {
-    const { message, reason } = stuck.trouble
-    const what = reason === "ImagePullFailed" ? `${message}: ${paymentJob.spec.image}` : message
-    return { _tag: "Stuck", reason, message: `the pod ${stuck.name} does not start: ${what}` }
-  }
+  if (job.end !== undefined) return { _tag: "Ended", end: withExit(job.end, exitOf(own)) }
+  const troubles = troublesOf(own)
+  const lost = troubles.find(({ trouble }) => trouble.reason === "NodeLost")
+  if (lost !== undefined) return ofTrouble(sight, lost)
+  if (job.isDeleting) return { _tag: "Waiting", reason: "JobDeleted", message: `the Job ${job.name} is being deleted` }
+  if (paymentJob.spec.suspend === true) return suspendedBySpec
+  if (job.isSuspended)
+    return { _tag: "Suspended", message: `the Job ${job.name} is suspended: whoever did it resumes it` }
+  const [stuck] = troubles
+  return stuck === undefined ? ofFreeJob(sight, job, own) : ofTrouble(sight, stuck)
+}
+
+interface Troubled {
+  readonly name: string
+  readonly trouble: Trouble
+}
+
+const troublesOf = (pods: ReadonlyArray<SeenPod>): ReadonlyArray<Troubled> =>
+  pods.flatMap(({ name, trouble }) => (trouble === undefined ? [] : [{ name, trouble }]))
+
+const ofTrouble = ({ paymentJob }: Sight, { name, trouble: { message, reason } }: Troubled): Situation => {
+  const what = reason === "ImagePullFailed" ? `${message}: ${paymentJob.spec.image}` : message
+  const not = reason === "NodeLost" ? "does not end" : "does not start"
+  return { _tag: "Stuck", reason, message: `the pod ${name} ${not}: ${what}` }
+}
+
+/** Nothing holds it up that we know of, unless it has no pod. */
+const ofFreeJob = ({ paymentJob, podlessness }: Sight, job: SeenJob, own: ReadonlyArray<SeenPod>): Situation => {
+  const hindrance = podlessness?.message
+  if (hindrance !== undefined)
+    return { _tag: "Stuck", reason: "PodsNotCreated", message: `the Job ${job.name} gets no pod: ${hindrance}` }
   const exit = exitOf(own)
   const again = exit === undefined ? "" : `; ${exit}, and is tried again`
   // between the end of its last pod and its own it has none, which is no news
@@ -124,9 +180,11 @@ const exitOf = (pods: ReadonlyArray<SeenPod>): string | undefined => {
 const withExit = (end: JobEnd, exit: string | undefined): JobEnd =>
   end.outcome === "Failed" && exit !== undefined ? { ...end, message: `${end.message}; ${exit}` } : end
 
-/** Totals of the run only grow: whichever pod told the most told last. */
-const resultOf = (pods: ReadonlyArray<SeenPod>): RunResult | undefined => {
-  const told = pods.flatMap(({ result }) => (result === undefined ? [] : [result]))
+/** Totals of the run only grow: whichever pod told the most told last. Pods of an earlier run of that name do not count. */
+const resultOf = ({ job, paymentJob, pods }: Sight): RunResult | undefined => {
+  const isOfRun = ({ jobUid, resultOfRun }: SeenPod): boolean =>
+    resultOfRun === undefined ? jobUid === job?.uid : resultOfRun === paymentJob.uid
+  const told = pods.filter(isOfRun).flatMap(({ result }) => (result === undefined ? [] : [result]))
   if (told.length === 0) return undefined
   return {
     stored: Math.max(...told.map(({ stored }) => stored)),
@@ -142,7 +200,6 @@ const phaseOf = (before: Phase | undefined, sight: Sight, situation: Situation):
 }
 
 const messageOf = (situation: Situation, job: SeenJob | undefined): string => {
-  if (situation._tag === "Suspended") return "suspended: spec.suspend is true"
   if (situation._tag !== "Ended") return situation.message
   const { message, outcome, reason } = situation.end
   const name = job?.name ?? ""
@@ -205,7 +262,8 @@ const endSaid = (situation: Situation, outcome: JobEnd["outcome"], message: stri
 
 const driftOf = (sight: Sight): Said | undefined => {
   const { job, paymentJob } = sight
-  if (job === undefined || !isOwn(sight) || job.specHash === specHashOf(paymentJob.spec)) return undefined
+  if (job === undefined || !isOwn(sight) || paymentJob.flaw !== undefined) return undefined
+  if (job.specHash === specHashOf(paymentJob.spec)) return undefined
   const message = `the Job ${job.name} runs by an earlier spec; kubectl delete job ${job.name} runs the new one`
   return { status: "True", reason: "JobLeftAlone", message }
 }

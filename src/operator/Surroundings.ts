@@ -6,8 +6,9 @@ import { jobNameOf } from "./Names.ts"
 import { hasEnded, type PaymentJob, read } from "./PaymentJob.ts"
 import { paymentJobNameOf, type SeenJob, seenJob } from "./SeenJob.ts"
 import { keyOf, SeenObjects } from "./SeenObjects.ts"
-import { type SeenPod, seenPod } from "./SeenPod.ts"
-import type { Sight } from "./Sight.ts"
+import { asOf, seenPod } from "./SeenPod.ts"
+import { SeenPods } from "./SeenPods.ts"
+import { isPodOverdue, type Sight } from "./Sight.ts"
 
 type Keys = ReadonlyArray<string>
 
@@ -28,9 +29,12 @@ export class Surroundings {
   sightOf(key: string, nowMillis: number): Sight | undefined {
     const paymentJob = this.paymentJobs.get(key, nowMillis)
     if (paymentJob === undefined) return undefined
+    if (hasEnded(paymentJob.status)) this.#pods.forgetGone(key)
     const jobKey = jobKeyOf(paymentJob)
     const job = this.jobs.get(jobKey, nowMillis) ?? this.#endedJob(jobKey, paymentJob)
-    return { paymentJob, isLive: false, job, pods: this.#pods.of(key) }
+    const pods = this.#pods.of(key).map((pod) => asOf(pod, nowMillis))
+    const seen = { paymentJob, isLive: false, job, pods }
+    return { ...seen, isPodOverdue: isPodOverdue(seen, nowMillis) }
   }
 
   /** The keys that it concerns; what cannot be read is as if it were not there. */
@@ -38,16 +42,12 @@ export class Surroundings {
     readonly keys: Keys
     readonly flaws: ReadonlyArray<Unreadable>
   } {
-    const readings = objectsOf(event).map((object) => [keyOf(object.metadata), read(object)] as const)
-    const good = readings.flatMap(([, reading]) => (Result.isSuccess(reading) ? [reading.success] : []))
-    const flaws = readings.flatMap(([key, reading]) =>
-      Result.isFailure(reading) ? [{ key, flaw: reading.failure }] : []
-    )
+    const { flaws, good, keys } = readingsOf(event)
     const before = event._tag === "Synced" ? [...this.paymentJobs.told.keys()] : []
     note(this.paymentJobs, event, good)
     for (const { key } of flaws) this.paymentJobs.forget(key)
-    if (event._tag === "Deleted") for (const one of good) this.#endedJobs.delete(jobKeyOf(one))
-    return { keys: [...new Set([...before, ...readings.map(([key]) => key)])], flaws }
+    if (event._tag === "Deleted") for (const one of good) this.#forget(one)
+    return { keys: [...new Set([...before, ...keys])], flaws }
   }
 
   onJobs(event: ClusterEvent<JobObject>): Keys {
@@ -68,6 +68,11 @@ export class Surroundings {
     return [...new Set([...before, ...objects.flatMap(keyOfOwner)])]
   }
 
+  #forget(paymentJob: PaymentJob): void {
+    this.#endedJobs.delete(jobKeyOf(paymentJob))
+    this.#pods.forgetGone(keyOf(paymentJob))
+  }
+
   #keepEnd(job: SeenJob): void {
     const { namespace, owner } = job
     const paymentJob = owner && this.paymentJobs.told.get(keyOf({ namespace, name: owner.name }))
@@ -84,27 +89,12 @@ export class Surroundings {
   }
 }
 
-/** By the PaymentJob's key and the pod's name. */
-class SeenPods {
-  readonly #byKey = new Map<string, Map<string, SeenPod>>()
-
-  of(key: string): ReadonlyArray<SeenPod> {
-    return [...(this.#byKey.get(key)?.values() ?? [])]
-  }
-
-  /** The keys that had some. */
-  clear(): Keys {
-    const keys = [...this.#byKey.keys()]
-    this.#byKey.clear()
-    return keys
-  }
-
-  note(key: string, pod: SeenPod, isDeleted: boolean): void {
-    const pods = this.#byKey.get(key) ?? new Map<string, SeenPod>()
-    if (isDeleted) pods.delete(pod.name)
-    else pods.set(pod.name, pod)
-    if (pods.size === 0) this.#byKey.delete(key)
-    else this.#byKey.set(key, pods)
+const readingsOf = (event: ClusterEvent<PaymentJobObject>) => {
+  const readings = objectsOf(event).map((object) => [keyOf(object.metadata), read(object)] as const)
+  return {
+    keys: readings.map(([key]) => key),
+    good: readings.flatMap(([, reading]) => (Result.isSuccess(reading) ? [reading.success] : [])),
+    flaws: readings.flatMap(([key, reading]) => (Result.isFailure(reading) ? [{ key, flaw: reading.failure }] : []))
   }
 }
 

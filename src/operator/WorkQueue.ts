@@ -26,25 +26,30 @@ export const make: Effect.Effect<WorkQueue, never, Scope.Scope> = Effect.gen(fun
   const taken = new Set<string>()
   const again = new Set<string>()
 
-  const add = Effect.fnUntraced(function* (key: string) {
-    if (taken.has(key)) {
-      again.add(key)
-      return
-    }
-    if (waiting.has(key)) return
-    waiting.set(key, yield* Clock.currentTimeMillis)
-    yield* Queue.offer(ready, key)
-    yield* Metrics.added(waiting.size)
-  })
+  // each change in one go: a fiber may have to yield between any two steps of its own
+  const wants = (key: string, millis: number): boolean => {
+    if (taken.has(key)) again.add(key)
+    if (taken.has(key) || waiting.has(key)) return false
+    waiting.set(key, millis)
+    return Queue.offerUnsafe(ready, key)
+  }
+  const add = (key: string): Effect.Effect<void> =>
+    Effect.flatMap(Clock.currentTimeMillis, (millis) =>
+      wants(key, millis) ? Metrics.added(waiting.size) : Effect.void
+    )
+  const give = (key: string): number => {
+    const since = waiting.get(key) ?? 0
+    waiting.delete(key)
+    taken.add(key)
+    return since
+  }
 
   return {
     add,
     addAfter: (key, delay) => Effect.asVoid(FiberMap.run(later, key, Effect.andThen(Effect.sleep(delay), add(key)))),
     take: Effect.gen(function* () {
       const key = yield* Queue.take(ready)
-      const since = waiting.get(key) ?? 0
-      waiting.delete(key)
-      taken.add(key)
+      const since = give(key)
       yield* Metrics.taken(waiting.size, (yield* Clock.currentTimeMillis) - since)
       return key
     }),

@@ -1,7 +1,7 @@
 /** What goes wrong between us and an API server, and what nobody notices of it. */
 import { randomUUID } from "node:crypto"
 import { assert, it } from "@effect/vitest"
-import { Effect, Layer, Metric, Queue } from "effect"
+import { Duration, Effect, Layer, Metric, Queue } from "effect"
 import { inject } from "vitest"
 import type { ClusterError, Forbidden } from "../../src/domain/ClusterError.ts"
 import type { ClusterObject } from "../../src/domain/ClusterObjects.ts"
@@ -158,7 +158,7 @@ it.live("What was not granted is named: verb, resource and namespace", () =>
       const events = yield* watched("Job", { namespaces: [] })
       assert.include((yield* Effect.flip(Queue.take(events))).message, "grant list on jobs.batch in a ClusterRole")
       assert.isFalse(yield* Cluster.use((cluster) => cluster.isGranted({ verb: "get", kind: "Lease", namespace })))
-    }).pipe(Effect.provide(cluster({ kubeconfig })))
+    }).pipe(Effect.provide(cluster({ kubeconfig, refusedFor: Duration.seconds(1) })))
   })
 )
 

@@ -232,6 +232,20 @@ export const suite = <R>(name: string, layer: Layer.Layer<PaymentStore | WorkerR
       })
     )
 
+    for (const limit of [undefined, 1000])
+      it.effect(`an idle process waits for what a lost one had in hand: the broker has yet to notice (${limit})`, () =>
+        Effect.gen(function* () {
+          const run = newRun(limit)
+          const [lost, heir] = [shareOf(run, 0), shareOf(run)]
+          yield* claim(lost)
+          yield* claim(heir)
+          assert.isFalse(yield* WorkerRuns.use((runs) => runs.idle(heir)))
+          // the node is back: its process leaves as others do
+          yield* WorkerRuns.use((runs) => runs.leave(lost))
+          assert.isTrue(yield* WorkerRuns.use((runs) => runs.idle(heir)))
+        })
+      )
+
     it.effect("refuses other terms for a run that was begun", () =>
       Effect.gen(function* () {
         const run = newRun(10)

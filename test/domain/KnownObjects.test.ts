@@ -21,8 +21,17 @@ describe("What a watch has told", () => {
     assert.deepStrictEqual(inShort(known.apply(object("a", "1", 5))), ["Applied 1@5"])
     assert.deepStrictEqual(inShort(known.apply(object("a", "1", 5))), [])
     assert.deepStrictEqual(inShort(known.apply(object("a", "1", 4))), [])
-    assert.deepStrictEqual(inShort(known.relist([], 4n)), [])
     assert.deepStrictEqual(inShort(known.apply(object("a", "1", 10))), ["Applied 1@10"])
+  })
+
+  it("is void when a list shows that the history went back: what there is now is told from the beginning", () => {
+    const known = new KnownObjects()
+    known.relist([object("a", "1", 5), object("b", "2", 6)], 9n)
+    assert.deepStrictEqual(known.relist([object("a", "1", 3)], 4n), [
+      { _tag: "Synced", objects: [object("a", "1", 3)] }
+    ])
+    assert.strictEqual(known.position, 4n)
+    assert.deepStrictEqual(inShort(known.apply(object("a", "1", 5))), ["Applied 1@5"])
   })
 
   it("is told as deleted and created where another object took the name unseen", () => {

@@ -1,50 +1,12 @@
 /** The operator as a process, on a real API server with the product's own CustomResourceDefinition. */
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { Cluster } from "../../src/domain/ports/Cluster.ts"
+import { inNamespace, podOf, reaches, says, soon } from "../support/OperatorGround.ts"
 import { newNamespace, OperatorPlane, startOperator, versionsIn } from "../support/OperatorPlane.ts"
-import { ended, paymentJob, waiting } from "../support/PaymentJobs.ts"
+import { ended, waiting } from "../support/PaymentJobs.ts"
+import { runningPod } from "../support/PlayedPods.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import { writeKubeconfig } from "../support/servers/KubernetesCertificates.ts"
-
-const soon = { deadline: "20 seconds", every: "20 millis" } as const
-
-/** Does something in one namespace, by name. */
-const inNamespace = (namespace: string) =>
-  Effect.map(Cluster, (cluster) => ({
-    cluster,
-    create: (name: string, changes: Parameters<typeof paymentJob>[1] = {}) => {
-      const { metadata, ...rest } = paymentJob(name, changes)
-      return cluster.create("PaymentJob", { ...rest, metadata: { ...metadata, namespace } })
-    },
-    job: (name: string) => cluster.get("Job", { namespace, name }),
-    jobs: cluster.list("Job", { namespaces: [namespace] }),
-    pods: cluster.list("Pod", { namespaces: [namespace] }),
-    setPod: (name: string, status: object) => cluster.patchStatus("Pod", { namespace, name }, { status }),
-    status: (name: string) => Effect.map(cluster.get("PaymentJob", { namespace, name }), ({ status }) => status ?? {}),
-    reasons: Effect.map(cluster.list("Event", { namespaces: [namespace] }), (events) =>
-      events.filter(({ involvedObject }) => involvedObject.kind === "PaymentJob").map(({ reason }) => reason)
-    )
-  }))
-
-type Ground = Effect.Success<ReturnType<typeof inNamespace>>
-
-const reaches = ({ status }: Ground, name: string, phase: string) =>
-  eventually(
-    Effect.map(status(name), (found) => assert.strictEqual(found["phase"], phase)),
-    soon
-  )
-
-/** The pod of a Job, when its controller has made it. */
-const podOf = ({ pods }: Ground, job: string) =>
-  eventually(
-    Effect.map(pods, (all) => {
-      const pod = all.find(({ metadata }) => metadata.ownerReferences?.[0]?.name === job)
-      if (pod === undefined) assert.fail(`the Job ${job} has no pod`)
-      return pod
-    }),
-    soon
-  )
 
 const result = { stored: 8, duplicates: 1, deadLettered: 1 }
 
@@ -90,27 +52,13 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
       yield* startOperator({ namespace })
       yield* ground.create("one")
       const pod = yield* podOf(ground, "one-job")
-      const stalled = Effect.map(ground.status("one"), (status) =>
-        ((status["conditions"] ?? []) as ReadonlyArray<Record<string, string>>).find(({ type }) => type === "Stalled")
-      )
       yield* ground.setPod(
         pod.metadata.name,
         waiting("CreateContainerConfigError", 'secret "rabbitmq-login" not found')
       )
-      yield* eventually(
-        Effect.map(stalled, (condition) => assert.strictEqual(condition?.["reason"], "SecretMissing")),
-        soon
-      )
-      yield* ground.setPod(pod.metadata.name, {
-        phase: "Running",
-        containerStatuses: [
-          { name: "worker", image: "x", imageID: "x", ready: true, restartCount: 0, state: { running: {} } }
-        ]
-      })
-      yield* eventually(
-        Effect.map(stalled, (condition) => assert.isUndefined(condition)),
-        soon
-      )
+      yield* says(ground, "one", "Stalled", "SecretMissing")
+      yield* ground.setPod(pod.metadata.name, runningPod)
+      yield* says(ground, "one", "Stalled", undefined)
     })
   )
 

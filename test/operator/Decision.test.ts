@@ -4,7 +4,7 @@ import { Result, Schema } from "effect"
 import type { JobObject, PaymentJobObject } from "../../src/domain/ClusterObjects.ts"
 import { merged } from "../../src/domain/MergePatch.ts"
 import { type Action, decide } from "../../src/operator/Decision.ts"
-import { specHashOf } from "../../src/operator/JobSpec.ts"
+import { specHashOf, suspendedAnnotation } from "../../src/operator/JobSpec.ts"
 import { hasEnded, type PaymentJob, phases, read } from "../../src/operator/PaymentJob.ts"
 import { type SeenJob, seenJob } from "../../src/operator/SeenJob.ts"
 import type { SeenPod } from "../../src/operator/SeenPod.ts"
@@ -22,12 +22,14 @@ const AnyJob = Schema.Struct({
   isDeleting: Schema.Boolean,
   isLabelled: Schema.Boolean,
   isSuspended: Schema.Boolean,
+  isSuspendedByUs: Schema.Boolean,
   isDrifted: Schema.Boolean,
   secondsToLive: Schema.Literals([0, 60])
 })
 const AnyPod = Schema.Struct({
   isOfJob: Schema.Boolean,
   state: Schema.Literals(["running", "stuck", "succeeded", "failed"]),
+  isGone: Schema.Boolean,
   stored: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 9 }))
 })
 const AnySight = Schema.Struct({
@@ -38,7 +40,10 @@ const AnySight = Schema.Struct({
   secondsToLive: Schema.Literals(["none", 60]),
   isLive: Schema.Boolean,
   isDeleting: Schema.Boolean,
-  isRefused: Schema.Boolean
+  isRefused: Schema.Boolean,
+  isFlawed: Schema.Boolean,
+  hasHadJob: Schema.Boolean,
+  isPodOverdue: Schema.Boolean
 })
 
 const uid = "uid of this one"
@@ -59,10 +64,12 @@ const jobOf = (any: typeof AnyJob.Type): SeenJob => ({
   isLabelled: any.isLabelled,
   specHash: any.isDrifted ? "another" : specHashOf(spec),
   isSuspended: any.isSuspended,
+  isSuspendedByUs: any.isSuspendedByUs,
   secondsToLive: any.secondsToLive === 0 ? undefined : any.secondsToLive,
   active: any.active,
   succeeded: any.end === "Succeeded" ? 1 : 0,
   failed: any.end === "Failed" ? 1 : 0,
+  createdAt: now,
   startTime: now,
   end: any.end === "none" ? undefined : { outcome: any.end, reason: "Because", message: "of it", at: now }
 })
@@ -74,15 +81,19 @@ const podOf = (any: typeof AnyPod.Type, index: number): SeenPod => ({
   resourceVersion: "1",
   jobUid: any.isOfJob ? "uid of the job" : "uid of an earlier job",
   isFinished: any.state === "succeeded" || any.state === "failed",
+  isGone: any.isGone && any.state !== "running" && any.state !== "stuck",
+  deletedBy: undefined,
   succeeded: any.state === "succeeded",
   trouble: any.state === "stuck" ? { reason: "SecretMissing", message: "not found" } : undefined,
   exitCode: any.state === "failed" ? 3 : undefined,
   finishedAt: now,
-  result: { stored: any.stored, duplicates: 0, deadLettered: 0 }
+  result: { stored: any.stored, duplicates: 0, deadLettered: 0 },
+  resultOfRun: uid
 })
 
 const sightOf = (any: typeof AnySight.Type): Sight => {
-  const { isDeleting, isLive, isRefused, job, phase, pods, secondsToLive, suspend } = any
+  const { hasHadJob, isDeleting, isFlawed, isLive, isPodOverdue, isRefused, job, phase, pods, secondsToLive, suspend } =
+    any
   const paymentJob: PaymentJob = {
     name: "one",
     namespace,
@@ -96,13 +107,15 @@ const sightOf = (any: typeof AnySight.Type): Sight => {
       ...(suspend ? { suspend } : {}),
       ...(secondsToLive === "none" ? {} : { ttlSecondsAfterFinished: secondsToLive })
     },
-    status: phase === "none" ? {} : { phase }
+    ...(isFlawed ? { flaw: "it is no text" } : {}),
+    status: { ...(phase === "none" ? {} : { phase }), ...(hasHadJob ? { jobName: "one-job" } : {}) }
   }
   return {
     paymentJob,
     isLive,
     job: job === null ? undefined : jobOf(job),
     pods: pods.map(podOf),
+    isPodOverdue,
     ...(isRefused ? { refusal: { reason: "JobRefused", message: "no" } as const } : {})
   }
 }
@@ -114,6 +127,8 @@ const after = (sight: Sight, action: Action): Sight => {
       return { ...sight, isLive: true }
     case "LookAtPods":
       return { ...sight, arePodsLive: true }
+    case "LookAtEvents":
+      return { ...sight, podlessness: { message: "exceeded quota" } }
     case "CreateJob":
       return { ...sight, job: seenJob(asObject(action.job)), isNew: true }
     case "PatchJob":
@@ -133,14 +148,16 @@ const asObject = (job: Extract<Action, { readonly _tag: "CreateJob" }>["job"]): 
 })
 
 const patched = (job: SeenJob, patch: Record<string, unknown>): SeenJob => {
-  const { metadata, spec } = merged({ metadata: {}, spec: {} }, patch) as {
-    readonly metadata: { readonly labels?: unknown }
+  const annotations = job.isSuspendedByUs ? { [suspendedAnnotation]: "true" } : {}
+  const { metadata, spec } = merged({ metadata: { annotations }, spec: {} }, patch) as {
+    readonly metadata: { readonly labels?: unknown; readonly annotations: Record<string, unknown> }
     readonly spec: { readonly suspend?: boolean; readonly ttlSecondsAfterFinished?: number }
   }
   return {
     ...job,
     isLabelled: job.isLabelled || metadata.labels !== undefined,
     isSuspended: spec.suspend ?? job.isSuspended,
+    isSuspendedByUs: suspendedAnnotation in metadata.annotations,
     secondsToLive: spec.ttlSecondsAfterFinished ?? job.secondsToLive
   }
 }
@@ -203,6 +220,43 @@ describe("The decision", () => {
   )
 
   it.prop(
+    "leaves no Job at work that came after the end",
+    { any: AnySight, end: Schema.Literals(["Succeeded", "Failed"]) },
+    ({ any, end }) => {
+      const { job, paymentJob } = settled(sightOf({ ...any, phase: end })).sight
+      const isAtWork = job?.owner?.uid === uid && !job.isDeleting && job.end === undefined && !job.isSuspended
+      if (!paymentJob.isDeleting) assert.isFalse(isAtWork)
+    },
+    runs
+  )
+
+  it.prop(
+    "resumes only what it has suspended itself, and does not argue",
+    { any: AnySight },
+    ({ any }) => {
+      const sight = sightOf(any)
+      for (const action of decide(sight, options))
+        if (action._tag === "PatchJob" && (action.patch["spec"] as { suspend?: boolean })?.suspend === false)
+          assert.isTrue(sight.job?.isSuspendedByUs)
+    },
+    runs
+  )
+
+  it.prop(
+    "makes nothing of a spec that it cannot read, and says so",
+    { any: AnySight },
+    ({ any }) => {
+      const { sight } = settled(sightOf({ ...any, isFlawed: true, isDeleting: false, phase: "none", job: null }))
+      assert.isUndefined(sight.job)
+      assert.strictEqual(
+        sight.paymentJob.status.conditions?.find(({ type }) => type === "Stalled")?.reason,
+        "SpecInvalid"
+      )
+    },
+    runs
+  )
+
+  it.prop(
     "touches no Job that another object controls",
     { any: AnySight },
     ({ any }) => {
@@ -257,7 +311,10 @@ describe("The decision", () => {
 
   it("takes over a new generation after the end without touching anything else", () => {
     const { paymentJob } = settled(sightOf({ ...quiet, job: { ...quietJob, end: "Succeeded" } })).sight
-    const edited = { ...sightOf(quiet), paymentJob: { ...paymentJob, generation: 2 } }
+    const edited = {
+      ...sightOf({ ...quiet, job: { ...quietJob, end: "Succeeded" } }),
+      paymentJob: { ...paymentJob, generation: 2 }
+    }
     const [action, ...others] = decide(edited, options)
     assert.deepStrictEqual(others, [])
     assert.isTrue(action?._tag === "PatchStatus" && action.status.observedGeneration === 2)
@@ -274,9 +331,14 @@ describe("A PaymentJob", () => {
     ...fields
   })
 
-  it("that cannot be read is no PaymentJob: its status might be a latch", () => {
+  it("whose spec cannot be read is one with a flaw", () => {
+    const { flaw, status } = Result.getOrThrow(read(object({ spec: { image: "x" }, status: { phase: "Failed" } })))
+    assert.include(flaw, "queueName")
+    assert.isTrue(hasEnded(status))
+  })
+
+  it("whose status cannot be read is no PaymentJob: it might be a latch", () => {
     assert.isTrue(Result.isSuccess(read(object({}))))
-    assert.isTrue(Result.isFailure(read(object({ spec: { image: "x" } }))))
     assert.isTrue(Result.isFailure(read(object({ status: { phase: "Done" } }))))
   })
 
@@ -294,6 +356,7 @@ const quietJob = {
   isDeleting: false,
   isLabelled: true,
   isSuspended: false,
+  isSuspendedByUs: false,
   isDrifted: false,
   secondsToLive: 0
 } as const
@@ -305,5 +368,8 @@ const quiet: typeof AnySight.Type = {
   secondsToLive: "none",
   isLive: false,
   isDeleting: false,
-  isRefused: false
+  isRefused: false,
+  isFlawed: false,
+  hasHadJob: false,
+  isPodOverdue: false
 }

@@ -5,7 +5,7 @@ import { Schema } from "effect"
 import { parse } from "effect/encoding/Yaml"
 import { crd } from "../../src/operator/Crd.ts"
 import { jobOf, specHashOf } from "../../src/operator/JobSpec.ts"
-import { eventNameOf, jobNameOf, labelOf } from "../../src/operator/Names.ts"
+import { eventNameOf, jobNameOf, labelOf, leaseNameOf } from "../../src/operator/Names.ts"
 import type { PaymentJobSpec } from "../../src/operator/PaymentJob.ts"
 import { yaml } from "../../src/operator/Yaml.ts"
 import { namespace, spec } from "../support/PaymentJobs.ts"
@@ -140,6 +140,14 @@ describe("A name", () => {
     },
     runs
   )
+
+  it("of a Lease is another one for other namespaces, in whatever order they are said", () => {
+    assert.strictEqual(leaseNameOf([]), "paymentjob-operator")
+    assert.strictEqual(leaseNameOf(["b", "a"]), "paymentjob-operator.a.b")
+    const many = Array.from({ length: 30 }, (_, index) => `${"n".repeat(60)}${index}`)
+    assert.isAtMost(leaseNameOf(many).length, 253)
+    assert.notStrictEqual(leaseNameOf(many), leaseNameOf(many.slice(1)))
+  })
 
   it("tells long names apart, and leaves short ones as they are", () => {
     const long = "a".repeat(200)

@@ -141,14 +141,62 @@ describe("Leader election", () => {
     }).pipe(Effect.provide(MemoryCluster.layer))
   )
 
-  it.effect("ends at once where the lease is not granted", () =>
+  const detail = "leases is forbidden"
+  const refused = { reason: new Forbidden({ detail, verb: "get", resource: "leases", namespace: undefined }) }
+
+  it.effect("ends where the lease is not granted, when that has lasted a minute", () =>
     Effect.gen(function* () {
       const trouble = yield* ClusterTrouble
-      const detail = "leases is forbidden"
-      const reason = new Forbidden({ detail, verb: "get", resource: "leases", namespace: undefined })
-      yield* trouble.onRequest(() => ({ reason }))
+      yield* trouble.onRequest(() => refused)
       const own = yield* candidate("own")
+      yield* TestClock.adjust("58 seconds")
+      assert.isUndefined(own.lost.pollUnsafe())
+      yield* TestClock.adjust("5 seconds")
       assert.strictEqual((yield* Fiber.join(own.lost)).message, detail)
+    }).pipe(Effect.provide(MemoryCluster.layer))
+  )
+
+  it.effect("gets over a server that does not know yet what is granted, leading or not", () =>
+    Effect.gen(function* () {
+      const trouble = yield* ClusterTrouble
+      yield* trouble.onRequest(() => refused)
+      const own = yield* candidate("own")
+      yield* TestClock.adjust("20 seconds")
+      yield* trouble.onRequest(() => undefined)
+      yield* TestClock.adjust("3 seconds")
+      assert.isTrue(yield* own.isLeading)
+      yield* trouble.onRequest(() => refused)
+      yield* TestClock.adjust("4 seconds")
+      yield* trouble.onRequest(() => undefined)
+      yield* TestClock.adjust("1 minute")
+      assert.isTrue(yield* own.isLeading)
+    }).pipe(Effect.provide(MemoryCluster.layer))
+  )
+
+  it.effect("knows its own lease again when the answer to its first acquisition was lost", () =>
+    Effect.gen(function* () {
+      const trouble = yield* ClusterTrouble
+      const reason = new ClusterAway({ detail: "no answer", retryAfterMillis: undefined })
+      yield* trouble.onRequest(({ verb }) => (verb === "create" ? { reason, afterEffect: true } : undefined))
+      const own = yield* candidate("own")
+      yield* TestClock.adjust("3 seconds")
+      assert.isTrue(yield* own.isLeading)
+    }).pipe(Effect.provide(MemoryCluster.layer))
+  )
+
+  it.effect("gives up what it was about to change when it does not lead any more, and not before", () =>
+    Effect.gen(function* () {
+      const trouble = yield* ClusterTrouble
+      const own = yield* candidate("own")
+      yield* TestClock.adjust("3 seconds")
+      const change = yield* Effect.forkChild(own.whileLeading(Effect.never), { startImmediately: true })
+      yield* TestClock.adjust("1 minute")
+      assert.isUndefined(change.pollUnsafe())
+      const reason = new ClusterAway({ detail: "no answer", retryAfterMillis: undefined })
+      yield* trouble.onRequest(() => ({ reason }))
+      yield* TestClock.adjust("8 seconds")
+      assert.strictEqual((yield* Effect.flip(Fiber.join(change)))._tag, "NotLeading")
+      assert.strictEqual((yield* Effect.flip(own.whileLeading(Effect.void)))._tag, "NotLeading")
     }).pipe(Effect.provide(MemoryCluster.layer))
   )
 })
@@ -189,8 +237,13 @@ describe("Two operators", () => {
   )
 })
 
-const leadershipOf = ({ begun, isLeading }: Effect.Success<ReturnType<typeof candidate>>): Leadership => ({
+const leadershipOf = ({
   begun,
   isLeading,
+  whileLeading
+}: Effect.Success<ReturnType<typeof candidate>>): Leadership => ({
+  begun,
+  isLeading,
+  whileLeading,
   lost: Effect.never
 })

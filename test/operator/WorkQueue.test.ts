@@ -1,6 +1,6 @@
 /** Keys that want to be looked at. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Effect, Fiber, References } from "effect"
 import { TestClock } from "effect/testing"
 import * as WorkQueue from "../../src/operator/WorkQueue.ts"
 
@@ -38,6 +38,32 @@ describe("The work queue", () => {
       yield* queue.done("a")
       assert.isUndefined(yield* takeNow(queue))
     })
+  )
+
+  it.effect("gives a key to one taker at a time, though all who add and take have to wait between any two steps", () =>
+    Effect.gen(function* () {
+      const queue = yield* WorkQueue.make
+      const taken = new Set<string>()
+      const taker = Effect.gen(function* () {
+        for (let turn = 0; turn < 50; turn += 1) {
+          const key = yield* queue.take
+          assert.isFalse(taken.has(key), `${key} has two takers`)
+          taken.add(key)
+          yield* Effect.yieldNow
+          taken.delete(key)
+          yield* queue.done(key)
+        }
+      })
+      const adder = Effect.forEach(
+        Array.from({ length: 200 }, (_, index) => `${index % 3}`),
+        queue.add,
+        { discard: true }
+      )
+      const takers = yield* Effect.forkChild(Effect.all([taker, taker, taker], { concurrency: "unbounded" }))
+      while (takers.pollUnsafe() === undefined)
+        yield* Effect.all([adder, adder, adder], { concurrency: "unbounded", discard: true })
+      yield* Fiber.join(takers)
+    }).pipe(Effect.provideService(References.MaxOpsBeforeYield, 3))
   )
 
   it.effect("adds a key after a while, by the latest wish", () =>

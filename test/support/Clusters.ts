@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto"
 import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { Effect, Layer } from "effect"
+import { type Duration, Effect, Layer } from "effect"
 import { inject } from "vitest"
 import * as Environment from "../../src/layers/config/Environment.ts"
 import * as Settings from "../../src/layers/config/Settings.ts"
@@ -17,17 +17,23 @@ export interface ClusterOptions {
   readonly kubeconfig: string
   readonly pageSize?: number
   readonly silenceSeconds?: number
+  readonly refusedFor?: Duration.Duration
 }
 
 /** The cluster as the user of a kubeconfig sees it. */
-export const cluster = ({ kubeconfig, pageSize, silenceSeconds = 90 }: ClusterOptions) =>
+export const cluster = ({ kubeconfig, pageSize, refusedFor, silenceSeconds = 90 }: ClusterOptions) =>
   Layer.unwrap(
     Effect.map(
       Settings.load(
         Settings.kubernetesSettings,
         Environment.make({ KUBECONFIG: kubeconfig, KUBERNETES_WATCH_SILENCE_SECONDS: `${silenceSeconds}` })
       ),
-      (settings) => KubernetesCluster.layer({ ...settings, ...(pageSize === undefined ? {} : { pageSize }) })
+      (settings) =>
+        KubernetesCluster.layer({
+          ...settings,
+          ...(pageSize === undefined ? {} : { pageSize }),
+          ...(refusedFor === undefined ? {} : { refusedFor })
+        })
     )
   )
 
@@ -37,14 +43,20 @@ const attempt = <A>(evaluate: () => Promise<A>): Effect.Effect<A, ServerError> =
     catch: (cause) => new ServerError({ message: "cannot read or write a kubeconfig", cause })
   })
 
-/** A proxy in front of a control plane, and the kubeconfig of who goes through it. */
-export const throughProxy = ({ kubeconfig, port }: KubernetesAddress) =>
+/** The administrator's kubeconfig, for another port. */
+export const kubeconfigAt = ({ kubeconfig, port }: KubernetesAddress, other: number) =>
   Effect.gen(function* () {
-    const proxy = yield* TcpProxy.start({ host: "127.0.0.1", port })
     const path = join(yield* temporaryFolder("kubeconfig"), "proxied.conf")
     const contents = yield* attempt(() => readFile(kubeconfig, "utf8"))
-    yield* attempt(() => writeFile(path, contents.replace(`127.0.0.1:${port}`, `127.0.0.1:${proxy.port}`)))
-    return { proxy, kubeconfig: path }
+    yield* attempt(() => writeFile(path, contents.replace(`127.0.0.1:${port}`, `127.0.0.1:${other}`)))
+    return path
+  })
+
+/** A proxy in front of a control plane, and the kubeconfig of who goes through it. */
+export const throughProxy = (address: KubernetesAddress) =>
+  Effect.gen(function* () {
+    const proxy = yield* TcpProxy.start({ host: "127.0.0.1", port: address.port })
+    return { proxy, kubeconfig: yield* kubeconfigAt(address, proxy.port) }
   })
 
 /** The kubeconfig of who has a token in a file, and a way to put another one there. */

@@ -4,7 +4,9 @@ import { fileURLToPath } from "node:url"
 import { Context, Effect, Layer } from "effect"
 import { Cluster } from "../../src/domain/ports/Cluster.ts"
 import { cluster } from "./Clusters.ts"
+import { apiServerFlags } from "./RecordedRequests.ts"
 import * as Kubernetes from "./servers/Kubernetes.ts"
+import { writeKubeconfig } from "./servers/KubernetesCertificates.ts"
 import * as Program from "./servers/Program.ts"
 
 const crd = fileURLToPath(new URL("../../manifests/crd-paymentjob.yaml", import.meta.url))
@@ -13,19 +15,25 @@ export class OperatorPlane extends Context.Service<OperatorPlane, Kubernetes.Kub
   "paystream/test/OperatorPlane"
 ) {
   /** The control plane, and the administrator's access to it. */
-  static readonly layer = Layer.unwrap(Effect.map(OperatorPlane, ({ kubeconfig }) => cluster({ kubeconfig }))).pipe(
+  static readonly layer = Layer.suspend(() => plane([crd]))
+
+  /** The same, where PaymentJobs are not known. */
+  static readonly layerWithoutCrd = Layer.suspend(() => plane([]))
+}
+
+const plane = (crds: ReadonlyArray<string>) =>
+  Layer.unwrap(Effect.map(OperatorPlane, ({ kubeconfig }) => cluster({ kubeconfig }))).pipe(
     Layer.provideMerge(
       Layer.effect(
         OperatorPlane,
         Kubernetes.start({
-          crds: [crd],
+          crds,
           // who may not finalize a PaymentJob may not block its deletion there, as on OpenShift
-          apiServerFlags: ["--enable-admission-plugins=OwnerReferencesPermissionEnforcement"]
+          apiServerFlags: ["--enable-admission-plugins=OwnerReferencesPermissionEnforcement", ...apiServerFlags]
         })
       )
     )
   )
-}
 
 /** A namespace of one's own. */
 export const newNamespace = Effect.gen(function* () {
@@ -34,20 +42,29 @@ export const newNamespace = Effect.gen(function* () {
   return name
 })
 
+/** The kubeconfig of an administrator with a name of its own, by which its requests can be told from others. */
+export const administrator = (name: string) =>
+  Effect.flatMap(OperatorPlane, ({ folder, port }) =>
+    writeKubeconfig({ folder, port, name, groups: ["system:masters"] })
+  )
+
 export interface OperatorOptions {
   readonly namespace: string
   readonly runtime?: Program.Runtime
   /** In place of the administrator's. */
   readonly kubeconfig?: string
   readonly env?: Readonly<Record<string, string>>
+  /** In place of the product's entry point. */
+  readonly main?: string
 }
 
 /** Starts one for a namespace, which has the Lease too. */
-export const startOperator = ({ env, kubeconfig, namespace, runtime = "node" }: OperatorOptions) =>
+export const startOperator = ({ env, kubeconfig, main, namespace, runtime = "node" }: OperatorOptions) =>
   Effect.flatMap(OperatorPlane, (plane) =>
     Program.start({
       runtime,
       args: ["--mode=operator"],
+      ...(main === undefined ? {} : { main }),
       env: {
         KUBECONFIG: kubeconfig ?? plane.kubeconfig,
         WATCH_NAMESPACE: namespace,

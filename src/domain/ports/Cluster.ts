@@ -4,7 +4,8 @@
  * ## Guarantees
  * - What `watch` has told, put together, becomes what the API server holds, and stays so: a connection cut, a silence,
  *   a history that was compacted are seen to inside. Steps in between may be left out; no final state is.
- * - `watch` tells of every object there is at the beginning, once, as `Synced`; then of changes only.
+ * - `watch` tells of every object there is at the beginning, once, as `Synced`; then of changes only. Should the API
+ *   server's own history go back (a backup that was restored), it says `Synced` again: what was told before is void.
  * - Of one object (`uid`), `watch` never tells an older copy after a newer one, nor the same twice. An object that was
  *   deleted and created again is told as `Deleted`, then `Applied`.
  * - A change with a `resourceVersion` or `uid` happens only to the object as it was then, or else is a `Conflict`.
@@ -27,11 +28,13 @@ export interface Scope {
   readonly namespaces: ReadonlyArray<string>
   /** A label selector, as kubectl takes it: `app=x,tier!=y`. */
   readonly labels?: string
+  /** A field selector, of the fields that the API server knows for the kind: `involvedObject.uid=x,reason=y`. */
+  readonly fields?: string
 }
 
 /** What is to be known of a kind. */
 export type ClusterEvent<O> =
-  /** All that there is in the scope: the first event, and the only one of its sort. */
+  /** All that there is in the scope: the first event; later only if all that was told before is void. */
   | { readonly _tag: "Synced"; readonly objects: ReadonlyArray<O> }
   /** Created or changed. */
   | { readonly _tag: "Applied"; readonly object: O }
@@ -71,7 +74,10 @@ export class Cluster extends Context.Service<
     /** Whether we were granted this. */
     readonly isGranted: (permission: Permission) => Effect.Effect<boolean, ClusterError>
 
-    /** What there is, and then what changes, for ever. Fails on what only somebody else can put right: see `ClusterError`. */
+    /**
+     * What there is, and then what changes, for ever. Fails on what only somebody else can put right: see `ClusterError`;
+     * a refusal (`isRefusal`) has to last a minute, since API servers that start refuse what they grant later.
+     */
     readonly watch: <K extends Kind>(kind: K, scope: Scope) => Stream.Stream<ClusterEvent<Objects[K]>, ClusterError>
     /** What there is now. */
     readonly list: <K extends Kind>(kind: K, scope: Scope) => Effect.Effect<ReadonlyArray<Objects[K]>, ClusterError>

@@ -41,7 +41,8 @@ export class WorkerRuns extends Context.Service<
     readonly countDeadLetters: (share: RunShare, count: number) => Effect.Effect<boolean, StoreError>
     /**
      * This holder finds the queue empty and has nothing in hand; until it counts again. Done is a run of which all
-     * holders say so that live and have something left: then `true`.
+     * holders say so that live and have something left: then `true`. A holder that was lost counts as alive until the
+     * broker has given back what it had in hand (`mournedFor`).
      */
     readonly idle: (share: RunShare) => Effect.Effect<boolean, StoreError>
     /** Gives back what was claimed and not counted; where the run stands then. */

@@ -14,7 +14,8 @@ export interface OperatorSettings {
 
 export interface ElectionSettings {
   readonly namespace: string
-  readonly name: string
+  /** `undefined`: by the namespaces that are watched. */
+  readonly name: string | undefined
   /** Of the pod or machine; a process adds something of its own. */
   readonly host: string
 }
@@ -47,10 +48,10 @@ const asked = all({
     default: "the pod's own, else default",
     reason: "Where the Lease is kept that says who acts."
   }),
-  name: setting(Parser.text, {
+  name: optional(Parser.text, {
     name: "LEADER_ELECTION_NAME",
-    default: "paymentjob-operator",
-    reason: "The name of that Lease; operators for different namespaces need different ones."
+    default: "paymentjob-operator, with the watched namespaces after it",
+    reason: "The name of that Lease: operators for the same namespaces have the same."
   }),
   host: optional(Parser.text, {
     name: "HOSTNAME",

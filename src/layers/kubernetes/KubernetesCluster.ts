@@ -1,5 +1,5 @@
 /** The port on a real API server. */
-import { Effect, Layer, Queue, Stream } from "effect"
+import { type Duration, Effect, Layer, Queue, Stream } from "effect"
 import type { ClusterError } from "../../domain/ClusterError.ts"
 import { apiVersionOf, type Kind, kinds, type Objects } from "../../domain/ClusterObjects.ts"
 import { Cluster, type ClusterEvent, type Permission, type Scope, type SeenObject } from "../../domain/ports/Cluster.ts"
@@ -101,9 +101,18 @@ const watch = <K extends Kind>(
     (queue) =>
       Effect.gen(function* () {
         const watches = placesOf(kind, scope).map((place) => Watch.make<Objects[K]>(requests, place, options))
-        const tell = (events: ReadonlyArray<ClusterEvent<Objects[K]>>) => Queue.offerAll(queue, events)
-        const begun = yield* Effect.forEach(watches, ({ begin }) => begin, { concurrency: "unbounded" })
-        yield* tell([{ _tag: "Synced", objects: begun.flat() }])
+        const all = (): ClusterEvent<Objects[K]> => ({
+          _tag: "Synced",
+          objects: watches.flatMap(({ objects }) => objects())
+        })
+        // what is void in one place is told anew with what there is in the others
+        const tell = (events: ReadonlyArray<ClusterEvent<Objects[K]>>) =>
+          Queue.offerAll(
+            queue,
+            events.map((event) => (event._tag === "Synced" ? all() : event))
+          )
+        yield* Effect.forEach(watches, ({ begin }) => begin, { concurrency: "unbounded", discard: true })
+        yield* tell([all()])
         return yield* Effect.forEach(watches, ({ follow }) => follow(tell), { concurrency: "unbounded" })
       }),
     { bufferSize }
@@ -136,14 +145,17 @@ const isGranted = (requests: Requests.Requests, permission: Permission): Effect.
 
 /** The cluster that the settings name. */
 export const layer = (
-  settings: Pick<KubernetesSettings, "access" | "requestTimeout" | "watchSilence"> & { readonly pageSize?: number }
+  settings: Pick<KubernetesSettings, "access" | "requestTimeout" | "watchSilence"> & {
+    readonly pageSize?: number
+    readonly refusedFor?: Duration.Duration
+  }
 ): Layer.Layer<Cluster, SettingsError> =>
   Layer.effect(
     Cluster,
     Effect.gen(function* () {
       const credentials = yield* Credentials.load(settings.access)
       const requests = yield* Requests.make(credentials, settings.requestTimeout)
-      const { pageSize, watchSilence: silence } = settings
-      return clusterOn(requests, { silence, ...(pageSize === undefined ? {} : { pageSize }) })
+      const { watchSilence: silence, ...options } = settings
+      return clusterOn(requests, { ...options, silence })
     })
   )

@@ -7,12 +7,13 @@ export interface Place {
   readonly kind: Kind
   readonly namespace: string | undefined
   readonly labels: string | undefined
+  readonly fields: string | undefined
 }
 
 /** The places that make up a scope. */
-export const placesOf = (kind: Kind, { labels, namespaces }: Scope): ReadonlyArray<Place> => {
+export const placesOf = (kind: Kind, { fields, labels, namespaces }: Scope): ReadonlyArray<Place> => {
   const all: ReadonlyArray<string | undefined> = namespaces.length === 0 ? [undefined] : namespaces
-  return all.map((namespace) => ({ kind, namespace, labels }))
+  return all.map((namespace) => ({ kind, namespace, labels, fields }))
 }
 
 /** The group and version of a kind. */
@@ -29,7 +30,14 @@ export const objectPath = (kind: Kind, namespace: string, name: string, subresou
 }
 
 /** A collection, asked for in some way. */
-export const queryPath = ({ kind, labels, namespace }: Place, query: Readonly<Record<string, string>>): string => {
-  const parameters = new URLSearchParams({ ...query, ...(labels === undefined ? {} : { labelSelector: labels }) })
+export const queryPath = (
+  { fields, kind, labels, namespace }: Place,
+  query: Readonly<Record<string, string>>
+): string => {
+  const parameters = new URLSearchParams({
+    ...query,
+    ...(labels === undefined ? {} : { labelSelector: labels }),
+    ...(fields === undefined ? {} : { fieldSelector: fields })
+  })
   return `${collectionPath(kind, namespace)}?${parameters}`
 }

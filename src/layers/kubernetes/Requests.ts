@@ -1,7 +1,7 @@
 /** Requests to the API server, by `node:https` alone: the same on both runtimes. */
 import type { ClientRequest, IncomingMessage } from "node:http"
 import * as https from "node:https"
-import { Data, type Duration, Effect, Exit, Redacted, type Scope } from "effect"
+import { Data, Duration, Effect, Exit, Redacted, type Scope } from "effect"
 import type { ClusterError } from "../../domain/ClusterError.ts"
 import type { Credentials } from "./Credentials.ts"
 import { away } from "./KubernetesErrors.ts"
@@ -50,6 +50,9 @@ const longestBody = 256 * 2 ** 20
 /** An API server closes connections that were idle for 90 seconds: ours go before, or a request would run into that. */
 const idleMillis = 60_000
 
+/** A leader that waits longer for an answer has no time left to ask again before it has to give up. */
+const leaseTimeout = Duration.seconds(2)
+
 const makeAgents = Effect.acquireRelease(
   Effect.sync((): Record<Lane, https.Agent> => {
     const agent = () => new https.Agent({ keepAlive: true, timeout: idleMillis })
@@ -61,7 +64,7 @@ const makeAgents = Effect.acquireRelease(
     })
 )
 
-/** Requests with these credentials; `timeout` is for an answer, or for the beginning of one. */
+/** Requests with these credentials; `timeout` is for an answer, or for the beginning of one; leases have less. */
 export const make = (
   credentials: Credentials,
   timeout: Duration.Duration
@@ -86,9 +89,12 @@ export const make = (
         () => Effect.andThen(credentials.forgetToken, counted)
       )
     }
-    const inTime = <A, R>({ method, path }: Call, effect: Effect.Effect<A, NoAnswer, R>) =>
+    const inTime = <A, R>({ lane, method, path }: Call, effect: Effect.Effect<A, NoAnswer, R>) =>
       effect.pipe(
-        Effect.timeoutOrElse({ duration: timeout, orElse: () => new NoAnswer({ cause: "no answer within the time" }) }),
+        Effect.timeoutOrElse({
+          duration: lane === "leases" ? Duration.min(timeout, leaseTimeout) : timeout,
+          orElse: () => new NoAnswer({ cause: "no answer within the time" })
+        }),
         Effect.mapError(({ cause }) => away(address, `${method} ${path.split("?")[0]}`, cause))
       )
     return {

@@ -2,8 +2,9 @@
  * One watch of a kind in one place: a list, then its changes for ever.
  *
  * ## Guarantees
- * - Goes on from the last position after a cut, the server's end of it, or a silence; lists again when the server has
- *   forgotten that position (410), and once an hour whatever happens.
+ * - Goes on from the last position after a cut or the server's end of it; lists again when the server has forgotten that
+ *   position (410), after a silence, and once an hour whatever happens. A server whose history went back (a backup that
+ *   was restored) is silent until it has caught up with the position: so the silence shows it.
  * - One connection at a time, opened again after 0.1 to 30 seconds, with jitter; a `Retry-After` is waited for.
  * - Takes no more from the connection than is taken from it.
  *
@@ -27,6 +28,8 @@ import { objectOf, parse, versionIn } from "./WireObjects.ts"
 export interface WatchOptions {
   /** Without a byte for so long it is opened again. */
   readonly silence: Duration.Duration
+  /** How long we may be refused in a row; a minute, where it is not said. */
+  readonly refusedFor?: Duration.Duration
   readonly pageSize?: number
 }
 
@@ -35,6 +38,8 @@ export interface Watch<O> {
   readonly begin: Effect.Effect<ReadonlyArray<O>, ClusterError>
   /** Tells what changes then. */
   readonly follow: (tell: Tell<O>) => Effect.Effect<never, ClusterError>
+  /** What there is, as it was told. */
+  readonly objects: () => ReadonlyArray<O>
 }
 
 /** The server has forgotten the position. */
@@ -42,6 +47,9 @@ class Expired extends Data.TaggedError("Expired")<Record<never, never>> {}
 
 /** After so long all is listed again: a safeguard against what nobody has thought of. */
 const listedAgainAfter = Duration.toMillis("1 hour")
+
+/** An API server that starts does not know who may what yet. */
+const refusedForUsually = Duration.minutes(1)
 
 /** How long the server may keep a watch open: with jitter, so that not all end together. */
 const longestWindow = { minimum: 240, maximum: 300 }
@@ -61,6 +69,8 @@ interface State<O extends ClusterObject> {
   readonly known: KnownObjects<O>
   /** In a row; what comes from the server ends the row. */
   failures: number
+  /** Since when we are refused, if we are. */
+  refusedSince: number | undefined
   listedAt: number
   listAgainBecause: string | undefined
 }
@@ -71,13 +81,14 @@ export const make = <O extends ClusterObject>(requests: Requests, place: Place, 
   const known = new KnownObjects<O>()
   const state: State<O> = {
     ...{ requests, place, options, known },
-    ...{ failures: 0, listedAt: 0, listAgainBecause: undefined }
+    ...{ failures: 0, refusedSince: undefined, listedAt: 0, listAgainBecause: undefined }
   }
   const begin: Watch<O>["begin"] = Effect.suspend(() => listed(state, "begin")).pipe(
     Effect.map(({ objects }) => objects),
     Effect.catch((error) => Effect.andThen(survived(state, error), begin))
   )
-  return { begin, follow: (tell) => Effect.forever(turn(state, tell), { disableYield: true }) }
+  const follow: Watch<O>["follow"] = (tell) => Effect.forever(turn(state, tell), { disableYield: true })
+  return { begin, follow, objects: () => known.objects }
 }
 
 const listed = <O extends ClusterObject>(state: State<O>, reason: string) =>
@@ -86,6 +97,7 @@ const listed = <O extends ClusterObject>(state: State<O>, reason: string) =>
     const { objects, position } = yield* list<O>(requests, place, options.pageSize)
     state.listedAt = yield* Clock.currentTimeMillis
     state.listAgainBecause = undefined
+    state.refusedSince = undefined
     yield* Metrics.countRelist(place.kind, reason)
     yield* Metrics.heard(place.kind, place.namespace)
     return { objects, events: known.relist(objects, position) }
@@ -95,15 +107,22 @@ const paused = ({ failures }: { readonly failures: number }, asked = 0): Effect.
   Effect.flatMap(Random.next, (random) => Effect.sleep(Math.max(asked, pauseOf(failures, random))))
 
 /** What may pass is waited for. */
-const survived = <O extends ClusterObject>(state: State<O>, error: ClusterError): Effect.Effect<void, ClusterError> => {
-  if (!error.isRetryable) return Effect.fail(error)
+const survived = Effect.fnUntraced(function* <O extends ClusterObject>(state: State<O>, error: ClusterError) {
+  if (!error.isRetryable && !(error.isRefusal && (yield* isPatient(state)))) return yield* error
   state.failures += 1
   const { kind, namespace } = state.place
-  return Effect.logWarning(`the watch of ${resourceOf(kind)} goes on later: ${error.message}`).pipe(
-    Effect.annotateLogs({ namespace: namespace ?? "all" }),
-    Effect.andThen(paused(state, error.retryAfterMillis))
+  yield* Effect.logWarning(`the watch of ${resourceOf(kind)} goes on later: ${error.message}`).pipe(
+    Effect.annotateLogs({ namespace: namespace ?? "all" })
   )
-}
+  yield* paused(state, error.retryAfterMillis)
+})
+
+/** We are refused, and not for long yet. */
+const isPatient = <O extends ClusterObject>(state: State<O>): Effect.Effect<boolean> =>
+  Effect.map(Clock.currentTimeMillis, (millis) => {
+    state.refusedSince ??= millis
+    return millis - state.refusedSince < Duration.toMillis(state.options.refusedFor ?? refusedForUsually)
+  })
 
 /** One connection, and a list before where it is needed. */
 const turn = <O extends ClusterObject>(state: State<O>, tell: Tell<O>): Effect.Effect<void, ClusterError> =>
@@ -146,13 +165,12 @@ const session = <O extends ClusterObject>(state: State<O>, tell: Tell<O>) =>
 const watching = ({ kind }: Place): string => `watch ${resourceOf(kind)}`
 
 /** The bytes of a watch that begins after the known position. */
-const chunksOf = <O extends ClusterObject>({
-  known,
-  options: { silence },
-  place,
-  requests
-}: State<O>): Effect.Effect<Stream.Stream<Uint8Array, ClusterError | Expired>, ClusterError | Expired, Scope.Scope> =>
+const chunksOf = <O extends ClusterObject>(
+  state: State<O>
+): Effect.Effect<Stream.Stream<Uint8Array, ClusterError | Expired>, ClusterError | Expired, Scope.Scope> =>
   Effect.gen(function* () {
+    const { known, options, place, requests } = state
+    const { silence } = options
     const window = yield* Random.nextIntBetween(longestWindow.minimum, longestWindow.maximum)
     const path = queryPath(place, {
       watch: "1",
@@ -163,12 +181,16 @@ const chunksOf = <O extends ClusterObject>({
     const opened = yield* requests.open({ method: "GET", path, lane: "watches" })
     if (opened.status === 410) return yield* new Expired()
     if (opened.status !== 200) return yield* refusal(requests.address, { verb: "watch", ...place }, yield* rest(opened))
+    state.refusedSince = undefined
     yield* Metrics.countOpened(place.kind)
-    const silent = away(requests.address, watching(place), `silent for ${Duration.format(silence)}`)
+    const silent = Effect.suspend(() => {
+      state.listAgainBecause = "silence"
+      return away(requests.address, watching(place), `silent for ${Duration.format(silence)}`)
+    })
     return NodeStream.fromReadable<Uint8Array, ClusterError>({
       evaluate: () => opened.response,
       onError: (error) => away(requests.address, watching(place), error)
-    }).pipe(Stream.timeoutOrElse({ duration: silence, orElse: () => Stream.fail(silent) }))
+    }).pipe(Stream.timeoutOrElse({ duration: silence, orElse: () => Stream.fromEffect(silent) }))
   })
 
 /** What a line tells that was not known. */

@@ -13,7 +13,7 @@ import {
   resourceOf
 } from "../../domain/ClusterObjects.ts"
 import { type MergePatch, merged } from "../../domain/MergePatch.ts"
-import type { ObjectName, SeenObject } from "../../domain/ports/Cluster.ts"
+import type { ObjectName, Scope, SeenObject } from "../../domain/ports/Cluster.ts"
 
 type Reason = ClusterError["reason"]
 export type Outcome<A> = Result.Result<A, Reason>
@@ -180,16 +180,26 @@ const atNextVersion = (objects: MemoryObjects, object: ClusterObject): ClusterOb
   return { ...object, metadata: { ...object.metadata, resourceVersion: `${objects.version}` } }
 }
 
-/** Whether an object is in a scope's namespaces and has the labels that its selector asks for. */
-export const isIn = (
-  { metadata }: ClusterObject,
-  { labels, namespaces }: { readonly namespaces: ReadonlyArray<string>; readonly labels?: string }
-): boolean =>
-  (namespaces.length === 0 || namespaces.includes(metadata.namespace)) &&
-  (labels ?? "")
+/** Whether an object is in a scope's namespaces and has the labels and fields that its selectors ask for. */
+export const isIn = (object: ClusterObject, { fields, labels, namespaces }: Scope): boolean =>
+  (namespaces.length === 0 || namespaces.includes(object.metadata.namespace)) &&
+  termsOf(labels).every((term) => satisfies(object.metadata.labels ?? {}, term)) &&
+  termsOf(fields).every((term) => hasField(object, term))
+
+const termsOf = (selector = ""): ReadonlyArray<string> =>
+  selector
     .split(",")
+    .map((term) => term.trim())
     .filter(Predicate.isTruthy)
-    .every((term) => satisfies(metadata.labels ?? {}, term.trim()))
+
+/** `path.to.field=value`. */
+const hasField = (object: ClusterObject, term: string): boolean => {
+  const [path = "", value] = term.split("=")
+  const found = path
+    .split(".")
+    .reduce<unknown>((within, name) => (Predicate.hasProperty(within, name) ? within[name] : undefined), object)
+  return found === value
+}
 
 /** `name=value`, `name==value`, `name!=value`, `name` and `!name`. */
 const satisfies = (labels: Readonly<Record<string, string>>, term: string): boolean => {

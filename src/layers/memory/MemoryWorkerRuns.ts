@@ -4,6 +4,7 @@ import { type Claimed, RunMismatch, type WorkerRuns } from "../../domain/ports/W
 import {
   counted,
   grantOf,
+  mournedFor,
   type RunProgress,
   type RunShare,
   type RunTerms,
@@ -14,6 +15,7 @@ interface Share extends RunTotals {
   readonly granted: number
   readonly isIdle: boolean
   readonly leasedUntil: number
+  readonly hasLeft: boolean
 }
 
 interface Run {
@@ -62,7 +64,7 @@ const reclaim = ({ shares }: Run, now: number): void => {
 const claim = (run: Run, { holder, lease }: RunShare, now: number): Claimed => {
   const isUnlimited = run.terms.maxMessages === undefined
   const own = run.shares.get(holder) ?? { ...nothing, granted: isUnlimited ? limitOf(run) : 0 }
-  run.shares.set(holder, { ...own, isIdle: false, leasedUntil: now + Duration.toMillis(lease) })
+  run.shares.set(holder, { ...own, isIdle: false, hasLeft: false, leasedUntil: now + Duration.toMillis(lease) })
   reclaim(run, now)
   const progress = standing(run)
   if (progress.isDone) return { ...progress, left: 0, fresh: 0 }
@@ -73,11 +75,17 @@ const claim = (run: Run, { holder, lease }: RunShare, now: number): Claimed => {
   return { ...progress, left: leftOf(run.shares.get(holder)), fresh }
 }
 
+/** It may still settle something; or it was lost, and the broker may not have noticed yet. */
+const isBusy = (share: Share, now: number): boolean => {
+  if (share.isIdle || share.hasLeft) return false
+  const isAlive = share.leasedUntil >= now
+  return isAlive ? leftOf(share) > 0 : share.leasedUntil + Duration.toMillis(mournedFor) >= now
+}
+
 const idle = (run: Run | undefined, { holder, lease }: RunShare, now: number): boolean => {
   if (run === undefined) return false
   change(run, holder, () => ({ isIdle: true, leasedUntil: now + Duration.toMillis(lease) }))
-  const isBusy = (share: Share) => !share.isIdle && share.leasedUntil >= now && leftOf(share) > 0
-  if (![...run.shares.values()].some(isBusy)) run.isDone = true
+  if (![...run.shares.values()].some((share) => isBusy(share, now))) run.isDone = true
   return run.isDone
 }
 
@@ -121,7 +129,7 @@ export const make = () => {
     leave: (share) =>
       timed((now) => {
         const run = runs.get(share.run.id)
-        change(run, share.holder, (own) => ({ granted: counted(own), leasedUntil: now }))
+        change(run, share.holder, (own) => ({ granted: counted(own), leasedUntil: now, hasLeft: true }))
         return standing(run)
       })
   }

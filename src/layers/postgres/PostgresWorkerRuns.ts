@@ -6,7 +6,7 @@ import { Duration, Effect, Layer, Result } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 import type { Fragment } from "effect/sql/Statement"
 import { RunMismatch, WorkerRuns } from "../../domain/ports/WorkerRuns.ts"
-import { counted, grantOf, type RunProgress, type RunShare, type RunTerms } from "../../domain/WorkerRun.ts"
+import { counted, grantOf, mournedFor, type RunProgress, type RunShare, type RunTerms } from "../../domain/WorkerRun.ts"
 import { constraintOf } from "./SqlState.ts"
 import type { StatementOptions } from "./Statements.ts"
 import * as Tables from "./Tables.ts"
@@ -49,7 +49,9 @@ const none: Sums = { stored: 0, duplicates: 0, dead_lettered: 0, granted: 0, own
 
 /** Statements about one share, to be run within a transaction of theirs. */
 const about = (sql: SqlClient.SqlClient, { holder, lease, run }: RunShare) => {
-  const leaseEnd = sql`clock_timestamp() + ${Duration.toMillis(lease)}::float8 * interval '1 millisecond'`
+  const millisOf = (duration: Duration.Duration) =>
+    sql`${Duration.toMillis(duration)}::float8 * interval '1 millisecond'`
+  const leaseEnd = sql`clock_timestamp() + ${millisOf(lease)}`
   const row = (lock: Fragment) =>
     Effect.map(
       sql<RunRow>`
@@ -67,7 +69,7 @@ const about = (sql: SqlClient.SqlClient, { holder, lease, run }: RunShare) => {
     join: sql`
       INSERT INTO worker_run_shares (holder, run_id, granted, leased_until)
       VALUES (${holder}::uuid, ${run.id}, ${run.maxMessages === undefined ? null : 0}, ${leaseEnd})
-      ON CONFLICT (holder) DO UPDATE SET leased_until = EXCLUDED.leased_until, is_idle = false`,
+      ON CONFLICT (holder) DO UPDATE SET leased_until = EXCLUDED.leased_until, left_at = NULL, is_idle = false`,
     /** What holders have left behind that nothing was heard of. */
     reclaim: sql`
       UPDATE worker_run_shares SET granted = stored + duplicates + dead_lettered
@@ -88,15 +90,18 @@ const about = (sql: SqlClient.SqlClient, { holder, lease, run }: RunShare) => {
     isAnyBusy: Effect.map(
       sql`
         SELECT FROM worker_run_shares
-        WHERE run_id = ${run.id} AND NOT is_idle AND leased_until >= clock_timestamp()
-          AND (granted IS NULL OR granted > stored + duplicates + dead_lettered)`,
+        WHERE run_id = ${run.id} AND NOT is_idle AND left_at IS NULL AND CASE
+          WHEN leased_until >= clock_timestamp()
+          THEN granted IS NULL OR granted > stored + duplicates + dead_lettered
+          ELSE leased_until + ${millisOf(mournedFor)} >= clock_timestamp() END`,
       (busy) => busy.length > 0
     ),
     countDeadLetters: (count: number) => sql`
       UPDATE worker_run_shares SET dead_lettered = dead_lettered + ${count}::bigint, is_idle = false
       WHERE holder = ${holder}::uuid`,
     giveBack: sql`
-      UPDATE worker_run_shares SET granted = stored + duplicates + dead_lettered, leased_until = clock_timestamp()
+      UPDATE worker_run_shares SET granted = stored + duplicates + dead_lettered,
+        leased_until = clock_timestamp(), left_at = clock_timestamp()
       WHERE holder = ${holder}::uuid`
   }
 }

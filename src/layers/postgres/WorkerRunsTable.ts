@@ -11,6 +11,12 @@ import { SqlClient, type SqlError } from "effect/sql"
 /** What a count above the grant violates. */
 export const withinGrant = "worker_run_shares_within_grant"
 
+/** Migration 26: whether a process has left, or was lost. */
+export const noteLeaving: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`ALTER TABLE worker_run_shares ADD COLUMN left_at timestamptz`
+})
+
 /** Migration 20. */
 export const create: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient

@@ -67,7 +67,7 @@ const play = (script: { readonly lists: ReadonlyArray<Scripted>; readonly watche
         })
     }
     const events = yield* Queue.unbounded<string>()
-    const place = { kind: "Job", namespace: "n", labels: undefined } as const
+    const place = { kind: "Job", namespace: "n", labels: undefined, fields: undefined } as const
     const watch = Watch.make(requests, place, { silence: Duration.seconds(90) })
     const tell = (told: ReadonlyArray<ClusterEvent<ClusterObject>>) => Queue.offerAll(events, told.map(inShort))
     const fiber = yield* Effect.forkChild(Effect.andThen(watch.begin, watch.follow(tell)))
@@ -139,12 +139,15 @@ describe("A watch", () => {
     })
   )
 
-  it.effect("that has been silent for its limit is opened again", () =>
+  it.effect("that has been silent for its limit lists again, and is opened again", () =>
     Effect.gen(function* () {
-      const { opened } = yield* play({ lists: [listing(5)], watches: [{ ...stream(bookmark(8)), stays: true }] })
+      const { opened } = yield* play({
+        lists: [listing(5), listing(9)],
+        watches: [{ ...stream(bookmark(8)), stays: true }]
+      })
       yield* passing(() => assert.strictEqual(opened.length, 2))
       const [first, second] = opened
-      assert.strictEqual(second?.from, "8")
+      assert.strictEqual(second?.from, "9")
       assert.isAtLeast((second?.atMillis ?? 0) - (first?.atMillis ?? 0), 90_000)
     })
   )
@@ -174,13 +177,53 @@ describe("A watch", () => {
     })
   )
 
-  it.effect("ends with what only somebody else can put right", () =>
+  it.effect("notices a server whose history went back, and tells all there is from the beginning", () =>
     Effect.gen(function* () {
-      const message = 'jobs.batch is forbidden: User "x" cannot watch resource "jobs" in API group "batch"'
-      const { fiber } = yield* play({ lists: [listing(5)], watches: [status(403, "Forbidden", message)] })
+      const { events, opened } = yield* play({
+        lists: [listing(50, object("one", 40), object("two", 41)), listing(20, object("one", 15))],
+        watches: [
+          { ...stream(), breaks: true },
+          { ...stream(), stays: true },
+          { ...stream(line("MODIFIED", object("one", 21))), stays: true }
+        ]
+      })
+      yield* passing(() => assert.strictEqual(opened.length, 3))
+      assert.deepStrictEqual(
+        opened.map(({ from }) => from),
+        ["50", "50", "20"]
+      )
+      assert.deepStrictEqual(yield* Queue.takeN(events, 2), ["Synced", "Applied one"])
+      assert.isAtMost(opened[2]?.atMillis ?? 0, 100_000)
+    })
+  )
+
+  const forbidden = status(
+    403,
+    "Forbidden",
+    'jobs.batch is forbidden: User "x" cannot watch resource "jobs" in API group "batch"'
+  )
+
+  it.effect("ends with what only somebody else can put right, when it has lasted a minute", () =>
+    Effect.gen(function* () {
+      const watches = Array.from({ length: 20 }, () => forbidden)
+      const { fiber, opened } = yield* play({ lists: [listing(5)], watches })
+      yield* passing(() => assert.isDefined(fiber.pollUnsafe()))
       const error = yield* Effect.flip(Fiber.join(fiber))
       assert.strictEqual(error.reason._tag, "Forbidden")
       assert.include(error.message, "grant watch on jobs.batch in a Role in namespace n")
+      assert.isAtLeast((opened.at(-1)?.atMillis ?? 0) - (opened[0]?.atMillis ?? 0), 60_000)
+    })
+  )
+
+  it.effect("gets over a server that does not know us yet", () =>
+    Effect.gen(function* () {
+      const unknown = status(401, "Unauthorized", "Unauthorized")
+      const { events } = yield* play({
+        lists: [unknown, forbidden, listing(5)],
+        watches: [unknown, forbidden, { ...stream(line("ADDED", object("one", 7))), stays: true }]
+      })
+      yield* passing(() => assert.strictEqual(Queue.sizeUnsafe(events), 1))
+      assert.strictEqual(yield* Queue.take(events), "Applied one")
     })
   )
 })

@@ -1,0 +1,106 @@
+/** Several operators at once, as processes on a real API server: one acts, whatever becomes of it and of its clock. */
+import { fileURLToPath } from "node:url"
+import { assert, layer } from "@effect/vitest"
+import { Effect } from "effect"
+import type { Ground } from "../support/OperatorGround.ts"
+import { inNamespace, reaches } from "../support/OperatorGround.ts"
+import { administrator, newNamespace, OperatorPlane, startOperator } from "../support/OperatorPlane.ts"
+import { endedWell, playPods } from "../support/PlayedPods.ts"
+import { isChange, recordedRequests } from "../support/RecordedRequests.ts"
+import type { Runtime } from "../support/servers/Program.ts"
+
+/** The Lease lasts ten seconds, and is tried for every two. */
+const takeover = { deadline: "15 seconds" } as const
+
+const skewed = fileURLToPath(new URL("../support/workers/skewed.ts", import.meta.url))
+
+interface Member {
+  readonly ground: Ground
+  readonly user: string
+  readonly runtime: Runtime
+  readonly skewMillis?: number
+}
+
+/** An operator by a name of its own. */
+const member = ({ ground: { namespace }, runtime, skewMillis, user }: Member) =>
+  Effect.gen(function* () {
+    const kubeconfig = yield* administrator(`${user}-${namespace}`)
+    const skew = skewMillis === undefined ? {} : { main: skewed, env: { CLOCK_SKEW_MILLIS: `${skewMillis}` } }
+    return yield* startOperator({ namespace, runtime, kubeconfig, ...skew })
+  })
+
+/** What a member has changed, the Lease left out. */
+const changesBy = ({ namespace }: Ground, user: string) =>
+  Effect.gen(function* () {
+    const requests = yield* recordedRequests((yield* OperatorPlane).folder)
+    return requests.filter((request) => request.user === `${user}-${namespace}` && isChange(request))
+  })
+
+const run = (ground: Ground, names: ReadonlyArray<string>) =>
+  Effect.andThen(
+    Effect.forEach(names, (name) => ground.create(name), { concurrency: 10 }),
+    Effect.forEach(names, (name) => reaches(ground, name, "Succeeded"))
+  )
+
+const named = (prefix: string) => Array.from({ length: 10 }, (_, index) => `${prefix}-${index}`)
+
+const place = Effect.gen(function* () {
+  const ground = yield* Effect.flatMap(newNamespace, inNamespace)
+  yield* playPods([ground.namespace], () => Effect.succeed(endedWell))
+  return ground
+})
+
+layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })("Of several operators", (it) => {
+  it.effect("one that was frozen while it led changes nothing when it wakes up, and ends", () =>
+    Effect.gen(function* () {
+      const ground = yield* place
+      const first = yield* member({ ground, user: "first", runtime: "node" })
+      yield* first.waitForLine(/ leads/)
+      const second = yield* member({ ground, user: "second", runtime: "bun" })
+      yield* second.waitForLine(/standing by/)
+      yield* run(ground, named("before"))
+      yield* first.kill("SIGSTOP")
+      yield* second.waitForLine(/ leads/, takeover)
+      const before = yield* changesBy(ground, "first")
+      assert.isAbove(before.length, 0)
+      // it finds all of these new when it wakes up
+      yield* run(ground, named("meanwhile"))
+      yield* first.kill("SIGCONT")
+      assert.strictEqual(yield* first.exit, 1)
+      assert.include(first.stderr.join("\n"), "leadership lost")
+      yield* run(ground, named("after"))
+      assert.deepStrictEqual(yield* changesBy(ground, "first"), before)
+      assert.strictEqual((yield* ground.jobs).length, 30)
+    })
+  )
+
+  it.effect("one acts though their clocks differ by hours, and the other takes over when it is killed", () =>
+    Effect.gen(function* () {
+      const ground = yield* place
+      const hour = 3_600_000
+      const first = yield* member({ ground, user: "first", runtime: "bun", skewMillis: -hour })
+      yield* first.waitForLine(/ leads/)
+      const second = yield* member({ ground, user: "second", runtime: "node", skewMillis: hour })
+      yield* second.waitForLine(/standing by/)
+      yield* run(ground, named("before"))
+      assert.deepStrictEqual(yield* changesBy(ground, "second"), [], "the Lease looks two hours old to it")
+      yield* first.kill("SIGKILL")
+      yield* second.waitForLine(/ leads/, takeover)
+      yield* run(ground, named("after"))
+      assert.strictEqual((yield* ground.jobs).length, 20)
+    })
+  )
+
+  it.effect("two that act at the same time make one Job each all the same: names are the fence", () =>
+    Effect.gen(function* () {
+      const ground = yield* place
+      for (const runtime of ["bun", "node"] as const)
+        yield* startOperator({ namespace: ground.namespace, runtime, env: { LEADER_ELECTION: "false" } })
+      yield* Effect.forEach(["a", "b", "c"], (prefix) => run(ground, named(prefix)), { concurrency: "unbounded" })
+      assert.strictEqual((yield* ground.jobs).length, 30)
+      assert.strictEqual((yield* ground.pods).length, 30)
+      const ends = (yield* ground.reasons).filter((reason) => reason === "JobSucceeded")
+      assert.strictEqual(ends.length, 30, "each end is told once")
+    })
+  )
+})
