@@ -5,6 +5,7 @@ import { Cluster } from "../../src/domain/ports/Cluster.ts"
 import { newNamespace, OperatorPlane, startOperator, versionsIn } from "../support/OperatorPlane.ts"
 import { ended, paymentJob, waiting } from "../support/PaymentJobs.ts"
 import { eventually } from "../support/servers/eventually.ts"
+import * as Kubernetes from "../support/servers/Kubernetes.ts"
 import { writeKubeconfig } from "../support/servers/KubernetesCertificates.ts"
 
 const soon = { deadline: "20 seconds", every: "20 millis" } as const
@@ -45,6 +46,9 @@ const podOf = ({ pods }: Ground, job: string) =>
     }),
     soon
   )
+
+const stalledIn = (status: Readonly<Record<string, unknown>>) =>
+  ((status["conditions"] ?? []) as ReadonlyArray<Record<string, string>>).find(({ type }) => type === "Stalled")
 
 const result = { stored: 8, duplicates: 1, deadLettered: 1 }
 
@@ -90,9 +94,7 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
       yield* startOperator({ namespace })
       yield* ground.create("one")
       const pod = yield* podOf(ground, "one-job")
-      const stalled = Effect.map(ground.status("one"), (status) =>
-        ((status["conditions"] ?? []) as ReadonlyArray<Record<string, string>>).find(({ type }) => type === "Stalled")
-      )
+      const stalled = Effect.map(ground.status("one"), stalledIn)
       yield* ground.setPod(
         pod.metadata.name,
         waiting("CreateContainerConfigError", 'secret "rabbitmq-login" not found')
@@ -111,6 +113,64 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
         Effect.map(stalled, (condition) => assert.isUndefined(condition)),
         soon
       )
+    })
+  )
+
+  it.effect(
+    "says what keeps a Job from having a pod, and forgets it when there is one",
+    () =>
+      Effect.gen(function* () {
+        const namespace = yield* newNamespace
+        const ground = yield* inNamespace(namespace)
+        yield* startOperator({ namespace })
+        yield* ground.create("one", { serviceAccountName: "nobody" })
+        const patient = { ...soon, deadline: "50 seconds" } as const
+        yield* eventually(
+          Effect.map(ground.status("one"), (status) => {
+            assert.include(status["message"], 'serviceaccount "nobody" not found')
+            assert.deepInclude(stalledIn(status), { status: "True", reason: "PodsNotCreated" })
+          }),
+          patient
+        )
+        yield* Kubernetes.kubectl(yield* OperatorPlane, "create", "serviceaccount", "nobody", "--namespace", namespace)
+        yield* eventually(
+          Effect.map(ground.status("one"), (status) => {
+            assert.strictEqual(status["phase"], "Running")
+            assert.isUndefined(stalledIn(status))
+          }),
+          patient
+        )
+      }),
+    { timeout: 120_000 }
+  )
+
+  it.effect("suspends a Job that turns up when its run has ended", () =>
+    Effect.gen(function* () {
+      const namespace = yield* newNamespace
+      const ground = yield* inNamespace(namespace)
+      yield* startOperator({ namespace })
+      yield* ground.create("one")
+      const pod = yield* podOf(ground, "one-job")
+      const { metadata, spec } = yield* ground.job("one-job")
+      yield* ground.setPod(pod.metadata.name, ended(0, JSON.stringify(result)))
+      yield* reaches(ground, "one", "Succeeded")
+      yield* ground.cluster.delete("Job", { namespace, name: "one-job" })
+      const { annotations = {}, labels = {}, ownerReferences = [] } = metadata
+      const { containers, ...podSpec } = spec.template.spec
+      const template = {
+        metadata: { labels: { paymentjob: "one" }, annotations },
+        spec: { ...podSpec, containers }
+      }
+      const late = {
+        metadata: { name: "one-job", namespace, annotations, labels, ownerReferences },
+        spec: { template }
+      }
+      yield* eventually(ground.cluster.create("Job", late), soon)
+      yield* eventually(
+        Effect.map(ground.job("one-job"), (job) => assert.isTrue(job.spec.suspend)),
+        soon
+      )
+      assert.strictEqual((yield* ground.status("one"))["phase"], "Succeeded")
     })
   )
 
