@@ -63,7 +63,8 @@ export const make = Effect.fnUntraced(function* (options: ControllerOptions) {
 
   const work = Stream.fromEffectRepeat(queue.take).pipe(
     untilShutdown,
-    Stream.mapEffect((key) => lookAt(queue, look)(key), { concurrency: options.workers, unordered: true })
+    // made once: it counts the failures of each
+    Stream.mapEffect(lookAt(queue, look), { concurrency: options.workers, unordered: true })
   )
   // who is asked to stop while it waits has nothing in hand; what is in hand later is finished
   const works = Stream.unwrap(

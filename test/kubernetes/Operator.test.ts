@@ -6,6 +6,7 @@ import { newNamespace, OperatorPlane, startOperator, versionsIn } from "../suppo
 import { ended, waiting } from "../support/PaymentJobs.ts"
 import { runningPod } from "../support/PlayedPods.ts"
 import { eventually } from "../support/servers/eventually.ts"
+import * as Kubernetes from "../support/servers/Kubernetes.ts"
 import { writeKubeconfig } from "../support/servers/KubernetesCertificates.ts"
 
 const result = { stored: 8, duplicates: 1, deadLettered: 1 }
@@ -59,6 +60,60 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
       yield* says(ground, "one", "Stalled", "SecretMissing")
       yield* ground.setPod(pod.metadata.name, runningPod)
       yield* says(ground, "one", "Stalled", undefined)
+    })
+  )
+
+  it.effect(
+    "says what keeps a Job from having a pod, and forgets it when there is one",
+    () =>
+      Effect.gen(function* () {
+        const namespace = yield* newNamespace
+        const ground = yield* inNamespace(namespace)
+        yield* startOperator({ namespace })
+        yield* ground.create("one", { serviceAccountName: "nobody" })
+        const patient = { ...soon, deadline: "50 seconds" } as const
+        const isStalled = Effect.gen(function* () {
+          assert.strictEqual((yield* ground.condition("one", "Stalled"))?.reason, "PodsNotCreated")
+          assert.include((yield* ground.status("one"))["message"], 'serviceaccount "nobody" not found')
+        })
+        yield* eventually(isStalled, patient)
+        yield* Kubernetes.kubectl(yield* OperatorPlane, "create", "serviceaccount", "nobody", "--namespace", namespace)
+        const isRunning = Effect.gen(function* () {
+          assert.strictEqual((yield* ground.status("one"))["phase"], "Running")
+          assert.isUndefined(yield* ground.condition("one", "Stalled"))
+        })
+        yield* eventually(isRunning, patient)
+      }),
+    { timeout: 120_000 }
+  )
+
+  it.effect("suspends a Job that turns up when its run has ended", () =>
+    Effect.gen(function* () {
+      const namespace = yield* newNamespace
+      const ground = yield* inNamespace(namespace)
+      yield* startOperator({ namespace })
+      yield* ground.create("one")
+      const pod = yield* podOf(ground, "one-job")
+      const { metadata, spec } = yield* ground.job("one-job")
+      yield* ground.setPod(pod.metadata.name, ended(0, JSON.stringify(result)))
+      yield* reaches(ground, "one", "Succeeded")
+      yield* ground.cluster.delete("Job", { namespace, name: "one-job" })
+      const { annotations = {}, labels = {}, ownerReferences = [] } = metadata
+      const { containers, ...podSpec } = spec.template.spec
+      const template = {
+        metadata: { labels: { paymentjob: "one" }, annotations },
+        spec: { ...podSpec, containers }
+      }
+      const late = {
+        metadata: { name: "one-job", namespace, annotations, labels, ownerReferences },
+        spec: { template }
+      }
+      yield* eventually(ground.cluster.create("Job", late), soon)
+      yield* eventually(
+        Effect.map(ground.job("one-job"), (job) => assert.isTrue(job.spec.suspend)),
+        soon
+      )
+      assert.strictEqual((yield* ground.status("one"))["phase"], "Succeeded")
     })
   )
 

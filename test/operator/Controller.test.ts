@@ -207,6 +207,7 @@ describe("The operator", () => {
       yield* TestClock.adjust("21 minutes")
       const writes = (yield* trouble.requests).filter(({ subresource }) => subresource === "status")
       assert.isAbove(asked, 15)
+      assert.isBelow(asked, 60)
       assert.isAtMost(writes.length, 3)
       assert.notInclude((yield* Stage.statusOf("one")).message, "used 1;")
     }).pipe(Effect.provide(Stage.layer))
