@@ -1,4 +1,7 @@
-/** `npm run check`: types with Effect's diagnostics, format, lint and doors between rooms, dead code, documentation. */
+/**
+ * `npm run check`: types with Effect's diagnostics, format, lint and doors between rooms, dead code, documentation; and
+ * the shell scripts where `shellcheck` is on the PATH.
+ */
 import { spawnSync } from "node:child_process"
 
 const checks: ReadonlyArray<readonly [what: string, ...command: ReadonlyArray<string>]> = [
@@ -11,7 +14,17 @@ const checks: ReadonlyArray<readonly [what: string, ...command: ReadonlyArray<st
   ["the CustomResourceDefinition", process.execPath, "scripts/crd.ts", "--check"]
 ]
 
-const failed = checks.filter(([what, command = "", ...args]) => {
+const shellScripts = [
+  ".ci/run",
+  "scripts/e2e.sh",
+  "scripts/build_and_load_kind_images.sh",
+  "test/support/kubernetes/node-init.sh"
+]
+const hasShellcheck = spawnSync("shellcheck", ["--version"]).status === 0
+if (!hasShellcheck) console.log("not run: shell scripts, since shellcheck is not on the PATH")
+
+const here = hasShellcheck ? [...checks, ["shell scripts", "shellcheck", ...shellScripts] as const] : checks
+const failed = here.filter(([what, command = "", ...args]) => {
   const started = performance.now()
   const { status, stdout, stderr } = spawnSync(command, args, { encoding: "utf8" })
   const seconds = ((performance.now() - started) / 1000).toFixed(1)

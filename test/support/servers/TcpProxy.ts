@@ -18,11 +18,16 @@ export interface TcpProxy {
 
 type State = "healthy" | "cut" | "frozen"
 
-/** A proxy in front of a server, on a free port, closed with the scope. */
-export const start = (target: {
+interface Address {
   readonly host: string
   readonly port: number
-}): Effect.Effect<TcpProxy, ServerError, Scope.Scope> =>
+}
+
+/** A proxy in front of a server, on a free port of 127.0.0.1 unless told, closed with the scope. */
+export const start = (
+  target: Address,
+  at: Address = { host: "127.0.0.1", port: 0 }
+): Effect.Effect<TcpProxy, ServerError, Scope.Scope> =>
   Effect.gen(function* () {
     const sockets = new Set<Socket>()
     let state: State = "healthy"
@@ -50,8 +55,8 @@ export const start = (target: {
     const stall = Effect.sync(() => {
       for (const socket of sockets) socket.pause()
     })
-    const port = yield* Effect.acquireRelease(listen(server), () => Effect.andThen(become("cut"), close(server)))
-    return { host: "127.0.0.1", port, cut: become("cut"), freeze: become("frozen"), stall, heal: become("healthy") }
+    const port = yield* Effect.acquireRelease(listen(server, at), () => Effect.andThen(become("cut"), close(server)))
+    return { host: at.host, port, cut: become("cut"), freeze: become("frozen"), stall, heal: become("healthy") }
   })
 
 const apply = (state: State, socket: Socket): void => {
@@ -60,10 +65,10 @@ const apply = (state: State, socket: Socket): void => {
   else socket.resume()
 }
 
-const listen = (server: Server): Effect.Effect<number, ServerError> =>
+const listen = (server: Server, { host, port }: Address): Effect.Effect<number, ServerError> =>
   Effect.callback((resume) => {
     server.once("error", (cause) => resume(new ServerError({ message: "the proxy cannot listen", cause })))
-    server.listen(0, "127.0.0.1", () => {
+    server.listen(port, host, () => {
       const address = server.address()
       resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
     })
