@@ -9,6 +9,7 @@ import * as CrashMarksTable from "./CrashMarksTable.ts"
 import * as ErasuresTable from "./ErasuresTable.ts"
 import * as FinishedInputsTable from "./FinishedInputsTable.ts"
 import * as IdempotencyKeysTable from "./IdempotencyKeysTable.ts"
+import * as JobTables from "./JobTables.ts"
 import * as OrderReservationsTable from "./OrderReservationsTable.ts"
 import * as OutboxTable from "./OutboxTable.ts"
 import * as PaymentIntentsTable from "./PaymentIntentsTable.ts"
@@ -33,7 +34,8 @@ const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClien
   "0012_order_reservations": OrderReservationsTable.create,
   "0013_sandbox_charges": SandboxChargesTable.create,
   "0014_erasures": ErasuresTable.create,
-  "0020_worker_runs": WorkerRunsTable.create
+  "0020_worker_runs": WorkerRunsTable.create,
+  "0030_scheduled_jobs": JobTables.create
 }
 
 const loader = Migrator.fromRecord(migrations)
