@@ -59,3 +59,15 @@ export const withBatchSpan =
         )
       ) as Effect.Effect<A, E, R>
     })
+
+/** What hands the span that we are in on to whoever reads a message; nothing where nobody is traced. */
+export const traceHeaders: Effect.Effect<{ readonly traceparent?: string }> = Effect.flatMap(
+  TracingEnabled,
+  (enabled) =>
+    enabled
+      ? Effect.match(Effect.currentSpan, {
+          onFailure: () => ({}),
+          onSuccess: (span) => ({ traceparent: HttpTraceContext.toHeaders(span).traceparent ?? "" })
+        })
+      : Effect.succeed({})
+)

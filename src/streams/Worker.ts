@@ -9,6 +9,7 @@ import { Clock, Context, Data, Duration, Effect, Predicate, type Schema } from "
 import { Broker, type BrokerError, type Ordered } from "../domain/ports/Broker.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import { snoozeDelay } from "../domain/SnoozeDelay.ts"
+import { traceHeaders } from "./Tracing.ts"
 
 /** A JSON object whose fields are not known: what a worker without an input schema gets. */
 export type JsonObject = Readonly<Record<string, unknown>>
@@ -196,7 +197,7 @@ export const publishText = Effect.fnUntraced(function* (
       body: encoder.encode(text),
       contentType: "application/json",
       publishedAtMillis: yield* Clock.currentTimeMillis,
-      headers: options.key === undefined ? {} : { key: options.key }
+      headers: { ...(options.key === undefined ? {} : { key: options.key }), ...(yield* traceHeaders) }
     }
   ])
 })
