@@ -5,6 +5,7 @@ import type { Broker } from "../domain/ports/Broker.ts"
 import { CrashMarks } from "../domain/ports/CrashMarks.ts"
 import { FinishedInputs } from "../domain/ports/FinishedInputs.ts"
 import { IdempotencyKeys } from "../domain/ports/IdempotencyKeys.ts"
+import { JobHistory } from "../domain/ports/JobHistory.ts"
 import { Outbox } from "../domain/ports/Outbox.ts"
 import { PaymentIntents } from "../domain/ports/PaymentIntents.ts"
 import { PaymentStore } from "../domain/ports/PaymentStore.ts"
@@ -27,6 +28,7 @@ type Stores =
   | PaymentIntents
   | Reservations
   | WorkerRuns
+  | JobHistory
 
 /** In place of a database, where there is none. */
 const noDatabase = Layer.mergeAll(
@@ -39,7 +41,8 @@ const noDatabase = Layer.mergeAll(
   Layer.mock(WaitingMessages, {}),
   Layer.mock(PaymentIntents, {}),
   Layer.mock(Reservations, {}),
-  Layer.mock(WorkerRuns, {})
+  Layer.mock(WorkerRuns, {}),
+  Layer.mock(JobHistory, {})
 )
 
 const storesOf = (services: Services) =>
@@ -51,7 +54,8 @@ const storesOf = (services: Services) =>
     services.workerStores,
     services.paymentIntents,
     services.reservations,
-    services.workerRuns
+    services.workerRuns,
+    services.jobHistory
   )
 
 /** Built from the last to the first and closed the other way: the broker goes before the database. */
