@@ -36,10 +36,10 @@ export interface RegisteredJobs {
 // Types are lost on the way through a module; what its layer lacks shows as a defect when a job asks for it.
 const isComplete = (value: unknown): value is Any<never> => isJob(value)
 
-/** The jobs of the module at `path`; `names` picks some of them, none of them means all. */
+/** The jobs of the module at `path`, each an export or in a list that is one; `names` picks some of them, none of them means all. */
 export const registeredJobs = Effect.fnUntraced(function* (path: string | undefined, names: ReadonlyArray<string>) {
   const exports: Readonly<Record<string, unknown>> = path === undefined ? {} : yield* load(path)
-  const all = [...new Set(Object.values(exports).filter(isComplete))]
+  const all = [...new Set(Object.values(exports).flat().filter(isComplete))]
   if (path !== undefined && all.length === 0) return yield* new NoJobs({ detail: `${path} exports no job (Job.make)` })
   const known = all.map(({ name }) => name)
   const unknown = names.find((name) => !known.includes(name))
