@@ -2,6 +2,7 @@
 import { Effect, Layer, Schema } from "effect"
 import * as Settings from "../layers/config/Settings.ts"
 import { load } from "../layers/modules/UserModules.ts"
+import { databaseCleanup } from "../streams/DatabaseCleanup.ts"
 import { type Any, isJob } from "../streams/Job.ts"
 import { check } from "../streams/JobChecks.ts"
 import { layerOf } from "./RegisteredWorkers.ts"
@@ -33,14 +34,17 @@ export interface RegisteredJobs {
   readonly layer: Layer.Layer<never, unknown>
 }
 
+/** Our own. */
+const builtIn = { databaseCleanup }
+
 // Types are lost on the way through a module; what its layer lacks shows as a defect when a job asks for it.
 const isComplete = (value: unknown): value is Any<never> => isJob(value)
 
 /** The jobs of the module at `path`, each an export or in a list that is one; `names` picks some of them, none of them means all. */
 export const registeredJobs = Effect.fnUntraced(function* (path: string | undefined, names: ReadonlyArray<string>) {
-  const exports: Readonly<Record<string, unknown>> = path === undefined ? {} : yield* load(path)
+  const exports: Readonly<Record<string, unknown>> = path === undefined ? builtIn : yield* load(path)
   const all = [...new Set(Object.values(exports).flat().filter(isComplete))]
-  if (path !== undefined && all.length === 0) return yield* new NoJobs({ detail: `${path} exports no job (Job.make)` })
+  if (all.length === 0) return yield* new NoJobs({ detail: `${path} exports no job (Job.make)` })
   const known = all.map(({ name }) => name)
   const unknown = names.find((name) => !known.includes(name))
   if (unknown !== undefined) return yield* new UnknownJob({ name: unknown, known })

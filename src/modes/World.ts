@@ -3,6 +3,7 @@ import { Layer } from "effect"
 import { AuditLog } from "../domain/ports/AuditLog.ts"
 import type { Broker } from "../domain/ports/Broker.ts"
 import { CrashMarks } from "../domain/ports/CrashMarks.ts"
+import { DeletedRows } from "../domain/ports/DeletedRows.ts"
 import { FinishedInputs } from "../domain/ports/FinishedInputs.ts"
 import { IdempotencyKeys } from "../domain/ports/IdempotencyKeys.ts"
 import { JobHistory } from "../domain/ports/JobHistory.ts"
@@ -29,6 +30,7 @@ type Stores =
   | Reservations
   | WorkerRuns
   | JobHistory
+  | DeletedRows
 
 /** In place of a database, where there is none. */
 const noDatabase = Layer.mergeAll(
@@ -42,7 +44,8 @@ const noDatabase = Layer.mergeAll(
   Layer.mock(PaymentIntents, {}),
   Layer.mock(Reservations, {}),
   Layer.mock(WorkerRuns, {}),
-  Layer.mock(JobHistory, {})
+  Layer.mock(JobHistory, {}),
+  Layer.mock(DeletedRows, {})
 )
 
 const storesOf = (services: Services) =>
@@ -55,7 +58,8 @@ const storesOf = (services: Services) =>
     services.paymentIntents,
     services.reservations,
     services.workerRuns,
-    services.jobHistory
+    services.jobHistory,
+    services.deletedRows
   )
 
 /** Built from the last to the first and closed the other way: the broker goes before the database. */

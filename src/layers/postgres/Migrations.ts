@@ -6,6 +6,7 @@ import { Array as Arr, Effect } from "effect"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import * as AuditLogTable from "./AuditLogTable.ts"
 import * as CrashMarksTable from "./CrashMarksTable.ts"
+import * as DeletedRowsTable from "./DeletedRowsTable.ts"
 import * as ErasuresTable from "./ErasuresTable.ts"
 import * as FinishedInputsTable from "./FinishedInputsTable.ts"
 import * as IdempotencyKeysTable from "./IdempotencyKeysTable.ts"
@@ -35,7 +36,8 @@ const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClien
   "0013_sandbox_charges": SandboxChargesTable.create,
   "0014_erasures": ErasuresTable.create,
   "0020_worker_runs": WorkerRunsTable.create,
-  "0030_scheduled_jobs": JobTables.create
+  "0030_scheduled_jobs": JobTables.create,
+  "0031_deleted_rows": DeletedRowsTable.create
 }
 
 const loader = Migrator.fromRecord(migrations)
