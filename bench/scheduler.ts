@@ -1,6 +1,6 @@
 /**
- * `bun run bench scheduler`: jobs that are all due at the same instant, every minute: how late they begin, what an idle
- * scheduler asks its database, and what it takes in memory.
+ * `bun run bench scheduler`: jobs that are due every minute, all at the same instant or over its seconds: how late they
+ * begin, what an idle scheduler asks its database, and what it takes in memory.
  *
  * Every run is checked: each job once in each minute. What fails a check ends the benchmark with exit code 1.
  */
@@ -19,6 +19,12 @@ const flags = {
   json: Flag.Boolean("json").pipe(Flag.withDescription("Print JSON"), Flag.withDefault(false))
 }
 
+/** Of each runtime, jobs that are due at the same instant, and jobs that are not. */
+const turnsOf = (runtimes: ReadonlyArray<"bun" | "node">) =>
+  runtimes.flatMap((runtime) => [false, true].map((isSpread) => ({ runtime, isSpread })))
+
+const figure = (value: number, digits = 0): string => (Number.isNaN(value) ? "-" : number(value, digits))
+
 const figuresOf = ({ lateness, ...own }: Figures) => ({
   ...own,
   runs: lateness.length,
@@ -31,12 +37,12 @@ const print = (all: ReadonlyArray<ReturnType<typeof figuresOf>>) =>
   table(
     ["scheduler", "runs", "late p50 ms", "p99 ms", "worst ms", "queries/s idle", "memory MiB"],
     all.map((own) => [
-      `on ${own.runtime}`,
+      `${own.isSpread ? "spread over the minute" : "at the same instant"}, on ${own.runtime}`,
       number(own.runs),
       number(own.p50),
       number(own.p99),
       number(own.worst),
-      number(own.queriesPerSecond, 1),
+      figure(own.queriesPerSecond, 1),
       number(own.residentMebibytes)
     ])
   )
@@ -45,7 +51,7 @@ const run = Effect.fnUntraced(function* (given: Command.Command.Config.Infer<typ
   const runtimes = given.runtime === "both" ? (["bun", "node"] as const) : [given.runtime]
   yield* Console.error("bench: starting RabbitMQ and PostgreSQL")
   const services = yield* Services.start
-  const figures = yield* Effect.forEach(runtimes, (runtime) => measure(services, { ...given, runtime }))
+  const figures = yield* Effect.forEach(turnsOf(runtimes), (turn) => measure(services, { ...given, ...turn }))
   const measured = figures.map(figuresOf)
   const { versions } = services
   if (given.json) return yield* Console.log(JSON.stringify({ machine, versions, measured }, null, 2))
@@ -57,5 +63,5 @@ const run = Effect.fnUntraced(function* (given: Command.Command.Config.Infer<typ
 
 /** The command, with its flags. */
 export const scheduler = Command.make("scheduler", flags, run).pipe(
-  Command.withDescription("Jobs that are all due at the same instant, every minute")
+  Command.withDescription("Jobs that are due every minute, at the same instant and spread over it")
 )

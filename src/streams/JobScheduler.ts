@@ -8,7 +8,7 @@
  *   warning, and kept as such.
  * - Asked to stop, it begins nothing more, lets what goes on end for so long, then interrupts and releases it.
  */
-import { type Duration, Effect, Scope, Stream } from "effect"
+import { Array as Arr, type Duration, Effect, Scope, Stream } from "effect"
 import {
   type Decision,
   type JobDefinition,
@@ -32,8 +32,11 @@ export interface JobSchedulerOptions<R> extends JobRuns.JobRunsOptions {
   readonly drain: Duration.Duration
 }
 
-/** Jobs in one statement: what is later in it starts later. */
+/** Jobs in one statement: they start when it has been answered. */
 const jobsAtOnce = 500
+
+/** While some begin, others are being decided. */
+const statementsAtOnce = 3
 
 /** How long an occurrence waits for a free place before it is skipped. */
 const patienceMillis = 1000
@@ -97,30 +100,44 @@ const takeWaiting = Effect.fnUntraced(function* <R>(
   yield* runs.begin(taken)
 })
 
+/** Decides with one statement, and begins what it got. */
+const decideTogether = Effect.fnUntraced(function* <R>(
+  book: JobBook.JobBook<R>,
+  runs: JobRuns.JobRuns<R>,
+  options: JobSchedulerOptions<R>,
+  proposals: ReadonlyArray<Proposal>
+) {
+  const history = yield* JobHistory
+  const deciding = book.timed(history.decide(options.holder, proposals))
+  const { decisions, now } = yield* Effect.onError(deciding, () => Effect.sync(() => book.putBack(proposals)))
+  yield* book.decided(proposals, decisions, now)
+  yield* runs.begin(decisions.flatMap(({ run }) => (run === undefined ? [] : [run])))
+  if (decisions.some(({ queued }) => queued > 0)) runs.expectWaiting()
+  yield* tellSkipped(proposals, decisions, options.maxConcurrent)
+})
+
 /** Decides what is due now, and begins what it got. */
 const decideDue = Effect.fnUntraced(function* <R>(
   book: JobBook.JobBook<R>,
   runs: JobRuns.JobRuns<R>,
   options: JobSchedulerOptions<R>
 ) {
-  const history = yield* JobHistory
   book.begin()
   if (runs.free() > 0 && runs.expectsWaiting()) yield* takeWaiting(book, runs, options)
   const now = yield* book.now
   const free = runs.free()
   const isFull = free <= 0
-  const proposals = isFull
-    ? book.takeDue(now - patienceMillis, jobsAtOnce, isFull)
-    : book.takeDue(now, Math.min(free, jobsAtOnce), isFull)
-  if (proposals.length === 0) return
-  const deciding = book.timed(history.decide(options.holder, proposals))
-  const { decisions, now: decidedAt } = yield* Effect.onError(deciding, () =>
-    Effect.sync(() => book.putBack(proposals))
+  const most = jobsAtOnce * statementsAtOnce
+  const due = isFull
+    ? book.takeDue(now - patienceMillis, most, isFull)
+    : book.takeDue(now, Math.min(free, most), isFull)
+  // What one of them cannot decide is no reason to give up what another has been given.
+  const exits = yield* Effect.forEach(
+    Arr.chunksOf(due, jobsAtOnce),
+    (proposals) => Effect.exit(decideTogether(book, runs, options, proposals)),
+    { concurrency: statementsAtOnce }
   )
-  yield* book.decided(proposals, decisions, decidedAt)
-  yield* runs.begin(decisions.flatMap(({ run }) => (run === undefined ? [] : [run])))
-  if (decisions.some(({ queued }) => queued > 0)) runs.expectWaiting()
-  yield* tellSkipped(proposals, decisions, options.maxConcurrent)
+  for (const exit of exits) yield* exit
 })
 
 /** Runs jobs until somebody asks to stop. */
