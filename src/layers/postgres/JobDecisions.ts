@@ -29,14 +29,15 @@ const occurrencesOf = ({ job, reason, run, skip }: Proposal): ReadonlyArray<Occu
 ]
 
 // Whoever else decides the same job now holds its row, and is not waited for: what comes of it is seen the next time.
-// Who has decided since the statement began is noticed, because a locked row is looked at again as it is then.
+// Who has decided since the statement began is noticed, because a locked row is looked at again as it is then. The time
+// that is told is the one that was gone by: who was too early comes again at once.
 const statement = (
   sql: SqlClient.SqlClient,
   holder: Holder,
   proposals: ReadonlyArray<Proposal>,
   occurrences: ReadonlyArray<Occurrence>
 ) => sql<Row>`
-  WITH proposed AS MATERIALIZED (
+  WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now), proposed AS MATERIALIZED (
     SELECT job, decided::timestamptz AS decided_until, until::timestamptz AS until
     FROM unnest(${textArray(proposals.map(({ job }) => job))},
       ${instants(proposals.map(({ decidedUntil }) => decidedUntil))}, ${instants(proposals.map(({ until }) => until))}
@@ -44,7 +45,7 @@ const statement = (
   ), locked AS MATERIALIZED (
     SELECT kept.name, proposed.until FROM scheduled_jobs AS kept JOIN proposed ON proposed.job = kept.name
     WHERE kept.decided_until = proposed.decided_until AND kept.paused_at IS NULL AND kept.removed_at IS NULL
-      AND proposed.until <= clock_timestamp()
+      AND proposed.until <= (SELECT now FROM clock)
     ORDER BY kept.name FOR UPDATE OF kept SKIP LOCKED
   ), decided AS (
     UPDATE scheduled_jobs AS kept SET decided_until = locked.until FROM locked WHERE kept.name = locked.name
@@ -75,7 +76,7 @@ const statement = (
     FROM fates ON CONFLICT DO NOTHING
     RETURNING job, scheduled_for, outcome, attempt, fencing_token
   )
-  SELECT clock_timestamp() AS now, proposed.job, kept.scheduled_for, kept.outcome, kept.attempt, kept.fencing_token,
+  SELECT (SELECT now FROM clock) AS now, proposed.job, kept.scheduled_for, kept.outcome, kept.attempt, kept.fencing_token,
     coalesce(decided.decided_until, known.decided_until, proposed.decided_until) AS decided_until
   FROM proposed LEFT JOIN decided ON decided.name = proposed.job LEFT JOIN kept ON kept.job = proposed.job
   LEFT JOIN scheduled_jobs AS known ON known.name = proposed.job`
