@@ -7,7 +7,7 @@ import { CliConfig, Command, GlobalFlag } from "effect/cli"
 import * as Settings from "./layers/config/Settings.ts"
 import * as Process from "./layers/process/Process.ts"
 import { version } from "./layers/process/Version.ts"
-import { alone, consumersOf, consumersOptions, load, publishOf, subcommands } from "./modes/Commands.ts"
+import { alone, consumersOf, consumersOptions, load, publishOf, schedulerOf, subcommands } from "./modes/Commands.ts"
 import { type Flags, flags } from "./modes/Flags.ts"
 
 /** What each mode does, and how it runs; a mode's code is loaded when it is asked for. */
@@ -49,6 +49,10 @@ const modes = {
   commands: {
     does: "process payments that were asked for",
     run: () => alone(import("./modes/PaymentCommands.ts").then(({ commands }) => commands))
+  },
+  scheduler: {
+    does: "run jobs on their schedules",
+    run: (given: Flags) => schedulerOf(given)
   },
   all: {
     does: "worker, consumers, outbox, commands and api in one process",

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
-const pages = ["README.md", "docs/workers.md"]
+const pages = ["README.md", "docs/workers.md", "docs/scheduler.md"]
 const textOf = (page: string): string => readFileSync(join(root, page), "utf8")
 
 interface Block {

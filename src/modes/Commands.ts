@@ -4,6 +4,7 @@ import { Argument, Command } from "effect/cli"
 import { deadLetters } from "./DeadLetterCommands.ts"
 import { erase } from "./EraseCommandLine.ts"
 import { type Flags, flags } from "./Flags.ts"
+import { jobs, runJob } from "./JobCommandLine.ts"
 import { outbox } from "./OutboxCommandLine.ts"
 import type { Part } from "./Part.ts"
 import { sagas } from "./SagaCommandLine.ts"
@@ -26,6 +27,14 @@ export const consumersOptions = (given: {
 /** Runs topic workers. */
 export const consumersOf = (given: Parameters<typeof consumersOptions>[0]) =>
   alone(import("./Consumers.ts").then(({ consumers }) => consumers(consumersOptions(given))))
+
+/** Runs jobs on their schedules. */
+export const schedulerOf = (given: Pick<Flags, "job" | "jobs">) =>
+  alone(
+    import("./Scheduler.ts").then(({ scheduler }) =>
+      scheduler({ module: Option.getOrUndefined(given.jobs), names: given.job })
+    )
+  )
 
 /** Publishes values to a topic, or samples to a queue. */
 export const publishOf = Effect.fnUntraced(function* (
@@ -53,4 +62,4 @@ const runWorker = Command.make("runworker", { name: Argument.String("name"), wor
 ).pipe(Command.withDescription("Run one topic worker, or all: the same as --mode=consumers"))
 
 /** All of them. */
-export const subcommands = [publish, workers, runWorker, deadLetters, outbox, sagas, erase] as const
+export const subcommands = [publish, workers, runWorker, jobs, runJob, deadLetters, outbox, sagas, erase] as const

@@ -61,6 +61,11 @@ export const flags = {
     Flag.optional,
     Flag.withDescription("consumers, migrate: the module that exports the workers, instead of WORKERS")
   ),
+  job: Flag.String("job").pipe(Flag.atLeast(0), Flag.withDescription("scheduler: only this job; may be repeated")),
+  jobs: Flag.String("jobs").pipe(
+    Flag.optional,
+    Flag.withDescription("scheduler: the module that exports the jobs, instead of JOBS")
+  ),
   ...simulateFlags,
   json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("Print for machines"))
 }

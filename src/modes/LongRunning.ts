@@ -143,5 +143,6 @@ export const longRunning = Effect.fnUntraced(function* (options: LongRunningOpti
     Layer.provideMerge(OpenTelemetry.layer(where.process, environment, mode)),
     Layer.provideMerge(Logs.layer(log))
   )
-  yield* Effect.provide(Effect.scoped(run), surroundings)
+  const service = Settings.serviceNameOf(where.process, mode)
+  yield* Effect.provide(Effect.scoped(run), surroundings).pipe(Effect.annotateLogs({ service }))
 })

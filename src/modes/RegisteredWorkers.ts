@@ -61,7 +61,8 @@ const builtIn = {
 
 // Types are lost on the way through a module; what a layer lacks shows as a defect when a handler asks for it.
 
-const layerOf = (path: string, layer: unknown): RegisteredWorkers["layer"] => {
+/** What a module exports as `layer`: what its workers or jobs need. */
+export const layerOf = (path: string, layer: unknown): RegisteredWorkers["layer"] => {
   if (!Layer.isLayer(layer)) return Layer.empty
   return Layer.catchCause(layer as RegisteredWorkers["layer"], (cause) => {
     if (Cause.hasInterruptsOnly(cause)) return Layer.effectDiscard(Effect.failCause(cause))

@@ -6,8 +6,10 @@ import * as EmbeddedPostgres from "../layers/embedded/EmbeddedPostgres.ts"
 import * as PostgresAuditLog from "../layers/postgres/PostgresAuditLog.ts"
 import * as PostgresClient from "../layers/postgres/PostgresClient.ts"
 import * as PostgresCrashMarks from "../layers/postgres/PostgresCrashMarks.ts"
+import * as PostgresDeletedRows from "../layers/postgres/PostgresDeletedRows.ts"
 import * as PostgresFinishedInputs from "../layers/postgres/PostgresFinishedInputs.ts"
 import * as PostgresIdempotencyKeys from "../layers/postgres/PostgresIdempotencyKeys.ts"
+import * as PostgresJobHistory from "../layers/postgres/PostgresJobHistory.ts"
 import * as PostgresOutbox from "../layers/postgres/PostgresOutbox.ts"
 import * as PostgresPaymentIntents from "../layers/postgres/PostgresPaymentIntents.ts"
 import * as PostgresPaymentStore from "../layers/postgres/PostgresPaymentStore.ts"
@@ -198,6 +200,9 @@ export const services = (settings: ServiceSettings, options: ServiceOptions) => 
     outbox: Layer.provideMerge(PostgresOutbox.layer(store), client),
     /** Payments, on the same pool: their changes belong to the outbox's transactions. */
     paymentIntents: Layer.provide(PostgresPaymentIntents.layer(store), client),
+    /** Jobs on a schedule, on the same pool. */
+    jobHistory: Layer.provide(PostgresJobHistory.layer(store), client),
+    deletedRows: Layer.provide(PostgresDeletedRows.layer(store), client),
     reservations: Layer.provide(PostgresReservations.layer(store), client),
     /** Of what `gatewaySettings` say. */
     gateway: (gateway: Settings.GatewaySettings) => Layer.provide(gatewayOf(store, gateway), client)

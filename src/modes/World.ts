@@ -3,8 +3,10 @@ import { Layer } from "effect"
 import { AuditLog } from "../domain/ports/AuditLog.ts"
 import type { Broker } from "../domain/ports/Broker.ts"
 import { CrashMarks } from "../domain/ports/CrashMarks.ts"
+import { DeletedRows } from "../domain/ports/DeletedRows.ts"
 import { FinishedInputs } from "../domain/ports/FinishedInputs.ts"
 import { IdempotencyKeys } from "../domain/ports/IdempotencyKeys.ts"
+import { JobHistory } from "../domain/ports/JobHistory.ts"
 import { Outbox } from "../domain/ports/Outbox.ts"
 import { PaymentIntents } from "../domain/ports/PaymentIntents.ts"
 import { PaymentStore } from "../domain/ports/PaymentStore.ts"
@@ -27,6 +29,8 @@ type Stores =
   | PaymentIntents
   | Reservations
   | WorkerRuns
+  | JobHistory
+  | DeletedRows
 
 /** In place of a database, where there is none. */
 const noDatabase = Layer.mergeAll(
@@ -39,7 +43,9 @@ const noDatabase = Layer.mergeAll(
   Layer.mock(WaitingMessages, {}),
   Layer.mock(PaymentIntents, {}),
   Layer.mock(Reservations, {}),
-  Layer.mock(WorkerRuns, {})
+  Layer.mock(WorkerRuns, {}),
+  Layer.mock(JobHistory, {}),
+  Layer.mock(DeletedRows, {})
 )
 
 const storesOf = (services: Services) =>
@@ -51,7 +57,9 @@ const storesOf = (services: Services) =>
     services.workerStores,
     services.paymentIntents,
     services.reservations,
-    services.workerRuns
+    services.workerRuns,
+    services.jobHistory,
+    services.deletedRows
   )
 
 /** Built from the last to the first and closed the other way: the broker goes before the database. */

@@ -17,7 +17,13 @@ export interface ProcessSettings {
   /** Telemetry is exported where this is set. */
   readonly otlpEndpoint: string | undefined
   readonly serviceName: string | undefined
+  /** By mode, where none is said for all of them. */
+  readonly serviceNames: Readonly<Record<string, string | undefined>>
 }
+
+/** What a process of this mode is called. */
+export const serviceNameOf = ({ serviceName, serviceNames }: ProcessSettings, mode: string): string =>
+  serviceName ?? serviceNames[mode] ?? `paystream-${mode}`
 
 export const broker = setting(
   Parser.oneOf<BrokerKind>({ rabbitmq: "rabbitmq", kafka: "kafka", embedded: "embedded" }),
@@ -52,6 +58,13 @@ export const withDatabase = <A extends { readonly process: ProcessSettings }>(
       : Result.succeed(value)
   )
 
+const namedAs = (name: string, mode: string) =>
+  optional(Parser.text, {
+    name,
+    default: `paystream-${mode}`,
+    reason: `How a process with \`--mode=${mode}\` is called in logs and telemetry; OTEL_SERVICE_NAME wins.`
+  })
+
 export const processSettings: Group<ProcessSettings> = all({
   mode: optional(Parser.text, {
     name: "MODE",
@@ -79,6 +92,11 @@ export const processSettings: Group<ProcessSettings> = all({
   serviceName: optional(Parser.text, {
     name: "OTEL_SERVICE_NAME",
     default: "paystream-<mode>",
-    reason: "How this process is called there."
+    reason: "How this process is called in logs and telemetry, whatever its mode."
+  }),
+  serviceNames: all({
+    api: namedAs("SERVICE_NAME_API", "api"),
+    consumers: namedAs("SERVICE_NAME_CONSUMER", "consumers"),
+    scheduler: namedAs("SERVICE_NAME_WORKER", "scheduler")
   })
 })

@@ -4,6 +4,7 @@ import { apiBrokers, apiSettings } from "./ApiSettings.ts"
 import { consumerSettings, guaranteeSettings } from "./ConsumerSettings.ts"
 import { gatewaySettings, webhookSecrets } from "./GatewaySettings.ts"
 import { healthSettings } from "./HealthSettings.ts"
+import { jobModule, jobSettings } from "./JobSettings.ts"
 import { kafkaSettings } from "./KafkaSettings.ts"
 import { kubernetesSettings } from "./KubernetesSettings.ts"
 import { logSettings } from "./LogSettings.ts"
@@ -25,6 +26,7 @@ export { consumerSettings, type GuaranteeSettings, guaranteeSettings } from "./C
 export { type Environment, load as environment, override } from "./Environment.ts"
 export { type GatewaySettings, gatewaySettings, webhookSecrets } from "./GatewaySettings.ts"
 export { type HealthSettings, healthSettings } from "./HealthSettings.ts"
+export { jobModule, jobSettings } from "./JobSettings.ts"
 export { type KafkaSettings, kafkaSettings } from "./KafkaSettings.ts"
 export { type KubernetesAccess, type KubernetesSettings, kubernetesSettings } from "./KubernetesSettings.ts"
 export { type LogSettings, logSettings } from "./LogSettings.ts"
@@ -40,6 +42,7 @@ export {
   database,
   type ProcessSettings,
   processSettings,
+  serviceNameOf,
   shutdownTimeout,
   withDatabase
 } from "./ProcessSettings.ts"
@@ -59,6 +62,7 @@ export const sections: ReadonlyArray<{ readonly title: string; readonly group: G
   { title: "The payment worker", group: workerSettings },
   { title: "A run of the payment worker", group: all({ runSettings, terminationMessagePath }) },
   { title: "Topic workers", group: all({ consumers: consumerSettings, guarantees: guaranteeSettings }) },
+  { title: "Jobs on a schedule", group: all({ jobModule, jobSettings }) },
   { title: "The HTTP API", group: all({ apiBrokers, apiSettings }) },
   { title: "The PIX system", group: all({ pixSettings, simulatorKey }) },
   { title: "Payments", group: all({ paymentFlags, paymentSettings }) },

@@ -6,9 +6,11 @@ import { Array as Arr, Effect } from "effect"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import * as AuditLogTable from "./AuditLogTable.ts"
 import * as CrashMarksTable from "./CrashMarksTable.ts"
+import * as DeletedRowsTable from "./DeletedRowsTable.ts"
 import * as ErasuresTable from "./ErasuresTable.ts"
 import * as FinishedInputsTable from "./FinishedInputsTable.ts"
 import * as IdempotencyKeysTable from "./IdempotencyKeysTable.ts"
+import * as JobTables from "./JobTables.ts"
 import * as OrderReservationsTable from "./OrderReservationsTable.ts"
 import * as OutboxTable from "./OutboxTable.ts"
 import * as PaymentIntentsTable from "./PaymentIntentsTable.ts"
@@ -34,7 +36,9 @@ const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClien
   "0013_sandbox_charges": SandboxChargesTable.create,
   "0014_erasures": ErasuresTable.create,
   "0020_worker_runs": WorkerRunsTable.create,
-  "0026_worker_run_leavings": WorkerRunsTable.noteLeaving
+  "0026_worker_run_leavings": WorkerRunsTable.noteLeaving,
+  "0030_scheduled_jobs": JobTables.create,
+  "0031_deleted_rows": DeletedRowsTable.create
 }
 
 const loader = Migrator.fromRecord(migrations)

@@ -3,7 +3,7 @@ import { ConfigProvider, Layer } from "effect"
 import { FetchHttpClient } from "effect/http"
 import { OtlpMetrics, OtlpSerialization, OtlpTracer } from "effect/observability"
 import { TracingEnabled } from "../../streams/Tracing.ts"
-import type { Environment, ProcessSettings } from "../config/Settings.ts"
+import { type Environment, type ProcessSettings, serviceNameOf } from "../config/Settings.ts"
 
 /**
  * OpenTelemetry's own defaults, since Effect exports nothing unless it is said; but for the time in milliseconds that the
@@ -15,7 +15,7 @@ const defaults = { OTEL_TRACES_EXPORTER: "otlp", OTEL_METRICS_EXPORTER: "otlp", 
 export const layer = (settings: ProcessSettings, environment: Environment, mode: string): Layer.Layer<never> => {
   if (settings.otlpEndpoint === undefined) return Layer.empty
   const env = { ...defaults, ...definedOnly(environment.variables) }
-  const resource = { serviceName: settings.serviceName ?? `paystream-${mode}` }
+  const resource = { serviceName: serviceNameOf(settings, mode) }
   return Layer.mergeAll(
     OtlpTracer.layerFromConfig({ resource }),
     OtlpMetrics.layerFromConfig({ resource }),

@@ -73,7 +73,8 @@ describe("load", () => {
       migrateOnStart: true,
       shutdownTimeout: Duration.seconds(30),
       otlpEndpoint: undefined,
-      serviceName: undefined
+      serviceName: undefined,
+      serviceNames: { api: undefined, consumers: undefined, scheduler: undefined }
     })
     assert.deepStrictEqual(log, { format: undefined, level: "Info" })
     assert.deepStrictEqual(health, { port: 8081, asked: false })
@@ -221,7 +222,7 @@ describe("pages", () => {
       const { HEALTH_PORT: _, ...variables } = on
       const shape = (variables: Readonly<Record<string, string>>) => {
         const { process, ...rest } = settingsOf(worker, variables)
-        return JSON.stringify({ ...rest, process: { ...process, serviceName: undefined } })
+        return JSON.stringify({ ...rest, process: { ...process, serviceName: undefined, serviceNames: {} } })
       }
       assert.strictEqual(shape(variables), shape({}))
     })

@@ -1,0 +1,112 @@
+/** What becomes of occurrences that are due, in PostgreSQL: one statement for many jobs, and a row's lock for each. */
+import { Effect } from "effect"
+import type { SqlClient } from "effect/sql"
+import type { HeldRun } from "../../domain/JobRun.ts"
+import type { Decision, Holder, Proposal } from "../../domain/ports/JobHistory.ts"
+import { instants, leaseMillis } from "./JobStatements.ts"
+import { textArray } from "./TextArrays.ts"
+
+interface Row {
+  readonly now: Date
+  readonly job: string
+  readonly decided_until: Date
+  readonly scheduled_for: Date | null
+  readonly outcome: string | null
+  readonly fencing_token: bigint | null
+  readonly attempt: number | null
+}
+
+interface Occurrence {
+  readonly job: string
+  readonly at: number
+  /** Empty of what is to be run. */
+  readonly reason: string
+}
+
+const occurrencesOf = ({ job, reason, run, skip }: Proposal): ReadonlyArray<Occurrence> => [
+  ...run.map((at) => ({ job, at, reason: "" })),
+  ...skip.map((at) => ({ job, at, reason }))
+]
+
+// Whoever else decides the same job now holds its row, and is not waited for: what comes of it is seen the next time.
+// Who has decided since the statement began is noticed, because a locked row is looked at again as it is then. The time
+// that is told is the one that was gone by: who was too early comes again at once.
+const statement = (
+  sql: SqlClient.SqlClient,
+  holder: Holder,
+  proposals: ReadonlyArray<Proposal>,
+  occurrences: ReadonlyArray<Occurrence>
+) => sql<Row>`
+  WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now), proposed AS MATERIALIZED (
+    SELECT job, decided::timestamptz AS decided_until, until::timestamptz AS until
+    FROM unnest(${textArray(proposals.map(({ job }) => job))},
+      ${instants(proposals.map(({ decidedUntil }) => decidedUntil))}, ${instants(proposals.map(({ until }) => until))}
+    ) AS given(job, decided, until)
+  ), locked AS MATERIALIZED (
+    SELECT kept.name, proposed.until FROM scheduled_jobs AS kept JOIN proposed ON proposed.job = kept.name
+    WHERE kept.decided_until = proposed.decided_until AND kept.paused_at IS NULL AND kept.removed_at IS NULL
+      AND proposed.until <= (SELECT now FROM clock)
+    ORDER BY kept.name FOR UPDATE OF kept SKIP LOCKED
+  ), decided AS (
+    UPDATE scheduled_jobs AS kept SET decided_until = locked.until FROM locked WHERE kept.name = locked.name
+    RETURNING kept.name, kept.overlap, kept.decided_until
+  ), asked AS (
+    SELECT given.job, given.at::timestamptz AS at, given.reason, decided.overlap,
+      row_number() OVER (PARTITION BY given.job, given.reason = '' ORDER BY given.at::timestamptz) AS place,
+      EXISTS (SELECT FROM job_runs AS open WHERE open.job = given.job AND open.is_open) AS is_busy
+    FROM unnest(${textArray(occurrences.map(({ job }) => job))}, ${instants(occurrences.map(({ at }) => at))},
+      ${textArray(occurrences.map(({ reason }) => reason))}) AS given(job, at, reason)
+    JOIN decided ON decided.name = given.job
+    WHERE NOT EXISTS (SELECT FROM job_runs AS known
+      WHERE known.job = given.job AND known.scheduled_for = given.at::timestamptz)
+  ), fates AS (
+    SELECT job, at, CASE WHEN reason <> '' THEN reason WHEN is_busy AND overlap = 'skip' THEN 'overlap' END AS reason,
+      NOT is_busy AND place = 1 AS is_first FROM asked
+  ), kept AS (
+    INSERT INTO job_runs (job, scheduled_for, is_open, outcome, error, finished_at, attempt, fencing_token, replica,
+      leased_until, started_at)
+    SELECT job, at, reason IS NULL, CASE WHEN reason IS NOT NULL THEN 'skipped' END, reason,
+      CASE WHEN reason IS NOT NULL THEN clock_timestamp() END,
+      CASE WHEN reason IS NULL AND is_first THEN 1 ELSE 0 END,
+      CASE WHEN reason IS NULL AND is_first THEN nextval('job_run_tokens') ELSE 0 END,
+      CASE WHEN reason IS NULL AND is_first THEN ${holder.replica} END,
+      clock_timestamp()
+        + CASE WHEN is_first THEN ${leaseMillis(holder)}::float8 ELSE 0 END * interval '1 millisecond',
+      CASE WHEN reason IS NULL AND is_first THEN clock_timestamp() END
+    FROM fates ON CONFLICT DO NOTHING
+    RETURNING job, scheduled_for, outcome, attempt, fencing_token
+  )
+  SELECT (SELECT now FROM clock) AS now, proposed.job, kept.scheduled_for, kept.outcome, kept.attempt, kept.fencing_token,
+    coalesce(decided.decided_until, known.decided_until, proposed.decided_until) AS decided_until
+  FROM proposed LEFT JOIN decided ON decided.name = proposed.job LEFT JOIN kept ON kept.job = proposed.job
+  LEFT JOIN scheduled_jobs AS known ON known.name = proposed.job`
+
+const heldOf = ({ attempt, fencing_token, job, scheduled_for }: Row): ReadonlyArray<HeldRun> =>
+  scheduled_for === null || attempt !== 1 || fencing_token === null
+    ? []
+    : [{ job, scheduledFor: scheduled_for.getTime(), attempt, fencingToken: fencing_token }]
+
+const decisionOf = (job: string, rows: ReadonlyArray<Row>, proposal: Proposal): Decision => {
+  const [run] = rows.flatMap(heldOf)
+  const kept = rows.filter(({ scheduled_for }) => scheduled_for !== null)
+  const skipped = kept.filter(({ outcome }) => outcome === "skipped").length
+  return {
+    job,
+    decidedUntil: rows[0]?.decided_until.getTime() ?? proposal.decidedUntil,
+    run,
+    skipped,
+    queued: kept.length - skipped - (run === undefined ? 0 : 1)
+  }
+}
+
+/** Decides; `now` is the database's time. */
+export const decide = Effect.fnUntraced(function* (
+  sql: SqlClient.SqlClient,
+  holder: Holder,
+  proposals: ReadonlyArray<Proposal>
+) {
+  const rows = yield* statement(sql, holder, proposals, proposals.flatMap(occurrencesOf))
+  const byJob = Map.groupBy(rows, ({ job }) => job)
+  const decisions = proposals.map((proposal) => decisionOf(proposal.job, byJob.get(proposal.job) ?? [], proposal))
+  return { now: rows[0]?.now.getTime() ?? 0, decisions }
+})

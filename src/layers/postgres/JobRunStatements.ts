@@ -1,0 +1,152 @@
+/** Runs of jobs in PostgreSQL: who holds them, what came of them, and what is kept. */
+import { Duration, Effect } from "effect"
+import type { SqlClient } from "effect/sql"
+import { runId } from "../../domain/JobRun.ts"
+import type { Ending, JobHistory } from "../../domain/ports/JobHistory.ts"
+import { castable, type HeldRow, heldColumns, type KeptRow, leaseMillis, toHeld, toKept } from "./JobStatements.ts"
+import type { make as makeTables } from "./Tables.ts"
+import { textArray } from "./TextArrays.ts"
+
+type Tables = Effect.Success<ReturnType<typeof makeTables>>
+
+type Part<Names extends keyof JobHistory["Service"]> = Pick<JobHistory["Service"], Names>
+
+const endingColumns = (endings: ReadonlyArray<Ending>) => ({
+  ...heldColumns(endings.map(({ run }) => run)),
+  attempts: castable(endings.map(({ run }) => run.attempt)),
+  outcomes: textArray(endings.map(({ outcome }) => outcome)),
+  released: castable(endings.map(({ isReleased }) => isReleased)),
+  errors: textArray(endings.map(({ error }) => error)),
+  results: textArray(endings.map(({ result }) => result))
+})
+
+const recordStatement = (sql: SqlClient.SqlClient, endings: ReadonlyArray<Ending>) => {
+  const { attempts, errors, jobs, outcomes, released, results, times, tokens } = endingColumns(endings)
+  return sql<{ job: string; scheduled_for: Date; has_waiting: boolean }>`
+    UPDATE job_runs AS run SET attempt = ended.attempt::integer, outcome = ended.outcome, error = ended.error,
+      result = ended.result::json, is_open = ended.outcome IS NULL OR ended.released::boolean,
+      finished_at = CASE WHEN ended.outcome IS NOT NULL THEN clock_timestamp() END,
+      leased_until = CASE WHEN ended.released::boolean THEN clock_timestamp() ELSE run.leased_until END
+    FROM unnest(${jobs}, ${times}, ${tokens}, ${attempts}, ${outcomes}, ${released}, ${errors}, ${results})
+      AS ended(job, scheduled_for, token, attempt, outcome, released, error, result)
+    WHERE run.job = ended.job AND run.scheduled_for = ended.scheduled_for::timestamptz
+      AND run.fencing_token = ended.token::bigint AND run.is_open
+    RETURNING run.job, run.scheduled_for, EXISTS (
+      SELECT FROM job_runs AS other WHERE other.job = run.job AND other.is_open AND other.leased_until <= clock_timestamp()
+    ) AS has_waiting`
+}
+
+const keptColumns = (sql: SqlClient.SqlClient) =>
+  sql.literal(
+    `job, scheduled_for, attempt, fencing_token, is_manual, is_open, outcome, started_at, finished_at, error,
+  result::text AS result, replica`
+  )
+
+const held = (rows: ReadonlyArray<HeldRow>) => rows.map(toHeld)
+const kept = (rows: ReadonlyArray<KeptRow>) => rows.map(toKept)
+
+const later = (sql: SqlClient.SqlClient, millis: number) =>
+  sql`clock_timestamp() + ${millis}::float8 * interval '1 millisecond'`
+
+const taking = ({ run, sql }: Tables): Part<"takeWaiting" | "takeNow"> => ({
+  // The oldest of what is open of each job: it holds up the others, whether it is held or not.
+  takeWaiting: (holder, jobs, limit) =>
+    Effect.map(
+      run(sql<HeldRow>`
+          WITH waiting AS MATERIALIZED (
+            SELECT run.job, run.scheduled_for FROM job_runs AS run
+            JOIN scheduled_jobs AS kept ON kept.name = run.job AND kept.paused_at IS NULL
+            WHERE run.is_open AND run.leased_until <= clock_timestamp() AND run.job = ANY(${textArray(jobs)})
+              AND NOT EXISTS (SELECT FROM job_runs AS older
+                WHERE older.job = run.job AND older.is_open AND older.scheduled_for < run.scheduled_for)
+            ORDER BY run.scheduled_for LIMIT ${limit} FOR UPDATE OF run SKIP LOCKED
+          )
+          UPDATE job_runs AS run SET attempt = run.attempt + 1, fencing_token = nextval('job_run_tokens'),
+            replica = ${holder.replica}, leased_until = ${later(sql, leaseMillis(holder))}, started_at = clock_timestamp(),
+            finished_at = NULL, outcome = NULL
+          FROM waiting WHERE run.job = waiting.job AND run.scheduled_for = waiting.scheduled_for
+          RETURNING run.job, run.scheduled_for, run.attempt, run.fencing_token`),
+      held
+    ),
+  takeNow: (holder, job, at) =>
+    Effect.map(
+      run(sql<HeldRow>`
+          INSERT INTO job_runs (job, scheduled_for, is_manual, is_open, attempt, fencing_token, replica, leased_until,
+            started_at)
+          SELECT ${job}, coalesce(${at === undefined ? null : new Date(at).toISOString()}::timestamptz,
+              date_trunc('milliseconds', clock_timestamp())), true, true, 1, nextval('job_run_tokens'),
+            ${holder.replica}, ${later(sql, leaseMillis(holder))}, clock_timestamp()
+          WHERE NOT EXISTS (SELECT FROM job_runs WHERE job = ${job} AND is_open)
+          ON CONFLICT DO NOTHING RETURNING job, scheduled_for, attempt, fencing_token`),
+      (rows) => held(rows)[0]
+    )
+})
+
+const recording = ({ run, sql }: Tables): Part<"renew" | "record"> => ({
+  renew: Effect.fnUntraced(function* (holder, runs) {
+    const { jobs, times, tokens } = heldColumns(runs)
+    const rows = yield* run(sql<{ fencing_token: bigint }>`
+        UPDATE job_runs AS run SET leased_until = ${later(sql, leaseMillis(holder))}
+        FROM unnest(${jobs}, ${times}, ${tokens}) AS held(job, scheduled_for, token)
+        WHERE run.job = held.job AND run.scheduled_for = held.scheduled_for::timestamptz
+          AND run.fencing_token = held.token::bigint AND run.is_open
+        RETURNING run.fencing_token`)
+    const renewed = new Set(rows.map(({ fencing_token }) => fencing_token))
+    return runs.filter(({ fencingToken }) => !renewed.has(fencingToken))
+  }),
+  record: Effect.fnUntraced(function* (endings) {
+    const rows = yield* run(recordStatement(sql, endings))
+    const recorded = new Set(
+      rows.map(({ job, scheduled_for }) => runId({ job, scheduledFor: scheduled_for.getTime() }))
+    )
+    const refused = endings.filter((ending) => !recorded.has(runId(ending.run)))
+    return { refused: refused.map((ending) => ending.run), hasWaiting: rows.some(({ has_waiting }) => has_waiting) }
+  })
+})
+
+const reading = ({ run, sql }: Tables): Part<"runs" | "lastRuns" | "find" | "forget"> => {
+  const columns = keptColumns(sql)
+  return {
+    runs: ({ job, limit, onlyFailed }) =>
+      Effect.map(
+        run(sql<KeptRow>`
+          SELECT ${columns} FROM job_runs
+          WHERE ${job === undefined ? sql`true` : sql`job = ${job}`}
+            AND ${onlyFailed ? sql`outcome IN ('failed', 'timed_out')` : sql`true`}
+          ORDER BY scheduled_for DESC, job LIMIT ${limit}`),
+        kept
+      ),
+    lastRuns: (jobs) =>
+      Effect.map(
+        run(sql<KeptRow>`
+          SELECT last.* FROM unnest(${textArray(jobs)}) AS asked(name) CROSS JOIN LATERAL (
+            SELECT ${columns} FROM job_runs WHERE job = asked.name ORDER BY scheduled_for DESC LIMIT 1
+          ) AS last`),
+        kept
+      ),
+    find: ({ job, scheduledFor }) =>
+      Effect.map(
+        run(sql<KeptRow>`
+          SELECT ${columns} FROM job_runs
+          WHERE job = ${job} AND scheduled_for = ${new Date(scheduledFor).toISOString()}::timestamptz`),
+        (rows) => kept(rows)[0]
+      ),
+    forget: (age, limit) =>
+      Effect.map(
+        run(sql<{ removed: number }>`
+          WITH old AS (
+            SELECT job, scheduled_for FROM job_runs
+            WHERE scheduled_for < clock_timestamp() - ${Duration.toMillis(age)}::float8 * interval '1 millisecond'
+              AND NOT is_open
+            ORDER BY scheduled_for LIMIT ${limit} FOR UPDATE SKIP LOCKED
+          ), removed AS (
+            DELETE FROM job_runs AS run USING old
+            WHERE run.job = old.job AND run.scheduled_for = old.scheduled_for RETURNING 1
+          ) SELECT count(*)::int AS removed FROM removed`),
+        ([row]) => row?.removed ?? 0
+      )
+  }
+}
+
+/** The part of the history that is about runs. */
+export const make = (tables: Tables) => ({ ...taking(tables), ...recording(tables), ...reading(tables) })

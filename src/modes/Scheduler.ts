@@ -1,0 +1,71 @@
+/** `--mode=scheduler`: jobs on their schedules, until somebody asks to stop. */
+import { hostname } from "node:os"
+import { Duration, Effect, Layer } from "effect"
+import { JobHistory } from "../domain/ports/JobHistory.ts"
+import { PaymentStore } from "../domain/ports/PaymentStore.ts"
+import * as Settings from "../layers/config/Settings.ts"
+import { addedJob } from "../streams/AddedJobs.ts"
+import { jobScheduler } from "../streams/JobScheduler.ts"
+import { besideRetention } from "../streams/Retention.ts"
+import { unlessStopped } from "../streams/Shutdown.ts"
+import * as Part from "./Part.ts"
+import { jobModulePath, type RegisteredJobs, registeredJobs } from "./RegisteredJobs.ts"
+
+const settings = Settings.all({ jobs: Settings.jobSettings, shutdownTimeout: Settings.shutdownTimeout })
+
+type Given = typeof settings extends Settings.Group<infer A> ? A : never
+
+export interface SchedulerOptions {
+  /** The module that exports the jobs. */
+  readonly module: string | undefined
+  /** Those to run; none means all. */
+  readonly names: ReadonlyArray<string>
+}
+
+/** For what listens, what decides, what is recorded, the leases, the retention, and what jobs ask for themselves. */
+const connections = 10
+
+/** What is left of a stop once runs are interrupted: they are released, and connections are closed. */
+const forTheRest = Duration.seconds(3)
+
+/** Of a short stop, the runs have the larger part all the same. */
+const drainOf = (shutdownTimeout: Duration.Duration): Duration.Duration =>
+  Duration.max(Duration.subtract(shutdownTimeout, forTheRest), Duration.times(shutdownTimeout, 0.6))
+
+/** Who holds a run, for people. */
+export const replica = `${hostname()}/${process.pid}`
+
+const run = Effect.fnUntraced(function* ({ jobs: given, shutdownTimeout }: Given, found: RegisteredJobs) {
+  // A module's layer may wait for something: it does not hold up who asks to stop.
+  const built = yield* unlessStopped(Layer.build(found.layer))
+  if (built === undefined) return
+  const { forget } = yield* JobHistory
+  yield* jobScheduler({
+    jobs: found.jobs,
+    added: found.isAll ? addedJob : undefined,
+    holder: { replica, lease: given.lease },
+    maxConcurrent: given.maxConcurrent,
+    defaultTimeout: given.defaultTimeout,
+    drain: drainOf(shutdownTimeout)
+  }).pipe(besideRetention({ what: "runs of jobs", age: given.retention, forget }), Effect.provide(built))
+})
+
+const work = (options: SchedulerOptions) =>
+  Effect.fnUntraced(function* (given: Given) {
+    const found = yield* registeredJobs(yield* jobModulePath(options.module), options.names)
+    const names = found.jobs.map(({ name }) => name).join(", ")
+    return {
+      maxConnections: connections,
+      maxBytesInFlight: 0,
+      introduction: { jobs: found.isAll ? [names, "those that were added"].filter(Boolean).join(", ") : names },
+      open: () =>
+        Effect.map(PaymentStore, (store) => ({
+          dependencies: [{ name: "database", isReady: Effect.isSuccess(store.ping) }],
+          run: run(given, found)
+        }))
+    }
+  })
+
+/** Runs jobs until somebody asks to stop. */
+export const scheduler = (options: SchedulerOptions) =>
+  Part.make("scheduler", { broker: "any", database: true }, settings, work(options))
