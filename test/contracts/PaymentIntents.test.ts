@@ -71,6 +71,37 @@ layer(postgres(), { excludeTestServices: true, timeout: "60 seconds" })("The tab
   })
   const update = (id: string, to: string) => `UPDATE payment_intents SET status = '${to}' WHERE id = '${id}'`
 
+  it.effect("that was made before a refund could come to nothing after all is taken over, its rows too", () =>
+    Effect.gen(function* () {
+      const url = yield* newDatabase
+      const prepare = Effect.provide(
+        PaymentIntents.use((payments) => payments.prepare),
+        PostgresPaymentIntents.layer(store).pipe(Layer.provide(postgresClient(url))),
+        { local: true }
+      )
+      yield* prepare
+      // As the version before has left it.
+      yield* query(
+        url,
+        `DROP TRIGGER payment_intents_transition ON payment_intents;
+        CREATE TRIGGER payment_intents_transition BEFORE UPDATE ON payment_intents FOR EACH ROW
+          WHEN (OLD.status = 'compensated' AND NEW.status <> OLD.status) EXECUTE FUNCTION payment_intents_refuse();
+        ALTER TABLE payment_intents DROP COLUMN postponed_until;
+        DELETE FROM paystream_migrations WHERE migration_id >= 24`
+      )
+      const [row] = yield* query<{ id: string }>(url, insert("requested"))
+      const move = (to: Status) => query(url, update(row?.id ?? "", to))
+      for (const to of wayTo("compensated").slice(1)) yield* move(to)
+      yield* prepare
+      yield* move("compensating")
+      const found = yield* query<{ status: string; postponed_until: unknown }>(
+        url,
+        "SELECT status, postponed_until FROM payment_intents"
+      )
+      assert.deepStrictEqual(found, [{ status: "compensating", postponed_until: null }])
+    })
+  )
+
   for (const from of statuses) {
     it.effect(`lets any program's UPDATE take ${from} where the domain lets it, and nowhere else`, () =>
       Effect.gen(function* () {

@@ -96,6 +96,24 @@ describe("The sweep", () => {
       assert.strictEqual((yield* money(id)).refunds, 1)
     }))
 
+  test("counts all that do not get on, and names a few at a time, so that an outage does not flood the log", () =>
+    Effect.gen(function* () {
+      yield* Effect.forEach(
+        Array.from({ length: 1050 }, (_, number) => number),
+        (number) => ask({ number })
+      )
+      const looks = noLooks()
+      // So long that none of them is taken up: that would be news.
+      const sweepOnce = listening(swept({ ...sweeping, overdueAfter: Duration.days(1) }, looks))
+      yield* TestClock.adjust("15 minutes")
+      const lines = yield* sweepOnce
+      assert.lengthOf(lines, 21)
+      assert.strictEqual(lines.at(-1), "Error 1050 payments do not get on by themselves: see `sagas list --stuck`")
+      for (let look = 2; look <= 50; look++) assert.lengthOf(yield* sweepOnce, 21)
+      // The oldest 1,000 are named by now.
+      assert.deepStrictEqual(yield* sweepOnce, [])
+    }))
+
   test("leaves alone what waits for an operator", () =>
     Effect.gen(function* () {
       const id = yield* ask()

@@ -33,7 +33,8 @@ const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClien
   "0012_order_reservations": OrderReservationsTable.create,
   "0013_sandbox_charges": SandboxChargesTable.create,
   "0014_erasures": ErasuresTable.create,
-  "0020_worker_runs": WorkerRunsTable.create
+  "0020_worker_runs": WorkerRunsTable.create,
+  "0024_payment_refunds": PaymentIntentsTable.addRefundsUnderWay
 }
 
 const loader = Migrator.fromRecord(migrations)
