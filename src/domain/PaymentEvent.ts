@@ -23,6 +23,8 @@ export const PaymentEvent = Schema.TaggedUnion({
   ChargePrepared: { reference: Schema.String },
   StepFinished: { step: StepName },
   Doubted: { reason: Schema.String },
+  /** Nobody takes its command any more: it is dead, and its payment was not given up then. */
+  CommandSetAside: { reason: Schema.String },
   CompensationBegun: { reason: Schema.String },
   /** Nothing is undone until somebody asks for it. */
   CompensationRequired: {},

@@ -16,6 +16,8 @@ export const wordsOf = (event: PaymentEvent): string => {
       return `${event.step} done`
     case "Doubted":
       return `in doubt: ${event.reason}`
+    case "CommandSetAside":
+      return `command set aside: ${event.reason}`
     case "CompensationBegun":
       return `compensation begun: ${event.reason}`
     case "CompensationRequired":

@@ -38,6 +38,8 @@ export interface PaymentState {
   readonly wasCharged: boolean
   /** Why it failed, or is undone. */
   readonly failure: string | undefined
+  /** Why nobody takes its command any more. */
+  readonly setAside: string | undefined
   /** Whether it waits for somebody to ask for its compensation. */
   readonly isCompensationRequired: boolean
   /** Whether the provider is at the refund. */
@@ -57,6 +59,8 @@ export type PaymentCommand =
   /** A step failed for good, and changed nothing. */
   | { readonly _tag: "Fail"; readonly reason: string }
   | { readonly _tag: "Refund"; readonly reason: string }
+  /** Its command is taken by nobody any more. */
+  | { readonly _tag: "SetAside"; readonly reason: string }
   /** A refund came to nothing. */
   | { readonly _tag: "FailRefund"; readonly reason: string }
   /** The provider tells of a refund of its that came to nothing, after all. */
@@ -138,6 +142,9 @@ const preparing = (state: PaymentState, reference: string): ReadonlyArray<Paymen
 
 const isUnderWay = ({ status }: PaymentState): boolean => status === "processing" || status === "in_doubt"
 
+/** What is undone is never given up, whatever became of a command. */
+const mayBeGivenUp = (state: PaymentState): boolean => isUnderWay(state) || state.status === "requested"
+
 const isCharging = (state: PaymentState): boolean =>
   isUnderWay(state) && state.reference !== undefined && steps[state.finished.length] === "charge"
 
@@ -153,7 +160,11 @@ const events = (state: PaymentState, command: PaymentCommand): ReadonlyArray<Pay
       if (!isCharging(state)) return undefined
       return state.status === "in_doubt" ? [] : [{ _tag: "Doubted", reason: command.reason }]
     case "Fail":
-      return isUnderWay(state) || state.status === "requested" ? [failing(state, command.reason)] : undefined
+      return mayBeGivenUp(state) ? [failing(state, command.reason)] : undefined
+    case "SetAside":
+      return mayBeGivenUp(state) && state.setAside === undefined
+        ? [{ _tag: "CommandSetAside", reason: command.reason }]
+        : []
     case "Refund":
       if (state.status === "compensating" || state.status === "compensated") return []
       return state.status === "succeeded" ? [failing(state, command.reason)] : undefined
@@ -197,6 +208,7 @@ export const requested = (event: Extract<PaymentEvent, { readonly _tag: "Request
   reference: undefined,
   wasCharged: false,
   failure: undefined,
+  setAside: undefined,
   isCompensationRequired: false,
   isRefundPending: false,
   refundFailures: [],
@@ -221,6 +233,8 @@ export const evolve = (state: PaymentState, event: PaymentEvent): PaymentState =
       }
     case "Doubted":
       return { ...state, status: "in_doubt" }
+    case "CommandSetAside":
+      return { ...state, setAside: event.reason }
     case "CompensationBegun":
       return { ...state, status: "compensating", failure: event.reason }
     case "CompensationRequired":

@@ -58,9 +58,9 @@ const rowOf = ({ id, state, updatedAtMillis }: Payment) => ({
   reason: reasonOf(state)
 })
 
-const reasonOf = ({ failure, isCompensationRequired, refundFailures }: PaymentState): string => {
+const reasonOf = ({ failure, isCompensationRequired, refundFailures, setAside }: PaymentState): string => {
   const refundFailure = isCompensationRequired ? refundFailures.at(-1) : undefined
-  return refundFailure === undefined ? (failure ?? "-") : `refund failed: ${refundFailure}`
+  return refundFailure === undefined ? (failure ?? setAside ?? "-") : `refund failed: ${refundFailure}`
 }
 
 const waitOf = (millis: number): string => Duration.format(Duration.seconds(Math.ceil(millis / 1000)))
@@ -75,6 +75,9 @@ const noteOf = (payment: PaymentSummary, now: number, given: Settings.PaymentSet
   if (leaseLeftMillis > 0) return "worked on now"
   if (postponedMillis > 0) return `the provider is at the refund; asked again within ${waitOf(postponedMillis)}`
   if (age >= Duration.toMillis(given.stuckAfter)) return "STUCK: see `sagas show`"
+  if (state.setAside !== undefined) {
+    return `its command was set aside: given up by a sweep in ${waitOf(Math.max(0, untilSwept))} if it does not get on`
+  }
   return untilSwept > 0
     ? `waits for its command; without it, taken up by a sweep in ${waitOf(untilSwept)}`
     : "taken up by the next sweep"

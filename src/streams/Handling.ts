@@ -61,9 +61,22 @@ const tried = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand) => {
   return handling.suspects.again({
     suspect: Effect.map(identity, (identity) => ({ consumer: queueOf(worker), identity })),
     handle: begun,
-    // Its author's hook is not called: what kills the process in one handler may do so in the other.
-    setAside: (crashes) =>
-      deadLettered(inHand, "crashed", `the process died ${crashes} times while it handled this message alone`)
+    // Its letter comes first: should the hook kill the process too, it is not called again.
+    setAside: (crashes, isFirst) =>
+      Effect.tap(
+        deadLettered(inHand, "crashed", `the process died ${crashes} times while it handled this message alone`),
+        isFirst ? tellCrashed(handling, inHand, crashes) : Effect.void
+      )
+  })
+}
+
+const tellCrashed = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand, crashes: number) => {
+  const { onCrashed } = handling.handlers
+  if (onCrashed === undefined) return Effect.void
+  const message: CurrentMessage = { id: inHand.stem, nextId: outputIds(handling.worker.name, inHand.stem) }
+  return Effect.matchEffect(handling.codec.decode(inHand.original), {
+    onFailure: () => Effect.void,
+    onSuccess: (input) => hook(handling, "onCrashed", message, () => onCrashed(input, crashes))
   })
 }
 

@@ -6,7 +6,7 @@
  * - Every payment ends, or waits for an operator, some day after the provider and the database answer again.
  * - Payments that never get on hide none of the others, however many they are: each look goes on where the last one ended.
  * - A provider that asks to be tried again later is asked by no look until then, or for five minutes.
- * - A charge that does not get on for `giveUpAfter` is given up; undoing never is.
+ * - A charge that does not get on for `giveUpAfter`, or whose command was set aside, is given up; undoing never is.
  * - Somebody is told how many payments do not get on for `stuckAfter`, exactly, and of each of the 1,000 oldest by its id,
  *   once by each process and 20 at one look.
  * - A refund that is under way is looked at less and less often, and does not count as stuck while the provider answers.
@@ -144,7 +144,9 @@ const overdue = Effect.fnUntraced(function* (
 const takenUp = (id: string, isTired: boolean, options: ProcessOptions) =>
   processPayment(id, options).pipe(
     Effect.as(undefined),
-    Effect.catchTag("StepAway", (step) => Effect.as(isTired ? giveUp(id, options) : Effect.void, step)),
+    Effect.catchTag("StepAway", (step) =>
+      Effect.as(Effect.when(giveUp(id, options), isTired ? Effect.succeed(true) : isSetAside(id)), step)
+    ),
     // A database that says no to everybody says so at the next look as well.
     Effect.catchIf(
       (error) => error._tag === "StoreError" && !error.isRetryable,
@@ -152,6 +154,13 @@ const takenUp = (id: string, isTired: boolean, options: ProcessOptions) =>
     ),
     Effect.catchDefect((defect) => Effect.as(Effect.logError("a defect in a payment", defect), undefined)),
     Effect.annotateLogs({ paymentId: id })
+  )
+
+/** Nobody but the sweep tries it any more: it is not waited for. */
+const isSetAside = (id: string) =>
+  Effect.map(
+    PaymentIntents.use((intents) => intents.find(id)),
+    (payment) => payment?.state.setAside !== undefined
   )
 
 /** Of those that were not told of yet, the first ones, and how many there are in all: an outage does not flood the log. */

@@ -147,6 +147,7 @@ export const suite = (name: string, layer: Layer.Layer<Services, unknown>): void
               reference: undefined,
               wasCharged: false,
               failure: undefined,
+              setAside: undefined,
               isCompensationRequired: false,
               isRefundPending: false,
               refundFailures: [],

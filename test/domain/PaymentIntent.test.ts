@@ -30,7 +30,7 @@ const Command = Schema.Union([
   Schema.TaggedStruct("PrepareCharge", { reference: Schema.Literals(["pi_1", "pi_2"]) }),
   Schema.Struct({ _tag: Schema.Literals(["FinishStep", "UndoStep"]), step: Schema.Literals(steps) }),
   Schema.Struct({
-    _tag: Schema.Literals(["Doubt", "Fail", "Refund", "FailRefund"]),
+    _tag: Schema.Literals(["Doubt", "Fail", "Refund", "FailRefund", "SetAside"]),
     reason: Schema.Literals(["declined", "time-out"])
   })
 ])
@@ -272,6 +272,7 @@ describe("Whatever commands come, a payment", () => {
       "Refund",
       "AwaitRefund",
       "DoubtRefund",
+      "SetAside",
       "RequireCompensation",
       "ResumeCompensation"
     ]

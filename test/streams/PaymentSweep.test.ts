@@ -74,6 +74,21 @@ describe("The sweep", () => {
       assert.strictEqual((yield* stateOf(id)).status, "failed")
     }))
 
+  test("gives up a charge whose command was set aside when it does not get on, and not after an hour", () =>
+    Effect.gen(function* () {
+      const dead = yield* ask({ method: "sandbox_error" })
+      const sound = yield* ask({ number: 2 })
+      yield* Effect.flip(processPayment(dead, options))
+      for (const id of [dead, sound]) yield* changeStored(id, { _tag: "SetAside", reason: "its process died 3 times" })
+      yield* TestClock.adjust("15 seconds")
+      yield* sweep()
+      assert.strictEqual((yield* stateOf(dead)).status, "failed")
+      assert.strictEqual((yield* stateOf(sound)).status, "succeeded")
+      // What has ended is not written to any more.
+      const { setAside } = yield* stateOf(yield* Effect.tap(ask({ number: 3 }), (id) => processPayment(id, options)))
+      assert.isUndefined(setAside)
+    }))
+
   test("never gives up undoing, and tells an operator once that it does not get on", () =>
     Effect.gen(function* () {
       const id = yield* ask()
