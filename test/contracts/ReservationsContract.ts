@@ -41,8 +41,8 @@ export const suite = (name: string, layer: Layer.Layer<Reservations, unknown>): 
         const rival = rivalOf(given)
         for (const step of [reserve, confirm])
           assert.deepStrictEqual([yield* step(given), yield* step(given)], ["Done", "Done"])
-        assert.strictEqual(yield* reserve(given), "Done")
         yield* Effect.andThen(unconfirm(given), unconfirm(given))
+        assert.strictEqual(yield* reserve(given), "Done")
         assert.strictEqual(yield* reserve(rival), "order_taken")
         yield* Effect.andThen(release(given), release(given))
         assert.strictEqual(yield* reserve(rival), "Done")
@@ -50,6 +50,17 @@ export const suite = (name: string, layer: Layer.Layer<Reservations, unknown>): 
         assert.strictEqual(yield* confirm(rival), "Done")
         yield* Effect.andThen(unconfirm(given), release(given))
         assert.strictEqual(yield* reserve(given), "order_taken")
+      })
+    )
+
+    it.effect("are not taken again for an order that is paid, not even by the payment that has paid it", () =>
+      Effect.gen(function* () {
+        const given = reservation()
+        yield* Effect.andThen(reserve(given), confirm(given))
+        assert.deepStrictEqual([yield* reserve(given), yield* reserve(rivalOf(given))], ["order_taken", "order_taken"])
+        assert.strictEqual(yield* confirm(given), "Done")
+        yield* Effect.andThen(unconfirm(given), release(given))
+        assert.deepStrictEqual([yield* reserve(given), yield* reserve(given)], ["Done", "Done"])
       })
     )
 
@@ -72,7 +83,7 @@ export const suite = (name: string, layer: Layer.Layer<Reservations, unknown>): 
         const given = reservation()
         yield* Effect.andThen(reserve(given), confirm(given))
         yield* cancel(given)
-        assert.deepStrictEqual([yield* confirm(given), yield* reserve(given)], ["Done", "Done"])
+        assert.deepStrictEqual([yield* confirm(given), yield* reserve(given)], ["Done", "order_cancelled"])
         assert.strictEqual(yield* reserve(rivalOf(given)), "order_cancelled")
         yield* Effect.andThen(unconfirm(given), release(given))
         assert.deepStrictEqual([yield* reserve(given), yield* confirm(given)], ["order_cancelled", "order_cancelled"])

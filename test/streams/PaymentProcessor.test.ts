@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Logger } from "effect"
+import { Duration, Effect, Layer, Logger } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
@@ -65,6 +65,18 @@ describe("A payment", () => {
       yield* ask({ method: "pm_card_chargeDeclined" })
       assert.deepStrictEqual(yield* told, ["requested", "payment.commands.process"])
       assert.strictEqual((yield* stateOf(paymentId(1))).paymentMethod, "pm_card_visa")
+    }))
+
+  test("that was forgotten, and is asked for once more, is not charged again: its order is paid", () =>
+    Effect.gen(function* () {
+      const id = yield* ask()
+      yield* processPayment(id, options)
+      yield* TestClock.adjust("2 hours")
+      assert.strictEqual(yield* PaymentIntents.use(({ forget }) => forget(Duration.hours(1), 10)), 1)
+      yield* ask()
+      yield* processPayment(id, options)
+      assert.deepInclude(yield* stateOf(id), { status: "failed", failure: "order_taken" })
+      assert.deepStrictEqual(yield* money(id), once)
     }))
 
   test("that somebody else has by now is left to them, however it has changed", () =>

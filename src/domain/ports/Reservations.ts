@@ -5,6 +5,8 @@
  * - Of any number of payments for one order, one holds its reservation at a time; each call can be repeated, and
  *   changes nothing the second time.
  * - An order that was cancelled is neither reserved nor confirmed.
+ * - An order that is paid is not reserved again, not even by the payment that has paid it: one that was forgotten, and is
+ *   asked for once more, does not charge twice.
  *
  * ## Assumptions
  * - A payment that holds a reservation confirms or releases it some day.
@@ -26,6 +28,7 @@ export type Reserved =
 export class Reservations extends Context.Service<
   Reservations,
   {
+    /** Can be repeated until it is confirmed. */
     readonly reserve: (reservation: Reservation) => Effect.Effect<Reserved, StoreError>
     /** The order is paid. */
     readonly confirm: (reservation: Reservation) => Effect.Effect<Reserved, StoreError>

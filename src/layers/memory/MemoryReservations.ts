@@ -19,9 +19,10 @@ const make = (): Reservations["Service"] => {
 
   const take = ({ orderId, paymentId }: Reservation, changes: Partial<Order>): Reserved => {
     const order = orderOf(orderId)
-    if (order.paymentId === paymentId && order.isConfirmed) return done
+    const isOwn = (order.paymentId ?? paymentId) === paymentId
+    if (isOwn && order.isConfirmed && changes.isConfirmed) return done
     if (order.isCancelled) return { _tag: "Refused", reason: "order_cancelled" }
-    if ((order.paymentId ?? paymentId) !== paymentId) return { _tag: "Refused", reason: "order_taken" }
+    if (!isOwn || order.isConfirmed) return { _tag: "Refused", reason: "order_taken" }
     change(orderId, { paymentId, ...changes })
     return done
   }

@@ -9,8 +9,9 @@ import * as Tables from "./Tables.ts"
 const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) {
   const { run, sql } = yield* Tables.make(options)
 
-  // Nobody's or its own, and not cancelled; or its own and paid: then it was done before. Of a payment that is undone, or
-  // was, the request was on its way for longer than its claim: nobody would ever release what it takes.
+  // Nobody's or its own, and not cancelled. One that is its own and paid was confirmed before; who would reserve it begins
+  // once more, and would charge it twice. Of a payment that is undone, or was, the request was on its way for longer than
+  // its claim: nobody would ever release what it takes.
   const taken = ({ orderId, paymentId }: Reservation, isConfirmed: boolean) =>
     run(sql`
       INSERT INTO order_reservations AS mine (order_id, payment_id, confirmed_at)
@@ -20,7 +21,7 @@ const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) 
       ON CONFLICT (order_id) DO UPDATE SET payment_id = excluded.payment_id, updated_at = clock_timestamp(),
         confirmed_at = coalesce(mine.confirmed_at, excluded.confirmed_at)
       WHERE coalesce(mine.payment_id, excluded.payment_id) = excluded.payment_id
-        AND (mine.cancelled_at IS NULL OR mine.confirmed_at IS NOT NULL)
+        AND CASE WHEN mine.confirmed_at IS NULL THEN mine.cancelled_at IS NULL ELSE ${isConfirmed}::boolean END
       RETURNING order_id`)
   const isCancelled = (orderId: string) =>
     Effect.map(
