@@ -1,7 +1,7 @@
 /** Every store of payments passes the contract; and what only the tables can promise. */
 import { randomUUID } from "node:crypto"
 import { assert, layer } from "@effect/vitest"
-import { Array as Arr, Context, Effect, Layer, type Redacted } from "effect"
+import { Array as Arr, Context, Duration, Effect, Layer, type Redacted } from "effect"
 import { type Status, transitions } from "../../src/domain/PaymentIntent.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
 import * as MemoryOutbox from "../../src/layers/memory/MemoryOutbox.ts"
@@ -11,6 +11,7 @@ import * as PostgresOutbox from "../../src/layers/postgres/PostgresOutbox.ts"
 import * as PostgresPaymentIntents from "../../src/layers/postgres/PostgresPaymentIntents.ts"
 import { newDatabase, query } from "../support/Databases.ts"
 import { postgresClient } from "../support/Services.ts"
+import { eventually } from "../support/servers/eventually.ts"
 import { created, go, suite, toSuccess } from "./PaymentIntentsContract.ts"
 
 /** Where the tables are. */
@@ -87,6 +88,7 @@ layer(postgres(), { excludeTestServices: true, timeout: "60 seconds" })("The tab
         CREATE TRIGGER payment_intents_transition BEFORE UPDATE ON payment_intents FOR EACH ROW
           WHEN (OLD.status = 'compensated' AND NEW.status <> OLD.status) EXECUTE FUNCTION payment_intents_refuse();
         ALTER TABLE payment_intents DROP COLUMN postponed_until;
+        DROP INDEX idx_order_reservations_settled;
         DELETE FROM paystream_migrations WHERE migration_id >= 24`
       )
       const [row] = yield* query<{ id: string }>(url, insert("requested"))
@@ -172,6 +174,33 @@ layer(postgres(), { excludeTestServices: true, timeout: "60 seconds" })("The tab
         listed.map((one) => one.id),
         id
       )
+    })
+  )
+
+  it.effect("forgets a payment with what the sandbox has in its books, and nobody else's", () =>
+    Effect.gen(function* () {
+      const payments = yield* PaymentIntents
+      const url = yield* Database
+      const [ended, goesOn] = [yield* created(), yield* created()]
+      const books = [ended, goesOn].map(({ id }) => `('sandbox_${id}', '${id}', 1, 'BRL', 'm', 'Charged', 1)`)
+      yield* query(
+        url,
+        `INSERT INTO sandbox_charges (reference, payment_id, amount_minor, currency, payment_method, status, attempts)
+          VALUES ${books.join(", ")}`
+      )
+      yield* go(ended, { _tag: "Fail", reason: "cancelled" })
+      yield* eventually(
+        Effect.gen(function* () {
+          yield* payments.forget(Duration.zero, 10_000)
+          assert.isUndefined(yield* payments.find(ended.id))
+        }),
+        { deadline: "10 seconds", every: "5 millis" }
+      )
+      const left = yield* query<{ id: string }>(
+        url,
+        `SELECT payment_id AS id FROM sandbox_charges WHERE payment_id IN ('${ended.id}', '${goesOn.id}')`
+      )
+      assert.deepStrictEqual(left, [{ id: goesOn.id }])
     })
   )
 

@@ -199,6 +199,11 @@ export class Broker extends Context.Service<
     readonly browse: (queue: string) => Effect.Effect<Browsing, BrokerError, Scope.Scope>
     /** Messages waiting to be delivered (those in some consumer's hands not included). */
     readonly depth: (queue: string) => Effect.Effect<number, BrokerError>
+    /**
+     * Removes at most `limit` dead letters that have waited for `age`, in nobody's hands; the number of those removed.
+     * Without it, the broker has a retention of its own.
+     */
+    readonly forgetDeadLetters?: (age: Duration.Duration, limit: number) => Effect.Effect<number, BrokerError>
     readonly status: Effect.Effect<BrokerStatus>
   }
 >()("paystream/domain/ports/Broker") {}

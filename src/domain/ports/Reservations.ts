@@ -11,7 +11,7 @@
  * ## Assumptions
  * - A payment that holds a reservation confirms or releases it some day.
  */
-import { Context, type Effect } from "effect"
+import { Context, type Duration, type Effect } from "effect"
 import type { StoreError } from "../StoreError.ts"
 
 /** An order and the payment that asks for it. */
@@ -37,5 +37,10 @@ export class Reservations extends Context.Service<
     readonly release: (reservation: Reservation) => Effect.Effect<void, StoreError>
     /** No payment can take the order any more; one that is confirmed stays so. */
     readonly cancel: (orderId: string) => Effect.Effect<void, StoreError>
+    /**
+     * Removes at most `limit` orders that are paid or cancelled, and of which there is no news for `age`; the number of
+     * those removed. What a payment holds and has not paid stays. An order that is removed can be paid once more.
+     */
+    readonly forget: (age: Duration.Duration, limit: number) => Effect.Effect<number, StoreError>
   }
 >()("paystream/domain/ports/Reservations") {}

@@ -34,7 +34,8 @@ const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClien
   "0013_sandbox_charges": SandboxChargesTable.create,
   "0014_erasures": ErasuresTable.create,
   "0020_worker_runs": WorkerRunsTable.create,
-  "0024_payment_refunds": PaymentIntentsTable.addRefundsUnderWay
+  "0024_payment_refunds": PaymentIntentsTable.addRefundsUnderWay,
+  "0025_settled_orders": OrderReservationsTable.indexSettled
 }
 
 const loader = Migrator.fromRecord(migrations)
