@@ -1,18 +1,21 @@
 /**
  * `bun run bench outbox`: the outbox relay beside a relay on bare drivers.
  *
- * Every drain is checked as it is measured: each event in the queue once, in order per key. What fails a check ends the
+ * Every drain is checked as it is measured: each event has come once, in order per key. What fails a check ends the
  * benchmark with exit code 1, and no figure is printed.
  */
 import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
-import { measure } from "./outbox/measure.ts"
+import * as kafka from "./outbox/kafka.ts"
+import { measure, parts } from "./outbox/measure.ts"
+import * as rabbitMq from "./outbox/rabbitMq.ts"
 import { print, report } from "./outbox/report.ts"
-import * as Services from "./worker/Services.ts"
+import { type BrokerKind, brokers } from "./outbox/Testbed.ts"
 
-const parts = ["drain", "hot", "latency", "pending"] as const
+const testbeds = { rabbitmq: rabbitMq.start, kafka: kafka.start } satisfies Record<BrokerKind, unknown>
 
 const flags = {
+  broker: Flag.Literals("broker", brokers).pipe(Flag.withDefault("rabbitmq")),
   events: Flag.Int("events").pipe(Flag.withDefault(100_000), Flag.withDescription("Events to drain")),
   keys: Flag.Int("keys").pipe(Flag.withDefault(1_000), Flag.withDescription("Keys that they are spread over")),
   hotEvents: Flag.Int("hot-events").pipe(Flag.withDefault(2_000), Flag.withDescription("Events of the one hot key")),
@@ -32,11 +35,11 @@ const flags = {
 
 const run = Effect.fnUntraced(function* (given: Command.Command.Config.Infer<typeof flags>) {
   const runtimes = given.runtime === "both" ? (["bun", "node"] as const) : [given.runtime]
-  yield* Console.error("bench: starting RabbitMQ and PostgreSQL")
-  const services = yield* Services.start
+  yield* Console.error(`bench: starting ${given.broker} and PostgreSQL`)
+  const testbed = yield* testbeds[given.broker]
   const chosen = parts.filter((part) => given.parts.split(",").includes(part))
-  const figures = yield* measure(services, { ...given, runtimes, parts: chosen })
-  const measured = report(services, given.rounds, figures)
+  const figures = yield* measure(testbed, { ...given, runtimes, parts: chosen })
+  const measured = report(testbed, given.rounds, figures)
   yield* Console.log(given.json ? JSON.stringify(measured, null, 2) : print(measured))
 }, Effect.scoped)
 

@@ -1,9 +1,9 @@
-/** The measurements' topics on a Kafka of our own, seen through a bare driver. */
+/** The measurements' topics on a Kafka of our own. */
 import { randomUUID } from "node:crypto"
 import { Effect } from "effect"
-import { type Admin, Kafka, logLevel, type Producer } from "kafkajs"
-import * as KafkaServer from "../../test/support/servers/Kafka.ts"
+import type { Admin, Producer } from "kafkajs"
 import { attempt } from "../BenchmarkError.ts"
+import * as Kafka from "../kafka.ts"
 import { message } from "./orders.ts"
 import { group, type Testbed, type Topics } from "./Testbed.ts"
 
@@ -12,61 +12,32 @@ const partitions = 4
 
 /** Started, and stopped with the scope. */
 export const start = Effect.gen(function* () {
-  const { address } = yield* KafkaServer.start
-  const kafka = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING })
-  const admin = yield* connected(kafka.admin())
-  const producer = yield* connected(kafka.producer())
+  const clients = yield* Kafka.start
   const testbed: Testbed = {
-    title: "Kafka 4.1.1 by kafkajs",
-    env: { BROKER: "kafka", KAFKA_BROKERS: address },
-    fill: (messages) => fill({ kafka, admin, producer }, messages)
+    title: Kafka.title,
+    env: { BROKER: "kafka", KAFKA_BROKERS: clients.address },
+    fill: (messages) => fill(clients, messages)
   }
   return testbed
 })
 
-const connected = <A extends { readonly connect: () => Promise<void>; readonly disconnect: () => Promise<void> }>(
-  client: A
-) =>
-  Effect.acquireRelease(
-    Effect.as(
-      attempt("connect to Kafka", () => client.connect()),
-      client
-    ),
-    () => Effect.ignore(attempt("disconnect", () => client.disconnect()))
-  )
-
-interface Clients {
-  readonly kafka: Kafka
-  readonly admin: Admin
-  readonly producer: Producer
-}
-
-const fill = Effect.fnUntraced(function* ({ admin, kafka, producer }: Clients, messages: number) {
+const fill = Effect.fnUntraced(function* (clients: Kafka.Clients, messages: number) {
+  const { admin, producer } = clients
   const topic = `bench.${randomUUID()}`
   const [input, output] = [`${topic}.in`, `${topic}.out`]
   const groupId = `${input}.${group}`
-  const topics = [input, output, `${input}.dlq`, `${groupId}.retry`]
-  yield* Effect.acquireRelease(
-    attempt("make the topics", () =>
-      admin.createTopics({ topics: topics.map((topic) => ({ topic, numPartitions: partitions })) })
-    ),
-    () => Effect.ignore(attempt("delete the topics", () => admin.deleteTopics({ topics })))
-  )
+  yield* Kafka.makeTopics(clients, [input, output, `${input}.dlq`, `${groupId}.retry`], partitions)
   // The group begins where the topic does: what waits for it is all for it.
   yield* attempt("begin the group", () =>
     admin.setOffsets({ groupId, topic: input, partitions: Array.from({ length: partitions }, beginning) })
   )
   yield* attempt(`publish ${messages} messages`, () => publish(producer, input, messages))
-  const outputs = Effect.map(
-    attempt("look at the outputs", () => admin.fetchTopicOffsets(output)),
-    (offsets) => offsets.reduce((sum, { high, low }) => sum + Number(high) - Number(low), 0)
-  )
   const measured: Topics = {
     env: { INPUT_TOPIC: input, OUTPUT_TOPIC: output, GROUP_ID: groupId },
-    outputs,
+    outputs: Kafka.sizeOf(clients, output),
     pauseMillis: 20,
     unsettled: attempt("look at what is committed", () => uncommitted(admin, groupId, input)),
-    takeOutputs: Effect.flatMap(outputs, (count) => attempt("take the outputs", () => takeAll(kafka, output, count)))
+    takeOutputs: Effect.map(Kafka.takeAll(clients, output), (found) => found.map(({ value }) => value))
   }
   return measured
 })
@@ -89,24 +60,4 @@ const uncommitted = async (admin: Admin, groupId: string, topic: string): Promis
   const [committed] = await admin.fetchOffsets({ groupId, topics: [topic] })
   const offsetOf = (partition: number) => committed?.partitions.find((one) => one.partition === partition)?.offset
   return ends.reduce((left, { high, partition }) => left + Number(high) - Math.max(0, Number(offsetOf(partition))), 0)
-}
-
-const takeAll = async (kafka: Kafka, topic: string, count: number): Promise<ReadonlyArray<string>> => {
-  const consumer = kafka.consumer({ groupId: `check-${randomUUID()}` })
-  const bodies: Array<string> = []
-  await consumer.connect()
-  await consumer.subscribe({ topic, fromBeginning: true })
-  await new Promise<void>((resolve, reject) => {
-    const eachBatch = async ({
-      batch
-    }: {
-      readonly batch: { readonly messages: ReadonlyArray<{ value: Buffer | null }> }
-    }) => {
-      for (const { value } of batch.messages) bodies.push(String(value))
-      if (bodies.length >= count) resolve()
-    }
-    consumer.run({ autoCommit: false, eachBatch }).catch(reject)
-  })
-  await consumer.disconnect()
-  return bodies
 }

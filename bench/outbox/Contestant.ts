@@ -1,7 +1,7 @@
 /** What is measured: whole processes that relay the same table to the same exchange. */
 import { join } from "node:path"
 import * as Program from "../../test/support/servers/Program.ts"
-import type { Services } from "../worker/Services.ts"
+import type { Testbed } from "./Testbed.ts"
 
 export interface Contestant {
   readonly name: "product" | "bare"
@@ -11,20 +11,22 @@ export interface Contestant {
 /** `product on bun`, for people. */
 export const titleOf = ({ name, runtime }: Contestant): string => `${name} on ${runtime}`
 
-const programs = {
-  product: { args: ["--mode=outbox"] },
-  bare: { main: join(import.meta.dirname, "../reference/bareRelay.ts"), args: [] }
-}
+const references = { rabbitmq: "bareRelay.ts", kafka: "bareRelayKafka.ts" }
+
+const programOf = (name: Contestant["name"], { broker }: Testbed) =>
+  name === "product"
+    ? { args: ["--mode=outbox"] }
+    : { main: join(import.meta.dirname, "../reference", references[broker]), args: [] }
 
 /** Starts it; it relays until it is killed, or the reference until so many are published. */
-export const launch = ({ name, runtime }: Contestant, services: Services, events: number) =>
+export const launch = (
+  { name, runtime }: Contestant,
+  testbed: Testbed,
+  events: number,
+  env: Readonly<Record<string, string>> = {}
+) =>
   Program.start({
-    ...programs[name],
+    ...programOf(name, testbed),
     runtime,
-    env: {
-      RABBITMQ_URL: services.rabbitMqUrl,
-      DATABASE_URL: services.databaseUrl,
-      MAX_MESSAGES: String(events),
-      HEALTH_PORT: "0"
-    }
+    env: { ...testbed.env, MAX_MESSAGES: String(events), HEALTH_PORT: "0", ...env }
   })

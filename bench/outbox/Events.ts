@@ -1,39 +1,33 @@
-/** The events of one measurement: committed, counted as they are published, and checked in their queue. */
+/** The events of one measurement: committed, counted as they are published, and checked where they have gone. */
 import { Effect } from "effect"
 import { eventually } from "../../test/support/servers/eventually.ts"
 import { attempt, BenchmarkError, check } from "../BenchmarkError.ts"
-import type { Services } from "../worker/Services.ts"
+import type { Place, Testbed } from "./Testbed.ts"
 
-export const exchange = "pix"
-const queue = "bench-outbox"
-
-/** An empty table, and an empty queue that is bound to every event. */
-export const fresh = ({ confirmed, postgres }: Services) =>
-  Effect.acquireRelease(
-    attempt("make an empty table and queue", async () => {
-      await postgres.query("TRUNCATE outbox_events, outbox_relays; UPDATE outbox_slots SET relay = NULL")
-      await confirmed.assertExchange(exchange, "topic", { durable: true })
-      await confirmed.assertQueue(queue, { durable: true })
-      await confirmed.bindQueue(queue, exchange, "#")
-    }),
-    () => Effect.ignore(attempt("delete the queue", () => confirmed.deleteQueue(queue)))
+/** An empty table, and an empty place for its events. */
+export const fresh = ({ fresh, postgres }: Testbed) =>
+  Effect.andThen(
+    attempt("empty the table", () =>
+      postgres.query("TRUNCATE outbox_events, outbox_relays; UPDATE outbox_slots SET relay = NULL")
+    ),
+    fresh
   )
 
 /** Commits so many events over so many keys, each with a body of about 200 bytes; vacuumed, as a table in use is. */
-export const commit = ({ postgres }: Services, count: number, keys: number) =>
+export const commit = ({ postgres }: Testbed, { topic }: Place, count: number, keys: number) =>
   attempt(`append ${count} events`, async () => {
     await postgres.query(
       `INSERT INTO outbox_events (topic, key, payload)
-       SELECT 'payments.stored', 'key-' || (n % $2), jsonb_build_object('n', n, 'amount', '149.90', 'note', repeat('-', 150))
+       SELECT $3, 'key-' || (n % $2), jsonb_build_object('n', n, 'amount', '149.90', 'note', repeat('-', 150))
        FROM generate_series(1, $1::int) AS n`,
-      [count, keys]
+      [count, keys, topic]
     )
     await postgres.query("VACUUM ANALYZE outbox_events")
     await postgres.query("CHECKPOINT")
   })
 
 /** Waits until so many are published. */
-export const published = ({ postgres }: Services, count: number, seconds: number) =>
+export const published = ({ postgres }: Testbed, count: number, seconds: number) =>
   eventually(
     Effect.gen(function* () {
       const { rows } = yield* attempt("count", () =>
@@ -48,7 +42,7 @@ export const published = ({ postgres }: Services, count: number, seconds: number
  * Events per second by the database's clock: from the first mark to the last of the first `count`, those of the first
  * mark not counted, since nobody knows when their publishing began.
  */
-export const rate = ({ postgres }: Services, count: number) =>
+export const rate = ({ postgres }: Testbed, count: number) =>
   attempt("read the rate", async () => {
     const { rows } = await postgres.query(
       `SELECT count(*) FILTER (WHERE published_at > first)::float8
@@ -62,38 +56,13 @@ export const rate = ({ postgres }: Services, count: number) =>
     return Number(rows[0].rate)
   })
 
-/** Fails unless every event is in the queue once, in order per key. */
-export const checkExact = Effect.fnUntraced(function* ({ channel }: Services, count: number) {
-  const found = yield* attempt("read the queue", () => readAll(channel, count))
+/** Fails unless every event has come once, in order per key. */
+export const checkExact = Effect.fnUntraced(function* ({ takeAll }: Place, count: number) {
+  const found = yield* takeAll(count)
   const last = new Map<string, number>()
   for (const { key, n } of found) {
     yield* check(n > (last.get(key) ?? 0), `event ${n} of ${key} came after ${last.get(key)}`)
     last.set(key, n)
   }
-  yield* check(found.length === count, `${count} events were committed, and the queue held ${found.length}`)
+  yield* check(found.length === count, `${count} events were committed, and ${found.length} have come`)
 })
-
-/** Until so many have come, and then nothing for a while. */
-const readAll = (channel: Services["channel"], count: number) =>
-  new Promise<ReadonlyArray<{ readonly key: string; readonly n: number }>>((resolve, reject) => {
-    const found: Array<{ readonly key: string; readonly n: number }> = []
-    const tag = "bench-check"
-    const end = () => void channel.cancel(tag).then(() => resolve(found), reject)
-    let timer = setTimeout(end, 3000)
-    channel
-      .consume(
-        queue,
-        (message) => {
-          if (message === null) return
-          found.push({
-            key: String(message.properties.headers?.key),
-            n: JSON.parse(message.content.toString()).n
-          })
-          if (found.length % 1000 !== 0 && found.length < count) return
-          clearTimeout(timer)
-          timer = setTimeout(end, found.length < count ? 3000 : 300)
-        },
-        { noAck: true, consumerTag: tag }
-      )
-      .catch(reject)
-  })

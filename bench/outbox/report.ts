@@ -2,15 +2,15 @@
 import { availableParallelism, cpus } from "node:os"
 import { median, quantile } from "../statistics.ts"
 import { number, table } from "../table.ts"
-import type { Services } from "../worker/Services.ts"
 import { titleOf } from "./Contestant.ts"
 import type { Figures } from "./measure.ts"
+import type { Testbed } from "./Testbed.ts"
 
 /** What was measured, on what, and the figures of each contestant. */
-export const report = (services: Services, rounds: number, all: ReadonlyArray<Figures>) => ({
+export const report = ({ title }: Testbed, rounds: number, all: ReadonlyArray<Figures>) => ({
   measuredAt: new Date().toISOString(),
   machine: `${availableParallelism()} cores, ${cpus()[0]?.model ?? "of an unknown kind"}`,
-  versions: services.versions,
+  services: title,
   rounds,
   contestants: all.map((own) => ({
     title: titleOf(own.contestant),
@@ -21,7 +21,8 @@ export const report = (services: Services, rounds: number, all: ReadonlyArray<Fi
     p50: quantile(own.latencies, 0.5),
     p99: quantile(own.latencies, 0.99),
     fewPerSecond: median(own.few),
-    manyPerSecond: median(own.many)
+    manyPerSecond: median(own.many),
+    besideOpenPerSecond: median(own.besideOpen)
   }))
 })
 
@@ -33,9 +34,9 @@ const bareOf = ({ contestant }: Figures, all: ReadonlyArray<Figures>) =>
 const figure = (value: number, digits = 0): string => (Number.isNaN(value) ? "-" : number(value, digits))
 
 /** Lines of text. */
-export const print = ({ contestants, machine, measuredAt, rounds, versions }: Report): string =>
+export const print = ({ contestants, machine, measuredAt, rounds, services }: Report): string =>
   [
-    `${measuredAt}, ${machine}, RabbitMQ ${versions.rabbitMq}, PostgreSQL ${versions.postgres}, rounds: ${rounds}`,
+    `${measuredAt}, ${machine}, ${services}, rounds: ${rounds}`,
     table(
       ["drain (medians)", "events/s", "of bare", "one hot key/s"],
       contestants.map((own) => [
@@ -61,5 +62,9 @@ export const print = ({ contestants, machine, measuredAt, rounds, versions }: Re
           figure(own.manyPerSecond),
           figure(own.manyPerSecond / own.fewPerSecond, 2)
         ])
+    ),
+    table(
+      ["beside a transaction left open", "events/s"],
+      contestants.filter((own) => own.besideOpen.length > 0).map((own) => [own.title, figure(own.besideOpenPerSecond)])
     )
   ].join("\n\n")

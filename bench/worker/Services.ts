@@ -25,7 +25,8 @@ const broker = (url: string) =>
     (model) => Effect.ignore(attempt("disconnect", () => model.close()))
   )
 
-const client = (url: string) =>
+/** A connection of its own. */
+export const client = (url: string) =>
   Effect.acquireRelease(
     attempt(`connect to ${url}`, async () => {
       const client = new Client({ connectionString: url })
@@ -46,24 +47,27 @@ const freshDatabase = Effect.fnUntraced(function* (server: PostgresServer.Postgr
   return url
 })
 
-const versionsOf = Effect.fnUntraced(function* (model: ChannelModel, postgres: Client) {
+/** A PostgreSQL with our tables, for whoever brings a broker of their own. */
+export const database = Effect.gen(function* () {
+  const url = yield* freshDatabase(yield* PostgresServer.start)
+  const postgres = yield* client(url)
   const { rows } = yield* attempt("ask for the version", () => postgres.query("SHOW server_version"))
-  return { rabbitMq: String(model.connection.serverProperties.version), postgres: String(rows[0].server_version) }
+  return { url, postgres, version: String(rows[0].server_version) }
 })
+
+const versionOf = (model: ChannelModel) => String(model.connection.serverProperties.version)
 
 /** Started side by side, and stopped with the scope. */
 export const start = Effect.gen(function* () {
-  const [rabbitMq, server] = yield* Effect.all([RabbitMqServer.start, PostgresServer.start], { concurrency: 2 })
-  const databaseUrl = yield* freshDatabase(server)
-  const postgres = yield* client(databaseUrl)
+  const [rabbitMq, { postgres, url, version }] = yield* Effect.all([RabbitMqServer.start, database], { concurrency: 2 })
   const model = yield* broker(rabbitMq.url)
   const services: Services = {
     rabbitMqUrl: rabbitMq.url,
-    databaseUrl,
+    databaseUrl: url,
     channel: yield* attempt("open a channel", () => model.createChannel()),
     confirmed: yield* attempt("open a channel", () => model.createConfirmChannel()),
     postgres,
-    versions: yield* versionsOf(model, postgres)
+    versions: { rabbitMq: versionOf(model), postgres: version }
   }
   return services
 })

@@ -1,7 +1,7 @@
 /** What has happened to a payment, in words: for operators and dead letters. Nothing of the payer's. */
 import { DateTime } from "effect"
 import { textOf } from "./Money.ts"
-import type { PaymentEvent } from "./PaymentIntent.ts"
+import type { PaymentEvent } from "./PaymentEvent.ts"
 
 /** An event in words. */
 export const wordsOf = (event: PaymentEvent): string => {
@@ -16,12 +16,20 @@ export const wordsOf = (event: PaymentEvent): string => {
       return `${event.step} done`
     case "Doubted":
       return `in doubt: ${event.reason}`
+    case "CommandSetAside":
+      return `command set aside: ${event.reason}`
     case "CompensationBegun":
       return `compensation begun: ${event.reason}`
     case "CompensationRequired":
       return "compensation waits for an operator"
     case "CompensationResumed":
       return "compensation asked for by an operator"
+    case "RefundPending":
+      return "refund taken on by the provider"
+    case "RefundDoubted":
+      return `refund ${event.refund} came to nothing, says the provider: looked at again`
+    case "RefundFailed":
+      return `refund failed: ${event.reason}; waits for an operator`
     case "StepUndone":
       return `${event.step} undone`
     case "Succeeded":

@@ -3,14 +3,12 @@
  *
  * It is taken in three steps: the order is reserved, the money is charged, the order is confirmed. When a step fails for
  * good, those that are finished are undone in reverse: a payment whose money had moved ends `compensated`, any other
- * `failed`. A charge that was sent and not answered is `in_doubt` until the provider says what became of it.
+ * `failed`. A charge that was sent and not answered is `in_doubt` until the provider says what became of it. A refund that
+ * the provider has only taken on leaves the payment `compensating` until the money is back; one that came to nothing, even
+ * after it was said to be done, makes it wait for an operator.
  */
 import { Result, Schema } from "effect"
-import { Currency } from "./Money.ts"
-
-/** In their order; undone in reverse. */
-export const steps = ["reserve", "charge", "confirm"] as const
-export type Step = (typeof steps)[number]
+import { type PaymentEvent, type Step, steps } from "./PaymentEvent.ts"
 
 /** Where a payment can go from each status. */
 export const transitions = {
@@ -20,37 +18,9 @@ export const transitions = {
   succeeded: ["compensating"],
   failed: [],
   compensating: ["failed", "compensated"],
-  compensated: []
+  compensated: ["compensating"]
 } as const satisfies Readonly<Record<string, ReadonlyArray<string>>>
 export type Status = keyof typeof transitions
-
-const StepName = Schema.Literals(steps)
-
-/** What has happened, as it is stored. Reasons are codes or short texts without anything of the payer's. */
-export const PaymentEvent = Schema.TaggedUnion({
-  Requested: {
-    /** In minor units. */
-    amount: Schema.BigIntFromString,
-    currency: Currency,
-    paymentMethod: Schema.String,
-    /** What is paid; the payment itself where nothing else was named. */
-    orderId: Schema.String
-  },
-  Begun: {},
-  /** The provider knows of the charge, and has not been told to take the money. */
-  ChargePrepared: { reference: Schema.String },
-  StepFinished: { step: StepName },
-  Doubted: { reason: Schema.String },
-  CompensationBegun: { reason: Schema.String },
-  /** Nothing is undone until somebody asks for it. */
-  CompensationRequired: {},
-  CompensationResumed: {},
-  StepUndone: { step: StepName },
-  Succeeded: {},
-  Failed: { reason: Schema.String },
-  Compensated: {}
-})
-export type PaymentEvent = typeof PaymentEvent.Type
 
 /** What its history comes to. */
 export interface PaymentState {
@@ -68,12 +38,20 @@ export interface PaymentState {
   readonly wasCharged: boolean
   /** Why it failed, or is undone. */
   readonly failure: string | undefined
+  /** Why nobody takes its command any more. */
+  readonly setAside: string | undefined
   /** Whether it waits for somebody to ask for its compensation. */
   readonly isCompensationRequired: boolean
+  /** Whether the provider is at the refund. */
+  readonly isRefundPending: boolean
+  /** Why each refund failed that came to nothing. */
+  readonly refundFailures: ReadonlyArray<string>
+  /** The provider's names of refunds that were doubted. */
+  readonly doubtedRefunds: ReadonlyArray<string>
 }
 
 export type PaymentCommand =
-  | { readonly _tag: "Begin" | "RequireCompensation" | "ResumeCompensation" }
+  | { readonly _tag: "Begin" | "AwaitRefund" | "RequireCompensation" | "ResumeCompensation" }
   | { readonly _tag: "PrepareCharge"; readonly reference: string }
   | { readonly _tag: "FinishStep" | "UndoStep"; readonly step: Step }
   /** A charge was sent, and nobody knows what became of it. */
@@ -81,6 +59,12 @@ export type PaymentCommand =
   /** A step failed for good, and changed nothing. */
   | { readonly _tag: "Fail"; readonly reason: string }
   | { readonly _tag: "Refund"; readonly reason: string }
+  /** Its command is taken by nobody any more. */
+  | { readonly _tag: "SetAside"; readonly reason: string }
+  /** A refund came to nothing. */
+  | { readonly _tag: "FailRefund"; readonly reason: string }
+  /** The provider tells of a refund of its that came to nothing, after all. */
+  | { readonly _tag: "DoubtRefund"; readonly refund: string }
 
 /** The command does not fit the payment as it is. */
 export class IllegalTransition extends Schema.TaggedError<IllegalTransition>()("IllegalTransition", {
@@ -95,7 +79,7 @@ export class IllegalTransition extends Schema.TaggedError<IllegalTransition>()("
 /** What is to be done next for a payment. */
 export type Next =
   | { readonly _tag: "Do" | "Undo"; readonly step: Step }
-  | { readonly _tag: "Begin" | "ResolveDoubt" | "Nothing" }
+  | { readonly _tag: "Begin" | "ResolveDoubt" | "ResolveRefund" | "Nothing" }
 
 /** Whether nothing will happen to it any more by itself. */
 export const isFinal = ({ status }: Pick<PaymentState, "status">): boolean =>
@@ -111,7 +95,8 @@ export const next = (state: PaymentState): Next => {
   }
   const last = state.finished.at(-1)
   const isUndone = state.status === "compensating" && !state.isCompensationRequired && last !== undefined
-  return isUndone ? { _tag: "Undo", step: last } : { _tag: "Nothing" }
+  if (!isUndone) return { _tag: "Nothing" }
+  return state.isRefundPending ? { _tag: "ResolveRefund" } : { _tag: "Undo", step: last }
 }
 
 const failing = ({ finished }: PaymentState, reason: string): PaymentEvent =>
@@ -127,10 +112,25 @@ const finishing = (state: PaymentState, step: Step): ReadonlyArray<PaymentEvent>
 
 const undoing = (state: PaymentState, step: Step): ReadonlyArray<PaymentEvent> | undefined => {
   const wanted = next(state)
-  if (wanted._tag !== "Undo" || wanted.step !== step) return undefined
+  const isWanted = wanted._tag === "ResolveRefund" ? step === "charge" : wanted._tag === "Undo" && wanted.step === step
+  if (!isWanted) return undefined
   const undone: PaymentEvent = { _tag: "StepUndone", step }
   if (state.finished.length > 1) return [undone]
   return [undone, state.wasCharged ? { _tag: "Compensated" } : { _tag: "Failed", reason: state.failure ?? "undone" }]
+}
+
+/** Whether the charge is what is undone next, asked for before or not. */
+const isRefunding = (state: PaymentState): boolean => {
+  const wanted = next(state)
+  return wanted._tag === "ResolveRefund" || (wanted._tag === "Undo" && wanted.step === "charge")
+}
+
+const hasChargeLeft = ({ finished }: PaymentState): boolean => finished.includes("charge")
+
+/** Where the charge is not undone, what became of the refund is asked anyway. */
+const doubting = (state: PaymentState, refund: string): ReadonlyArray<PaymentEvent> => {
+  const isBack = (state.status === "compensating" || state.status === "compensated") && !hasChargeLeft(state)
+  return isBack && state.wasCharged && !state.doubtedRefunds.includes(refund) ? [{ _tag: "RefundDoubted", refund }] : []
 }
 
 const preparing = (state: PaymentState, reference: string): ReadonlyArray<PaymentEvent> | undefined => {
@@ -141,6 +141,9 @@ const preparing = (state: PaymentState, reference: string): ReadonlyArray<Paymen
 }
 
 const isUnderWay = ({ status }: PaymentState): boolean => status === "processing" || status === "in_doubt"
+
+/** What is undone is never given up, whatever became of a command. */
+const mayBeGivenUp = (state: PaymentState): boolean => isUnderWay(state) || state.status === "requested"
 
 const isCharging = (state: PaymentState): boolean =>
   isUnderWay(state) && state.reference !== undefined && steps[state.finished.length] === "charge"
@@ -157,12 +160,23 @@ const events = (state: PaymentState, command: PaymentCommand): ReadonlyArray<Pay
       if (!isCharging(state)) return undefined
       return state.status === "in_doubt" ? [] : [{ _tag: "Doubted", reason: command.reason }]
     case "Fail":
-      return isUnderWay(state) || state.status === "requested" ? [failing(state, command.reason)] : undefined
+      return mayBeGivenUp(state) ? [failing(state, command.reason)] : undefined
+    case "SetAside":
+      return mayBeGivenUp(state) && state.setAside === undefined
+        ? [{ _tag: "CommandSetAside", reason: command.reason }]
+        : []
     case "Refund":
       if (state.status === "compensating" || state.status === "compensated") return []
       return state.status === "succeeded" ? [failing(state, command.reason)] : undefined
     case "UndoStep":
       return undoing(state, command.step)
+    case "AwaitRefund":
+      if (!isRefunding(state)) return undefined
+      return state.isRefundPending ? [] : [{ _tag: "RefundPending" }]
+    case "FailRefund":
+      return isRefunding(state) ? [{ _tag: "RefundFailed", reason: command.reason }] : undefined
+    case "DoubtRefund":
+      return doubting(state, command.refund)
     case "RequireCompensation":
       if (state.status !== "compensating") return undefined
       return state.isCompensationRequired ? [] : [{ _tag: "CompensationRequired" }]
@@ -194,7 +208,11 @@ export const requested = (event: Extract<PaymentEvent, { readonly _tag: "Request
   reference: undefined,
   wasCharged: false,
   failure: undefined,
-  isCompensationRequired: false
+  setAside: undefined,
+  isCompensationRequired: false,
+  isRefundPending: false,
+  refundFailures: [],
+  doubtedRefunds: []
 })
 
 /** The state after an event. */
@@ -215,14 +233,34 @@ export const evolve = (state: PaymentState, event: PaymentEvent): PaymentState =
       }
     case "Doubted":
       return { ...state, status: "in_doubt" }
+    case "CommandSetAside":
+      return { ...state, setAside: event.reason }
     case "CompensationBegun":
       return { ...state, status: "compensating", failure: event.reason }
     case "CompensationRequired":
       return { ...state, isCompensationRequired: true }
     case "CompensationResumed":
       return { ...state, isCompensationRequired: false }
+    case "RefundPending":
+      return { ...state, isRefundPending: true }
+    // What was undone after it is undone once more, which changes nothing.
+    case "RefundDoubted":
+      return {
+        ...state,
+        status: "compensating",
+        finished: ["reserve", "charge"],
+        isRefundPending: true,
+        doubtedRefunds: [...state.doubtedRefunds, event.refund]
+      }
+    case "RefundFailed":
+      return {
+        ...state,
+        isCompensationRequired: true,
+        isRefundPending: false,
+        refundFailures: [...state.refundFailures, event.reason]
+      }
     case "StepUndone":
-      return { ...state, finished: state.finished.filter((step) => step !== event.step) }
+      return { ...state, isRefundPending: false, finished: state.finished.filter((step) => step !== event.step) }
     case "Succeeded":
       return { ...state, status: "succeeded" }
     case "Failed":

@@ -8,7 +8,8 @@
 import { DateTime, Schema } from "effect"
 import { Amount, Currency, textOf } from "./Money.ts"
 import type { NewEvent } from "./OutboxEvent.ts"
-import { evolve, type PaymentEvent, type PaymentState, type Status, transitions } from "./PaymentIntent.ts"
+import type { PaymentEvent } from "./PaymentEvent.ts"
+import { evolve, type PaymentState, type Status, transitions } from "./PaymentIntent.ts"
 
 /** The queue of the commands: it has just this name. */
 export const commandTopic = "payment.commands.process"

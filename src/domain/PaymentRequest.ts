@@ -1,7 +1,8 @@
 /** A payment as a client asks for it. Fields that are not known are let through, change nothing and are not kept. */
 import { Effect, Schema } from "effect"
 import * as Money from "./Money.ts"
-import type { PaymentEvent, PaymentState } from "./PaymentIntent.ts"
+import type { PaymentEvent } from "./PaymentEvent.ts"
+import type { PaymentState } from "./PaymentIntent.ts"
 
 /** Currencies whose amounts are not written with two places (ISO 4217): 100.00 of them is no amount. */
 const otherPlaces = new Set(

@@ -8,20 +8,21 @@ import {
   GatewayAway,
   GatewayError,
   GatewayRefused,
-  GatewayUnanswered
+  GatewayUnanswered,
+  type RefundStatus
 } from "./ports/PaymentGateway.ts"
 
 /** A charge as the sandbox keeps it. */
 export interface SandboxCharge {
-  readonly status: Exclude<ChargeStatus["_tag"], "Pending">
+  readonly status: Exclude<ChargeStatus["_tag"], "Pending"> | "RefundPending" | "RefundFailed"
   /** How often it was told to take the money. */
   readonly attempts: number
 }
 
 /** What becomes of a charge, and what whoever asked gets to hear. */
-export interface SandboxAnswer {
+export interface SandboxAnswer<A = ChargeStatus> {
   readonly charge: SandboxCharge
-  readonly heard: Result.Result<ChargeStatus, GatewayError>
+  readonly heard: Result.Result<A, GatewayError>
 }
 
 /** What it does when it is told to take the money. */
@@ -33,7 +34,15 @@ const behaviours: Readonly<Record<string, (attempt: number) => Behaviour>> = {
   sandbox_timeout: () => "be lost",
   sandbox_timeout_charged: () => "charge and be lost",
   sandbox_error: () => "be away",
-  sandbox_twice: (attempt) => (attempt <= 2 ? "be away" : "charge")
+  sandbox_twice: (attempt) => (attempt <= 2 ? "be away" : "charge"),
+  sandbox_refund_pending: () => "charge",
+  sandbox_refund_fails: () => "charge"
+}
+
+/** What comes of a refund that is under way, when it is looked at. */
+const refundEnds: Readonly<Record<string, "Refunded" | "RefundFailed">> = {
+  sandbox_refund_pending: "Refunded",
+  sandbox_refund_fails: "RefundFailed"
 }
 
 const refused = (detail: string) => new GatewayError({ reason: new GatewayRefused({ detail }) })
@@ -63,8 +72,10 @@ export const prepared = (paymentMethod: string): Result.Result<SandboxCharge, Ga
     ? Result.succeed(unconfirmed)
     : Result.fail(refused(`the sandbox does not know this payment method (400); it takes ${methods}`))
 
-const statusOf = ({ status }: SandboxCharge): ChargeStatus =>
-  status === "Declined" ? { _tag: status, code: "card_declined" } : { _tag: status }
+const statusOf = ({ status }: SandboxCharge): ChargeStatus => {
+  if (status === "Declined") return { _tag: status, code: "card_declined" }
+  return { _tag: status === "RefundPending" || status === "RefundFailed" ? "Charged" : status }
+}
 
 const answered = (charge: SandboxCharge): SandboxAnswer => ({ charge, heard: Result.succeed(statusOf(charge)) })
 
@@ -95,8 +106,31 @@ export const cancel = (charge: SandboxCharge): SandboxAnswer =>
     charge.status === "Unconfirmed" || charge.status === "Declined" ? { ...charge, status: "Cancelled" } : charge
   )
 
-/** Gives the money back; a refusal where none was taken. */
-export const refund = (charge: SandboxCharge): SandboxAnswer =>
-  charge.status === "Charged" || charge.status === "Refunded"
-    ? answered({ ...charge, status: "Refunded" })
-    : { charge, heard: Result.fail(refused("the sandbox has taken no money that it could give back (400)")) }
+const refundOf = ({ status }: SandboxCharge): RefundStatus | undefined => {
+  switch (status) {
+    case "Refunded":
+      return { _tag: "Refunded" }
+    case "RefundPending":
+      return { _tag: "Pending" }
+    case "RefundFailed":
+      return { _tag: "Failed", code: "expired_or_canceled_card" }
+    default:
+      return undefined
+  }
+}
+
+const nothingTaken = refused("the sandbox has taken no money that it could give back (400)")
+
+/** Gives the money back, or begins to; a refusal where none was taken. What has failed is begun again by a further attempt. */
+export const refund = (paymentMethod: string, attempt: number, charge: SandboxCharge): SandboxAnswer<RefundStatus> => {
+  const isAsked = charge.status === "Charged" || (charge.status === "RefundFailed" && attempt > 1)
+  const isSlow = charge.status === "Charged" && refundEnds[paymentMethod] !== undefined
+  const next: SandboxCharge = isAsked ? { ...charge, status: isSlow ? "RefundPending" : "Refunded" } : charge
+  return { charge: next, heard: Result.fromNullishOr(refundOf(next), () => nothingTaken) }
+}
+
+/** How a refund stands. What was under way has ended, and is found so at the next look. */
+export const lookRefund = (paymentMethod: string, charge: SandboxCharge): SandboxAnswer<RefundStatus | undefined> => {
+  const end = charge.status === "RefundPending" ? refundEnds[paymentMethod] : undefined
+  return { charge: end === undefined ? charge : { ...charge, status: end }, heard: Result.succeed(refundOf(charge)) }
+}

@@ -8,11 +8,13 @@
  * - A part that ends, or fails for good, ends the process with its exit code once the others have finished.
  */
 import { Cause, Effect, Exit, Layer, Result } from "effect"
+import { Broker } from "../domain/ports/Broker.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import * as HealthServer from "../layers/http/HealthServer.ts"
 import * as Process from "../layers/process/Process.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
 import * as OpenTelemetry from "../layers/telemetry/OpenTelemetry.ts"
+import { besideRetention } from "../streams/Retention.ts"
 import { Shutdown, unlessStopped } from "../streams/Shutdown.ts"
 import type { Opened, Part, Work } from "./Part.ts"
 import { type ServiceSettings, serviceSettingsFor, services } from "./Services.ts"
@@ -96,6 +98,15 @@ const together = Effect.fnUntraced(function* (runs: ReadonlyArray<readonly [name
   if (first !== undefined) return yield* Effect.failCause(first)
 })
 
+/** Work, and the removal of old dead letters from a broker that does not remove them by itself. */
+const besideDeadLetters = ({ deadLettersRetention: age }: ServiceSettings, parts: ReadonlyArray<Part>) =>
+  besideRetention({
+    what: "dead letters",
+    age: usesBroker(parts) ? age : undefined,
+    forget: (older, limit) =>
+      Effect.flatMap(Broker, ({ forgetDeadLetters }) => forgetDeadLetters?.(older, limit) ?? Effect.succeed(0))
+  })
+
 export interface LongRunningOptions {
   /** As `--mode` names it. */
   readonly mode: string
@@ -135,7 +146,7 @@ export const longRunning = Effect.fnUntraced(function* (options: LongRunningOpti
     )
     const dependencies = distinct(opened.flatMap((part) => part.dependencies))
     yield* Layer.build(HealthServer.layer(health, dependencies))
-    yield* together(opened.map((part) => [part.name, part.run] as const))
+    yield* besideDeadLetters(where, parts)(together(opened.map((part) => [part.name, part.run] as const)))
   })
 
   // Built from the last to the first and closed the other way: telemetry outlives the services.

@@ -1,6 +1,7 @@
 /** `--mode=commands`: payments that were asked for, processed until somebody asks to stop. */
 import { Duration, Effect, Layer, Stream } from "effect"
 import { PaymentIntents } from "../domain/ports/PaymentIntents.ts"
+import { Reservations } from "../domain/ports/Reservations.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import { expiredKeys } from "../streams/ExpiredKeys.ts"
@@ -21,7 +22,8 @@ const settings = Settings.all({
   payments: Settings.paymentSettings,
   gateway: Settings.gatewaySettings,
   guarantees: Settings.guaranteeSettings,
-  age: Settings.intentsRetention
+  intentsAge: Settings.intentsRetention,
+  ordersAge: Settings.ordersRetention
 })
 
 type Given = typeof settings extends Settings.Group<infer A> ? A : never
@@ -67,8 +69,9 @@ export const warn = (flags: Settings.PaymentFlags) =>
 
 const tables = Stream.unwrap(PaymentIntents.useSync(({ prepare }) => Stream.fromEffect(prepare)))
 
-const run = Effect.fnUntraced(function* ({ age, flags, guarantees, payments }: Given) {
-  const { forget } = yield* PaymentIntents
+const run = Effect.fnUntraced(function* ({ flags, guarantees, intentsAge, ordersAge, payments }: Given) {
+  const intents = yield* PaymentIntents
+  const orders = yield* Reservations
   yield* warn(flags)
   const options = {
     ...payments,
@@ -91,7 +94,8 @@ const run = Effect.fnUntraced(function* ({ age, flags, guarantees, payments }: G
     besideUpkeep([worker]),
     unlessNotLetIn,
     Effect.provide(guards(guarantees)),
-    besideRetention({ what: "payments that have ended", age, forget })
+    besideRetention({ what: "payments that have ended", age: intentsAge, forget: intents.forget }),
+    besideRetention({ what: "orders that are paid or cancelled", age: ordersAge, forget: orders.forget })
   )
 })
 

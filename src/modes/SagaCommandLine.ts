@@ -15,6 +15,10 @@ const list = Command.make(
       Flag.atLeast(0),
       Flag.withDescription("Only payments of this status, or compensation_required; may be repeated")
     ),
+    isStuck: Flag.Boolean("stuck").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Only payments that do not get on by themselves (PAYMENT_STUCK_AFTER), longest first")
+    ),
     limit: Flag.Int("limit").pipe(
       fromOne,
       Flag.withDefault(100),

@@ -1,16 +1,9 @@
 /** `sagas list | show | compensate`: what operators see of payments, and do about them. */
-import { Clock, Console, DateTime, Duration, Effect, Layer, Schema } from "effect"
+import { Clock, Console, DateTime, Duration, Effect, Layer, Predicate, Schema } from "effect"
 import { textOf } from "../domain/Money.ts"
+import { type Step, steps } from "../domain/PaymentEvent.ts"
 import { wordsOf } from "../domain/PaymentHistory.ts"
-import {
-  isFinal,
-  next,
-  type PaymentState,
-  type Status,
-  type Step,
-  steps,
-  transitions
-} from "../domain/PaymentIntent.ts"
+import { isFinal, next, type PaymentState, type Status, transitions } from "../domain/PaymentIntent.ts"
 import { type Payment, PaymentIntents, type PaymentStep, type PaymentSummary } from "../domain/ports/PaymentIntents.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
@@ -62,15 +55,32 @@ const rowOf = ({ id, state, updatedAtMillis }: Payment) => ({
   order: state.orderId,
   reference: state.reference ?? "-",
   since: iso(updatedAtMillis),
-  reason: state.failure ?? "-"
+  reason: reasonOf(state)
 })
 
-const noteOf = (payment: PaymentSummary, now: number, { stuckAfter }: Settings.PaymentSettings): string => {
-  const { leaseLeftMillis, state, updatedAtMillis } = payment
+const reasonOf = ({ failure, isCompensationRequired, refundFailures, setAside }: PaymentState): string => {
+  const refundFailure = isCompensationRequired ? refundFailures.at(-1) : undefined
+  return refundFailure === undefined ? (failure ?? setAside ?? "-") : `refund failed: ${refundFailure}`
+}
+
+const waitOf = (millis: number): string => Duration.format(Duration.seconds(Math.ceil(millis / 1000)))
+
+/** What happens next, and when. */
+const noteOf = (payment: PaymentSummary, now: number, given: Settings.PaymentSettings): string => {
+  const { id, leaseLeftMillis, postponedMillis, state, updatedAtMillis } = payment
+  const age = now - updatedAtMillis
+  const untilSwept = Duration.toMillis(given.overdueAfter) - age
   if (isFinal(state)) return "-"
-  if (state.isCompensationRequired) return `\`sagas compensate ${payment.id}\``
-  if (now - updatedAtMillis >= Duration.toMillis(stuckAfter)) return "STUCK: see `sagas show`"
-  return leaseLeftMillis > 0 ? "worked on now" : "taken up by the next sweep"
+  if (state.isCompensationRequired) return `\`sagas compensate ${id}\``
+  if (leaseLeftMillis > 0) return "worked on now"
+  if (postponedMillis > 0) return `the provider is at the refund; asked again within ${waitOf(postponedMillis)}`
+  if (age >= Duration.toMillis(given.stuckAfter)) return "STUCK: see `sagas show`"
+  if (state.setAside !== undefined) {
+    return `its command was set aside: given up by a sweep in ${waitOf(Math.max(0, untilSwept))} if it does not get on`
+  }
+  return untilSwept > 0
+    ? `waits for its command; without it, taken up by a sweep in ${waitOf(untilSwept)}`
+    : "taken up by the next sweep"
 }
 
 const checkStatuses = (given: ReadonlyArray<string>) => {
@@ -80,24 +90,41 @@ const checkStatuses = (given: ReadonlyArray<string>) => {
     : new WrongUsage({ detail: `there is no status ${JSON.stringify(unknown)}; there are ${statuses.join(", ")}` })
 }
 
-/** Lists payments, latest first. */
-export const list = Effect.fnUntraced(function* (given: {
+interface Listing {
   readonly status: ReadonlyArray<string>
+  readonly isStuck: boolean
   readonly limit: number
   readonly json: boolean
-}) {
+}
+
+/** Those that do not get on by themselves, longest first. */
+const stuck = Effect.fnUntraced(function* (limit: number, { stuckAfter }: Settings.PaymentSettings) {
+  const intents = yield* PaymentIntents
+  const payments = yield* Effect.forEach(yield* intents.stuck(stuckAfter, limit), intents.find)
+  return payments
+    .filter(Predicate.isNotUndefined)
+    .map((payment): PaymentSummary => ({ ...payment, leaseLeftMillis: 0, postponedMillis: 0 }))
+})
+
+const latest = ({ limit, status }: Listing) => {
+  const asked = new Set(status.map((status) => (status === required ? "compensating" : status) as Status))
+  return PaymentIntents.use((intents) => intents.list([...asked], limit))
+}
+
+/** Lists payments, latest first, or those that do not get on. */
+export const list = Effect.fnUntraced(function* (given: Listing) {
   yield* checkStatuses(given.status)
-  const asked = new Set(given.status.map((status) => (status === required ? "compensating" : status) as Status))
   yield* withPayments(
     Effect.fnUntraced(function* (payments) {
-      const found = yield* PaymentIntents.use((intents) => intents.list([...asked], given.limit))
+      const found = yield* given.isStuck ? stuck(given.limit, payments) : latest(given)
       const now = yield* Clock.currentTimeMillis
       const rows = found
         .filter(({ state }) => given.status.length === 0 || given.status.includes(statusOf(state)))
         .map((payment) => ({ ...rowOf(payment), note: noteOf(payment, now, payments) }))
       if (given.json) return yield* Console.log(JSON.stringify(rows))
       yield* Console.log(rows.length === 0 ? "no payments" : table(rows))
-      if (found.length === given.limit) yield* Console.log(`the latest ${given.limit}; --limit shows more`)
+      const which = given.isStuck ? "longest" : "latest"
+      if (found.length === given.limit) yield* Console.log(`the ${which} ${given.limit}; --limit shows more`)
     })
   )
 })

@@ -28,7 +28,8 @@ export const serviceSettingsFor = (brokers: Settings.Group<ReadonlyArray<Setting
     rabbitmq: Settings.onlyIf(brokers, (kinds) => kinds.includes("rabbitmq"), Settings.rabbitMqSettings),
     kafka: Settings.onlyIf(brokers, (kinds) => kinds.includes("kafka"), Settings.kafkaSettings),
     postgres: Settings.onlyWhere(Settings.database, "postgres", Settings.postgresSettings),
-    redis: Settings.redisSettings
+    redis: Settings.redisSettings,
+    deadLettersRetention: Settings.onlyIf(brokers, (kinds) => kinds.includes("embedded"), Settings.deadLettersRetention)
   })
 
 /** What a mode needs that has to do with the broker of `BROKER` alone. */

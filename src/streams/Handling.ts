@@ -68,9 +68,26 @@ const tried = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand) => {
   return handling.suspects.again({
     suspect: Effect.map(identity, (identity) => ({ consumer: queueOf(worker), identity })),
     handle: begun,
-    // Its author's hook is not called: what kills the process in one handler may do so in the other.
-    setAside: (crashes) =>
-      setAside(inHand, "crashed", `the process died ${crashes} times while it handled this message alone`)
+    // Its letter comes first: should the hook kill the process too, it is not called again.
+    setAside: (crashes, isFirst) =>
+      Effect.tap(
+        setAside(inHand, "crashed", `the process died ${crashes} times while it handled this message alone`),
+        isFirst ? tellCrashed(handling, inHand, crashes) : Effect.void
+      )
+  })
+}
+
+const tellCrashed = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand, crashes: number) => {
+  const { onCrashed } = handling.handlers
+  if (onCrashed === undefined) return Effect.void
+  const message: CurrentMessage = {
+    id: inHand.stem,
+    nextId: outputIds(handling.worker.name, inHand.stem),
+    trace: inHand.trace
+  }
+  return Effect.matchEffect(handling.codec.decode(inHand.original), {
+    onFailure: () => Effect.void,
+    onSuccess: (input) => hook(handling, "onCrashed", message, () => onCrashed(input, crashes))
   })
 }
 
@@ -218,7 +235,7 @@ const later = (inHand: InHand, delay: Duration.Duration, retries: number, ending
 /** A hook that fails is told and changes nothing. */
 const hook = <In, Out, R>(
   { metrics, worker }: Handling<In, Out, R>,
-  name: "onSuccess" | "onError",
+  name: "onSuccess" | "onError" | "onCrashed",
   message: CurrentMessage,
   run: () => Effect.Effect<unknown, unknown, R>
 ): Effect.Effect<void, never, R> =>

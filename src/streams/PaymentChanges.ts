@@ -7,18 +7,12 @@
  */
 import { Clock, Effect } from "effect"
 import type { NewEvent } from "../domain/OutboxEvent.ts"
-import {
-  decide,
-  evolve,
-  type IllegalTransition,
-  type PaymentCommand,
-  type PaymentEvent,
-  requested
-} from "../domain/PaymentIntent.ts"
+import type { PaymentEvent } from "../domain/PaymentEvent.ts"
+import { decide, evolve, type IllegalTransition, type PaymentCommand, requested } from "../domain/PaymentIntent.ts"
 import { processCommand, statusEvent, statusEvents } from "../domain/PaymentMessages.ts"
 import { type NewPayment, type Payment, PaymentIntents } from "../domain/ports/PaymentIntents.ts"
 import type { StoreError } from "../domain/StoreError.ts"
-import { cameTo } from "./PaymentIntentMetrics.ts"
+import { cameTo, refundFailed } from "./PaymentIntentMetrics.ts"
 import { PaymentOutlet } from "./PaymentOutlet.ts"
 
 /** The payment in hand; with the token of the claim, if it was claimed. */
@@ -90,6 +84,13 @@ const store = Effect.fnUntraced(function* <P extends InHand>(
   )
   if (!isStored) return undefined
   if (changed.state.status !== payment.state.status) yield* cameTo(id, changed.state)
+  yield* Effect.forEach(
+    events,
+    (event) => (event._tag === "RefundFailed" ? refundFailed(id, event.reason) : Effect.void),
+    {
+      discard: true
+    }
+  )
   return changed
 })
 

@@ -6,6 +6,7 @@
  * - A command that is repeated does nothing: its id is looked up first, and the payment itself decides where that is lost
  *   or away.
  * - Where the provider does not let us in, the command waits without using up an attempt, and its payment stays as it is.
+ * - A command that kills its process is set aside; its payment says so, and is given up by the sweep if it does not get on.
  * - A command that is dead says why, and what has happened to its payment; the payment is given up then.
  */
 import { Duration, Effect, Result, Schedule, Schema } from "effect"
@@ -18,6 +19,7 @@ import type * as RetryPolicy from "../domain/RetryPolicy.ts"
 import { StoreError } from "../domain/StoreError.ts"
 import { GatewayAccess } from "./GatewayAccess.ts"
 import { once } from "./Once.ts"
+import { changeStored } from "./PaymentChanges.ts"
 import { giveUp, type Processed, type ProcessOptions, processPayment } from "./PaymentProcessor.ts"
 import { StepAway } from "./PaymentSteps.ts"
 import * as Worker from "./Worker.ts"
@@ -64,20 +66,30 @@ export const paymentCommands = (options: PaymentCommandOptions) =>
       process: (command: ProcessPayment) => handled(command, options),
       // Its letter is confirmed by now: a crash before this line handles the command again, and it is dead again.
       onError: ({ paymentId }: ProcessPayment, error: unknown) =>
-        error instanceof PaymentFailing ? givenUp(paymentId, options) : Effect.void
+        error instanceof PaymentFailing ? givenUp(paymentId, options) : Effect.void,
+      onCrashed: ({ paymentId }: ProcessPayment, crashes) => setAside(paymentId, crashes)
     })
   )
 
-/** Longer than a processor is at one payment; what is held for longer the sweep gives up some day. */
-const untilFree = Schedule.max([Schedule.spaced("1 second"), Schedule.recurs(120)])
+const untilStored = Schedule.spaced("1 second")
 
-/** Whoever is at the payment now (the sweep may be) does not know that its command is dead. */
+/** Whoever is at the payment now (the sweep may be) is not waited for: the sweep gives it up when it is nobody's. */
 const givenUp = (paymentId: string, options: ProcessOptions) =>
   giveUp(paymentId, options).pipe(
-    Effect.retry({ while: isStoreAway, schedule: untilFree }),
-    Effect.repeat({ while: ({ _tag }) => _tag === "Held", schedule: untilFree }),
+    Effect.flatMap(({ _tag }) => (_tag === "Held" ? notTaken(paymentId, "its retries are used up") : Effect.void)),
+    Effect.retry({ while: isStoreAway, schedule: untilStored }),
     Effect.catchTag("GatewayError", (error) => GatewayAccess.use(({ refused }) => refused(error)))
   )
+
+const notTaken = (paymentId: string, reason: string) =>
+  Effect.asVoid(changeStored(paymentId, { _tag: "SetAside", reason }))
+
+/** Only written down: what has killed the process is not tried here. The sweep gives the payment up that does not get on. */
+const setAside = Effect.fnUntraced(function* (paymentId: string, crashes: number) {
+  const reason = `its process died ${crashes} times`
+  yield* Effect.annotateLogs(Effect.logError("the command of a payment was set aside"), { paymentId, reason })
+  yield* notTaken(paymentId, reason)
+})
 
 const handled = Effect.fnUntraced(
   function* (command: ProcessPayment, options: PaymentCommandOptions) {

@@ -1,6 +1,7 @@
 /** What is measured, and said, of payments that are asked for. */
 import { Clock, Effect, Metric } from "effect"
 import type { PaymentState, Status } from "../domain/PaymentIntent.ts"
+import type { Standing } from "../domain/ports/PaymentIntents.ts"
 
 const byStatus = Metric.counter("paystream_payments_total", {
   description: "Payments that came to a status, by status",
@@ -59,14 +60,12 @@ export const cameTo = (id: string, state: Pick<PaymentState, "failure" | "status
   )
 }
 
-/** How payments stand. */
-export interface Standing {
-  readonly inDoubt: number
-  readonly oldestInDoubtMillis: number
-  readonly compensating: number
-  readonly required: number
-  readonly stuck: number
-}
+/** Tells of a refund that came to nothing. */
+export const refundFailed = (id: string, reason: string) =>
+  Effect.annotateLogs(Effect.logError("the money of a payment has not gone back: it waits for `sagas compensate`"), {
+    paymentId: id,
+    reason
+  })
 
 /** Shows how payments stand. */
 export const standing = (found: Standing) =>

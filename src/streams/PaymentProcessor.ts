@@ -5,14 +5,15 @@
  * - A payment is charged once at most, whoever works on it, however often, and whatever crashes in between.
  * - One that fails for good leaves nothing behind: what was finished is undone in reverse order, again and again until it
  *   is done.
+ * - Money that goes back is believed to be back when the provider says so, and not before.
  * - One whose charge was not answered is never charged by a new request: its provider is asked what became of it.
  *
  * ## Assumptions
  * - Every step can be done twice (see the ports); the store refuses what is decided on a history that has grown.
  * - Somebody comes back to what has to wait: the sweep does.
  */
-import { type Duration, Effect, Random } from "effect"
-import { isFinal, type PaymentCommand } from "../domain/PaymentIntent.ts"
+import { Clock, Duration, Effect, Random } from "effect"
+import { isFinal, next, type PaymentCommand } from "../domain/PaymentIntent.ts"
 import { type ClaimedPayment, type Payment, PaymentIntents } from "../domain/ports/PaymentIntents.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import type { StoreError } from "../domain/StoreError.ts"
@@ -24,7 +25,7 @@ import { givenUp, nextStep, type StepOptions } from "./PaymentSteps.ts"
 export type Processed =
   /** Nothing will happen to it any more by itself. */
   | { readonly _tag: "Ended"; readonly payment: Payment }
-  /** It is in doubt, or its compensation waits for an operator. */
+  /** It is in doubt, its refund is under way, or its compensation waits for an operator. */
   | { readonly _tag: "Waiting"; readonly payment: Payment }
   /** Somebody else is at it. */
   | { readonly _tag: "Held"; readonly payment: Payment }
@@ -62,8 +63,19 @@ const processing = Effect.fnUntraced(function* <E, R>(
   { lease }: ProcessOptions,
   work: (claimed: ClaimedPayment) => Effect.Effect<ClaimedPayment | undefined, E, R>
 ) {
-  const payment = yield* claiming(id, lease, work)
+  const payment = yield* claiming(id, lease, (claimed) => Effect.tap(work(claimed), postponed))
   return payment === undefined ? yield* stored(id, "Held") : ofPayment(payment)
+})
+
+/** A refund takes days: it is looked at after a tenth of the time that it has taken so far, and when there is news. */
+const refundLooks = { share: 0.1, minimum: Duration.seconds(10), maximum: Duration.hours(1) }
+
+const postponed = Effect.fnUntraced(function* (payment: ClaimedPayment | undefined) {
+  if (payment === undefined || next(payment.state)._tag !== "ResolveRefund") return
+  const intents = yield* PaymentIntents
+  // Ours beside the store's clock: that makes it a little earlier or later.
+  const taken = Duration.millis(Math.max(0, (yield* Clock.currentTimeMillis) - payment.updatedAtMillis))
+  yield* intents.postpone(payment, Duration.clamp(Duration.times(taken, refundLooks.share), refundLooks))
 })
 
 const ofPayment = (payment: Payment): Processed => ({ _tag: isFinal(payment.state) ? "Ended" : "Waiting", payment })
@@ -84,9 +96,9 @@ const advanced = Effect.fnUntraced(function* (claimed: ClaimedPayment, options: 
   while (true) {
     const command = yield* nextStep(payment, options)
     if (command === undefined) return payment
-    const next = yield* changed(payment, command, options)
-    if (next === undefined) return undefined
-    payment = next
+    const after = yield* changed(payment, command, options)
+    if (after === undefined) return undefined
+    payment = after
   }
 })
 
@@ -100,8 +112,8 @@ const changed = Effect.fnUntraced(function* (
   { lease }: ProcessOptions
 ) {
   // What follows from a payment's own state is never against it.
-  const next = yield* Effect.catchTag(change(payment, command), "IllegalTransition", Effect.die)
-  if (next !== undefined) return next
+  const after = yield* Effect.catchTag(change(payment, command), "IllegalTransition", Effect.die)
+  if (after !== undefined) return after
   const intents = yield* PaymentIntents
   const latest = yield* intents.find(payment.id)
   if (latest === undefined || latest.version === payment.version) return undefined

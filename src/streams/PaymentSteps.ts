@@ -10,12 +10,15 @@
  * - Where the provider does not let us in, nothing is recorded: that is a `GatewayError`, and the only one.
  */
 import { Duration, Effect, Schema } from "effect"
-import { next, type PaymentCommand, type PaymentState, type Step } from "../domain/PaymentIntent.ts"
+import type { Step } from "../domain/PaymentEvent.ts"
+import { next, type PaymentCommand } from "../domain/PaymentIntent.ts"
 import {
   type ChargeStatus,
   type GatewayError,
   PaymentGateway,
-  type PreparedCharge
+  type PreparedCharge,
+  type RefundAttempt,
+  type RefundStatus
 } from "../domain/ports/PaymentGateway.ts"
 import { type Payment, PaymentIntents } from "../domain/ports/PaymentIntents.ts"
 import { Reservations, type Reserved } from "../domain/ports/Reservations.ts"
@@ -61,6 +64,8 @@ export const nextStep = (payment: Payment, options: StepOptions): Recorded<StepA
       return Effect.flatMap(waitsForOperator(payment, options), (waits) =>
         waits ? Effect.succeed({ _tag: "RequireCompensation" }) : undone(payment, wanted.step)
       )
+    case "ResolveRefund":
+      return refundResolved(payment)
     case "Nothing":
       return Effect.undefined
   }
@@ -219,28 +224,54 @@ const waitsForOperator = Effect.fnUntraced(function* (payment: Payment, { isComp
 })
 
 /** Undone before it is recorded: a crash between the two undoes it again, which changes nothing. */
-const undone = (payment: Payment, step: Step): Recorded<StepAway> =>
-  Effect.as(undoing(payment, step), { _tag: "UndoStep", step })
-
-const undoing = (
-  payment: Payment,
-  step: Step
-): Effect.Effect<void, StepAway | GatewayError | StoreError, PaymentGateway | Reservations> => {
+const undone = (payment: Payment, step: Step): Recorded<StepAway> => {
   const reservation = reservationOf(payment)
+  const undo: PaymentCommand = { _tag: "UndoStep", step }
   switch (step) {
     case "reserve":
-      return Reservations.use((orders) => orders.release(reservation))
+      return Effect.as(
+        Reservations.use((orders) => orders.release(reservation)),
+        undo
+      )
     case "confirm":
-      return Reservations.use((orders) => orders.unconfirm(reservation))
+      return Effect.as(
+        Reservations.use((orders) => orders.unconfirm(reservation)),
+        undo
+      )
     case "charge":
-      return refunded(payment, payment.state)
+      return refunded(payment)
   }
 }
 
-const refunded = (payment: Payment, { reference }: PaymentState) =>
-  reference === undefined
+const refundOf = (payment: Payment): Effect.Effect<RefundAttempt> => {
+  const { reference, refundFailures } = payment.state
+  return reference === undefined
     ? Effect.die(new Error(`payment ${payment.id} is charged without a reference`))
-    : Effect.catch(
-        PaymentGateway.use((gateway) => gateway.refund(preparedOf(payment, reference))),
-        awayFrom(payment, "refund")
-      )
+    : Effect.succeed({ ...preparedOf(payment, reference), attempt: refundFailures.length + 1 })
+}
+
+const refunded = (payment: Payment): Recorded<StepAway> =>
+  Effect.flatMap(refundOf(payment), (refund) => PaymentGateway.use((gateway) => gateway.refund(refund))).pipe(
+    Effect.map((status) => refundedBy(status) ?? { _tag: "AwaitRefund" as const }),
+    Effect.catch(awayFrom(payment, "refund"))
+  )
+
+/** What settles a refund; `undefined` where the provider is still at it. */
+const refundedBy = (status: RefundStatus): PaymentCommand | undefined => {
+  switch (status._tag) {
+    case "Refunded":
+      return { _tag: "UndoStep", step: "charge" }
+    case "Failed":
+      return { _tag: "FailRefund", reason: status.code }
+    case "Pending":
+      return undefined
+  }
+}
+
+/** Asks what became of a refund. One that the provider knows nothing of is asked for again. */
+const refundResolved = (payment: Payment): Recorded<StepAway> =>
+  Effect.gen(function* () {
+    const gateway = yield* PaymentGateway
+    const refund = yield* refundOf(payment)
+    return refundedBy((yield* gateway.retrieveRefund(refund)) ?? (yield* gateway.refund(refund)))
+  }).pipe(Effect.catchTag("GatewayError", awayFrom(payment, "refund")))

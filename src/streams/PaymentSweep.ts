@@ -6,13 +6,20 @@
  * - Every payment ends, or waits for an operator, some day after the provider and the database answer again.
  * - Payments that never get on hide none of the others, however many they are: each look goes on where the last one ended.
  * - A provider that asks to be tried again later is asked by no look until then, or for five minutes.
- * - A charge that does not get on for `giveUpAfter` is given up; undoing never is.
- * - Somebody is told of every payment that does not get on for `stuckAfter`, once by each process.
+ * - A charge that does not get on for `giveUpAfter`, or whose command was set aside, is given up; undoing never is.
+ * - Somebody is told how many payments do not get on for `stuckAfter`, exactly, and of each of the 1,000 oldest by its id,
+ *   once by each process and 20 at one look.
+ * - A refund that is under way is looked at less and less often, and does not count as stuck while the provider answers.
  */
 import { Clock, Duration, Effect, Random, Stream } from "effect"
 import type { Status } from "../domain/PaymentIntent.ts"
 import type { GatewayError } from "../domain/ports/PaymentGateway.ts"
-import { type OverduePayment, PaymentIntents, type PaymentSummary } from "../domain/ports/PaymentIntents.ts"
+import {
+  type OverduePayment,
+  PaymentIntents,
+  type PaymentSummary,
+  type Standing
+} from "../domain/ports/PaymentIntents.ts"
 import type { StoreError } from "../domain/StoreError.ts"
 import { GatewayAccess } from "./GatewayAccess.ts"
 import * as Metrics from "./PaymentIntentMetrics.ts"
@@ -33,6 +40,9 @@ export interface SweepOptions extends ProcessOptions {
 
 /** Of each kind, at one look. */
 const mostAtOnce = 1000
+
+/** Payments that an operator is told of at one look. */
+const mostTold = 20
 
 /** A provider that was away for so many in a row of one kind is asked for no more of it until the next look. */
 const mostAway = 10
@@ -74,9 +84,9 @@ export const swept = Effect.fn("Payments.sweep")(function* (options: SweepOption
   const shutdown = yield* Shutdown
   const access = yield* GatewayAccess
   const undecided = yield* intents.list(["in_doubt", "compensating"], mostAtOnce)
-  const stuck = yield* intents.overdue(options.stuckAfter, mostAtOnce)
-  yield* shown(undecided, stuck)
-  yield* tellStuck(stuck, looks)
+  const standing = yield* intents.standing(options.stuckAfter)
+  yield* Metrics.standing(standing)
+  yield* tellStuck(standing, yield* intents.stuck(options.stuckAfter, mostAtOnce), looks)
   if (yield* isPaused(looks)) return
   // From where the others begin too: those whose patience is at its end are the first of them.
   const tired = new Set((yield* intents.overdue(options.giveUpAfter, mostAtOnce, looks.last)).map(({ id }) => id))
@@ -119,8 +129,8 @@ const overdue = Effect.fnUntraced(function* (
   // Only spares the store a claim too early: who holds a payment is decided there.
   const since = (yield* Clock.currentTimeMillis) - Duration.toMillis(overdueAfter)
   const quiet = undecided.filter(
-    ({ leaseLeftMillis, state, updatedAtMillis }) =>
-      leaseLeftMillis === 0 && !state.isCompensationRequired && updatedAtMillis <= since
+    ({ leaseLeftMillis, postponedMillis, state, updatedAtMillis }) =>
+      leaseLeftMillis === 0 && postponedMillis === 0 && !state.isCompensationRequired && updatedAtMillis <= since
   )
   const waiting = yield* intents.overdue(overdueAfter, mostAtOnce, looks.last)
   looks.last = waiting.length < mostAtOnce ? undefined : waiting.at(-1)
@@ -134,7 +144,9 @@ const overdue = Effect.fnUntraced(function* (
 const takenUp = (id: string, isTired: boolean, options: ProcessOptions) =>
   processPayment(id, options).pipe(
     Effect.as(undefined),
-    Effect.catchTag("StepAway", (step) => Effect.as(isTired ? giveUp(id, options) : Effect.void, step)),
+    Effect.catchTag("StepAway", (step) =>
+      Effect.as(Effect.when(giveUp(id, options), isTired ? Effect.succeed(true) : isSetAside(id)), step)
+    ),
     // A database that says no to everybody says so at the next look as well.
     Effect.catchIf(
       (error) => error._tag === "StoreError" && !error.isRetryable,
@@ -144,28 +156,25 @@ const takenUp = (id: string, isTired: boolean, options: ProcessOptions) =>
     Effect.annotateLogs({ paymentId: id })
   )
 
-const shown = Effect.fnUntraced(function* (
-  undecided: ReadonlyArray<PaymentSummary>,
-  stuck: ReadonlyArray<OverduePayment>
-) {
-  const now = yield* Clock.currentTimeMillis
-  const inDoubt = undecided.filter(({ state }) => state.status === "in_doubt")
-  const compensating = undecided.filter(({ state }) => state.status === "compensating")
-  yield* Metrics.standing({
-    inDoubt: inDoubt.length,
-    oldestInDoubtMillis: Math.max(0, ...inDoubt.map(({ updatedAtMillis }) => now - updatedAtMillis)),
-    compensating: compensating.length,
-    required: compensating.filter(({ state }) => state.isCompensationRequired).length,
-    stuck: stuck.length
-  })
-})
+/** Nobody but the sweep tries it any more: it is not waited for. */
+const isSetAside = (id: string) =>
+  Effect.map(
+    PaymentIntents.use((intents) => intents.find(id)),
+    (payment) => payment?.state.setAside !== undefined
+  )
 
-const tellStuck = Effect.fnUntraced(function* (stuck: ReadonlyArray<OverduePayment>, looks: Looks) {
+/** Of those that were not told of yet, the first ones, and how many there are in all: an outage does not flood the log. */
+const tellStuck = Effect.fnUntraced(function* ({ stuck }: Standing, ids: ReadonlyArray<string>, looks: Looks) {
+  const known = ids.filter((id) => looks.told.has(id))
+  const fresh = ids.filter((id) => !looks.told.has(id)).slice(0, mostTold)
   yield* Effect.forEach(
-    stuck.filter(({ id }) => !looks.told.has(id)),
-    ({ id: paymentId }) =>
+    fresh,
+    (paymentId) =>
       Effect.annotateLogs(Effect.logError("a payment does not get on by itself: see `sagas show`"), { paymentId }),
     { discard: true }
   )
-  looks.told = new Set(stuck.map(({ id }) => id))
+  looks.told = new Set([...known, ...fresh])
+  if (fresh.length > 0 && stuck > looks.told.size) {
+    yield* Effect.logError(`${stuck} payments do not get on by themselves: see \`sagas list --stuck\``)
+  }
 })

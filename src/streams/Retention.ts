@@ -1,16 +1,15 @@
 /** Removes what is older than it is to be kept, in small batches, for as long as the process runs. */
 import { type Duration, Effect, Metric, Stream } from "effect"
-import type { StoreError } from "../domain/StoreError.ts"
 import { Shutdown, untilShutdown } from "./Shutdown.ts"
 import { supervised } from "./Supervisor.ts"
 
-export interface RetentionOptions<R> {
+export interface RetentionOptions<E, R> {
   /** What is removed, for logs and figures. */
   readonly what: string
   /** How long it is kept; `undefined` is for ever. */
   readonly age: Duration.Duration | undefined
   /** Removes at most `limit` that are older than `age`; the number of those removed. */
-  readonly forget: (age: Duration.Duration, limit: number) => Effect.Effect<number, StoreError, R>
+  readonly forget: (age: Duration.Duration, limit: number) => Effect.Effect<number, E, R>
 }
 
 /** Rows in one statement: short locks, and little for a replica to swallow. */
@@ -23,10 +22,7 @@ const removed = Metric.counter("paystream_removed_total", {
   incremental: true
 })
 
-const removeAll = <R>(
-  what: string,
-  forget: Effect.Effect<number, StoreError, R>
-): Effect.Effect<void, StoreError, R | Shutdown> =>
+const removeAll = <E, R>(what: string, forget: Effect.Effect<number, E, R>): Effect.Effect<void, E, R | Shutdown> =>
   Effect.gen(function* () {
     const { isRequested } = yield* Shutdown
     const count = yield* forget
@@ -38,7 +34,7 @@ const removeAll = <R>(
 /** A process works as well without it: what goes wrong is said once, and tried again in its time. */
 const toldOnce = (what: string) => {
   let told = ""
-  return (error: StoreError) =>
+  return (error: { readonly message: string }) =>
     Effect.suspend(() => {
       const isNew = error.message !== told
       told = error.message
@@ -47,7 +43,7 @@ const toldOnce = (what: string) => {
 }
 
 /** Runs for ever; where all is kept, there is nothing to do. */
-export const retention = <R>({ age, forget, what }: RetentionOptions<R>) => {
+export const retention = <E extends { readonly message: string }, R>({ age, forget, what }: RetentionOptions<E, R>) => {
   if (age === undefined) return Stream.never
   const tell = toldOnce(what)
   return Stream.tick(every).pipe(
@@ -59,6 +55,6 @@ export const retention = <R>({ age, forget, what }: RetentionOptions<R>) => {
 
 /** Work, and a retention for as long as it lasts. */
 export const besideRetention =
-  <R2>(options: RetentionOptions<R2>) =>
+  <E2 extends { readonly message: string }, R2>(options: RetentionOptions<E2, R2>) =>
   <A, E, R>(work: Effect.Effect<A, E, R>) =>
     Effect.raceFirst(work, Effect.andThen(Stream.runDrain(retention(options)), Effect.never))

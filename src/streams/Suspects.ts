@@ -30,8 +30,8 @@ export interface Trial<A, E, R> {
   /** Who it is: asked for only where a mark is to be made. */
   readonly suspect: Effect.Effect<Suspect>
   readonly handle: Effect.Effect<A, E, R>
-  /** After so many crashes. */
-  readonly setAside: (crashes: number) => Effect.Effect<A, E, R>
+  /** After so many crashes; whether it is done for the first time, and has not killed the process as well. */
+  readonly setAside: (crashes: number, isFirst: boolean) => Effect.Effect<A, E, R>
 }
 
 export interface SuspectsShape {
@@ -146,7 +146,8 @@ export const make = (options: SuspectOptions, crashMarks: CrashMarks["Service"] 
       Effect.gen(function* () {
         const { clear, crashes: left } = yield* marks.begin(suspect)
         const crashes = left - marksBeforeAlone
-        const work = crashes >= options.maxCrashes ? trial.setAside(crashes) : trial.handle
+        const work =
+          crashes >= options.maxCrashes ? trial.setAside(crashes, crashes === options.maxCrashes) : trial.handle
         const end = Effect.andThen(clear, turn.letOthersIn)
         return yield* Effect.onExit(restore(watched(work, end, options.patience)), () => clear)
       })

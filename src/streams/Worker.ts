@@ -59,6 +59,8 @@ export interface Handlers<In, Out, E, R> {
   readonly onSuccess?: ((input: In, result: Out | null | undefined) => Effect.Effect<unknown, unknown, R>) | undefined
   /** After the last attempt; at least once, for up to `hookTimeout`. */
   readonly onError?: ((input: In, error: E | Reject | unknown) => Effect.Effect<unknown, unknown, R>) | undefined
+  /** After an input was set aside that has killed its process so often, for up to `hookTimeout`; not again if that kills it too. */
+  readonly onCrashed?: ((input: In, crashes: number) => Effect.Effect<unknown, unknown, R>) | undefined
 }
 
 /** More processes than one group usually has, and few enough that one process can have them all. */

@@ -27,10 +27,14 @@ class HookTimeout extends Schema.TaggedError<HookTimeout>()("HookTimeout", { det
 
 /** What is wrong with what an Effect has given for handlers: not everybody's compiler has looked at it. */
 const problemOf = (given: unknown): string | undefined => {
-  const { onError, onSuccess, process }: Partial<Record<string, unknown>> = Predicate.isObject(given) ? given : {}
+  const { onCrashed, onError, onSuccess, process }: Partial<Record<string, unknown>> = Predicate.isObject(given)
+    ? given
+    : {}
   if (!Predicate.isFunction(process)) return "its handlers lack `process`, a function from the input to an Effect"
   const isHook = (hook: unknown) => hook === undefined || Predicate.isFunction(hook)
-  return isHook(onSuccess) && isHook(onError) ? undefined : "its onSuccess or onError is no function"
+  return [onSuccess, onError, onCrashed].every(isHook)
+    ? undefined
+    : "its onSuccess or onError is no function, or its onCrashed"
 }
 
 /** Waits for a hook so long, and then lets the message go on without it. */
@@ -50,7 +54,8 @@ const boundedHooks = <In, Out, R>(
 ): Handlers<In, Out, unknown, R> => ({
   process: handlers.process.bind(handlers),
   onSuccess: bounded(hookTimeout, handlers.onSuccess?.bind(handlers)),
-  onError: bounded(hookTimeout, handlers.onError?.bind(handlers))
+  onError: bounded(hookTimeout, handlers.onError?.bind(handlers)),
+  onCrashed: bounded(hookTimeout, handlers.onCrashed?.bind(handlers))
 })
 
 /** The worker is `starting` until they are made; `undefined` if it is asked to stop before that. */

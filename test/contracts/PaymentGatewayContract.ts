@@ -6,7 +6,8 @@ import {
   type ChargeStatus,
   type GatewayError,
   PaymentGateway,
-  type PreparedCharge
+  type PreparedCharge,
+  type RefundStatus
 } from "../../src/domain/ports/PaymentGateway.ts"
 
 /** The money of one payment, as it is counted on the other side of the gateway. */
@@ -37,7 +38,10 @@ const prepared = Effect.fnUntraced(function* (paymentMethod: string) {
 const confirm = (charge: PreparedCharge) => PaymentGateway.use((gateway) => gateway.confirm(charge))
 const retrieve = (reference: string) => PaymentGateway.use((gateway) => gateway.retrieve(reference))
 const cancel = (reference: string) => PaymentGateway.use((gateway) => gateway.cancel(reference))
-const refund = (charge: PreparedCharge) => PaymentGateway.use((gateway) => gateway.refund(charge))
+const refund = (charge: PreparedCharge, attempt = 1) =>
+  PaymentGateway.use((gateway) => gateway.refund({ ...charge, attempt }))
+const retrieveRefund = (charge: PreparedCharge, attempt = 1) =>
+  PaymentGateway.use((gateway) => gateway.retrieveRefund({ ...charge, attempt }))
 const count = (paymentId: string) => Till.use((till) => till.count(paymentId))
 
 const nothing: Counted = { charges: 0, refunds: 0, charged: 0n, refunded: 0n }
@@ -48,6 +52,8 @@ const reasonOf = <A, R>(asked: Effect.Effect<A, GatewayError, R>) =>
   Effect.map(Effect.flip(asked), ({ reason }) => reason._tag)
 
 const charged: ChargeStatus = { _tag: "Charged" }
+const refunded: RefundStatus = { _tag: "Refunded" }
+const pending: RefundStatus = { _tag: "Pending" }
 const cancelled: ChargeStatus = { _tag: "Cancelled" }
 const unconfirmed: ChargeStatus = { _tag: "Unconfirmed" }
 
@@ -159,9 +165,41 @@ export const suite = <E>(name: string, implementation: Layer.Layer<PaymentGatewa
       Effect.gen(function* () {
         const charge = yield* prepared("pm_card_visa")
         yield* confirm(charge)
-        yield* times(5, refund(charge))
-        yield* refund(charge)
+        assert.isUndefined(yield* retrieveRefund(charge))
+        assert.deepStrictEqual(yield* times(5, refund(charge)), Array(5).fill(refunded))
+        assert.deepStrictEqual(yield* refund(charge), refunded)
+        assert.deepStrictEqual(yield* retrieveRefund(charge), refunded)
         assert.deepStrictEqual(yield* retrieve(charge.reference), { _tag: "Refunded" })
+        assert.deepStrictEqual(yield* count(charge.paymentId), backAgain)
+      })
+    )
+
+    it.effect("says of a refund that it is under way, and that the money is back when it is", () =>
+      Effect.gen(function* () {
+        const charge = yield* prepared("sandbox_refund_pending")
+        yield* confirm(charge)
+        assert.deepStrictEqual(yield* refund(charge), pending)
+        assert.deepStrictEqual(yield* count(charge.paymentId), once)
+        assert.deepStrictEqual(yield* retrieveRefund(charge), pending)
+        assert.deepStrictEqual(yield* retrieveRefund(charge), refunded)
+        assert.deepStrictEqual(yield* refund(charge), refunded)
+        assert.deepStrictEqual(yield* count(charge.paymentId), backAgain)
+      })
+    )
+
+    it.effect("says of a refund that came to nothing why, and gives the money back at a further attempt only", () =>
+      Effect.gen(function* () {
+        const charge = yield* prepared("sandbox_refund_fails")
+        yield* confirm(charge)
+        assert.deepStrictEqual(yield* refund(charge), pending)
+        assert.deepStrictEqual(yield* retrieveRefund(charge), pending)
+        const failed = yield* retrieveRefund(charge)
+        assert.strictEqual(failed?._tag, "Failed")
+        assert.match(failed?._tag === "Failed" ? failed.code : "", /^\w+$/)
+        assert.deepStrictEqual(yield* refund(charge), failed)
+        assert.deepStrictEqual(yield* count(charge.paymentId), once)
+        assert.deepStrictEqual(yield* times(3, refund(charge, 2)), Array(3).fill(refunded))
+        assert.deepStrictEqual(yield* retrieveRefund(charge, 2), refunded)
         assert.deepStrictEqual(yield* count(charge.paymentId), backAgain)
       })
     )

@@ -1,16 +1,17 @@
 /** Every store of payments passes the contract; and what only the tables can promise. */
 import { randomUUID } from "node:crypto"
 import { assert, layer } from "@effect/vitest"
-import { Array as Arr, Context, Effect, Layer, type Redacted } from "effect"
+import { Array as Arr, Context, Duration, Effect, Layer, type Redacted } from "effect"
 import { type Status, transitions } from "../../src/domain/PaymentIntent.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
 import * as MemoryOutbox from "../../src/layers/memory/MemoryOutbox.ts"
 import * as MemoryPaymentIntents from "../../src/layers/memory/MemoryPaymentIntents.ts"
-import { underWay } from "../../src/layers/postgres/PaymentIntentsTable.ts"
+import { addRefundsUnderWay, underWay } from "../../src/layers/postgres/PaymentIntentsTable.ts"
 import * as PostgresOutbox from "../../src/layers/postgres/PostgresOutbox.ts"
 import * as PostgresPaymentIntents from "../../src/layers/postgres/PostgresPaymentIntents.ts"
 import { newDatabase, query } from "../support/Databases.ts"
 import { postgresClient } from "../support/Services.ts"
+import { eventually } from "../support/servers/eventually.ts"
 import { created, go, suite, toSuccess } from "./PaymentIntentsContract.ts"
 
 /** Where the tables are. */
@@ -70,6 +71,36 @@ layer(postgres(), { excludeTestServices: true, timeout: "60 seconds" })("The tab
     return row?.id ?? ""
   })
   const update = (id: string, to: string) => `UPDATE payment_intents SET status = '${to}' WHERE id = '${id}'`
+
+  it.effect("that was made before a refund could come to nothing after all is taken over, its rows too", () =>
+    Effect.gen(function* () {
+      const url = yield* newDatabase
+      const prepare = Effect.provide(
+        PaymentIntents.use((payments) => payments.prepare),
+        PostgresPaymentIntents.layer(store).pipe(Layer.provide(postgresClient(url))),
+        { local: true }
+      )
+      yield* prepare
+      // As the version before has left it.
+      yield* query(
+        url,
+        `DROP TRIGGER payment_intents_transition ON payment_intents;
+        CREATE TRIGGER payment_intents_transition BEFORE UPDATE ON payment_intents FOR EACH ROW
+          WHEN (OLD.status = 'compensated' AND NEW.status <> OLD.status) EXECUTE FUNCTION payment_intents_refuse();
+        ALTER TABLE payment_intents DROP COLUMN postponed_until`
+      )
+      const [row] = yield* query<{ id: string }>(url, insert("requested"))
+      const move = (to: Status) => query(url, update(row?.id ?? "", to))
+      for (const to of wayTo("compensated").slice(1)) yield* move(to)
+      yield* Effect.provide(addRefundsUnderWay, postgresClient(url), { local: true })
+      yield* move("compensating")
+      const found = yield* query<{ status: string; postponed_until: unknown }>(
+        url,
+        "SELECT status, postponed_until FROM payment_intents"
+      )
+      assert.deepStrictEqual(found, [{ status: "compensating", postponed_until: null }])
+    })
+  )
 
   for (const from of statuses) {
     it.effect(`lets any program's UPDATE take ${from} where the domain lets it, and nowhere else`, () =>
@@ -141,6 +172,33 @@ layer(postgres(), { excludeTestServices: true, timeout: "60 seconds" })("The tab
         listed.map((one) => one.id),
         id
       )
+    })
+  )
+
+  it.effect("forgets a payment with what the sandbox has in its books, and nobody else's", () =>
+    Effect.gen(function* () {
+      const payments = yield* PaymentIntents
+      const url = yield* Database
+      const [ended, goesOn] = [yield* created(), yield* created()]
+      const books = [ended, goesOn].map(({ id }) => `('sandbox_${id}', '${id}', 1, 'BRL', 'm', 'Charged', 1)`)
+      yield* query(
+        url,
+        `INSERT INTO sandbox_charges (reference, payment_id, amount_minor, currency, payment_method, status, attempts)
+          VALUES ${books.join(", ")}`
+      )
+      yield* go(ended, { _tag: "Fail", reason: "cancelled" })
+      yield* eventually(
+        Effect.gen(function* () {
+          yield* payments.forget(Duration.zero, 10_000)
+          assert.isUndefined(yield* payments.find(ended.id))
+        }),
+        { deadline: "10 seconds", every: "5 millis" }
+      )
+      const left = yield* query<{ id: string }>(
+        url,
+        `SELECT payment_id AS id FROM sandbox_charges WHERE payment_id IN ('${ended.id}', '${goesOn.id}')`
+      )
+      assert.deepStrictEqual(left, [{ id: goesOn.id }])
     })
   )
 

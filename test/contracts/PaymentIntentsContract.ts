@@ -3,7 +3,8 @@ import { randomUUID } from "node:crypto"
 import { assert, layer as withLayer } from "@effect/vitest"
 import { Array as Arr, Deferred, Duration, Effect, Exit, Fiber, type Layer, Result } from "effect"
 import { largest } from "../../src/domain/Money.ts"
-import { decide, evolve, type PaymentCommand, type PaymentEvent } from "../../src/domain/PaymentIntent.ts"
+import type { PaymentEvent } from "../../src/domain/PaymentEvent.ts"
+import { decide, evolve, type PaymentCommand } from "../../src/domain/PaymentIntent.ts"
 import { Outbox } from "../../src/domain/ports/Outbox.ts"
 import {
   type ClaimedPayment,
@@ -146,7 +147,11 @@ export const suite = (name: string, layer: Layer.Layer<Services, unknown>): void
               reference: undefined,
               wasCharged: false,
               failure: undefined,
-              isCompensationRequired: false
+              setAside: undefined,
+              isCompensationRequired: false,
+              isRefundPending: false,
+              refundFailures: [],
+              doubtedRefunds: []
             }
           }
         )
@@ -480,6 +485,99 @@ export const suite = (name: string, layer: Layer.Layer<Services, unknown>): void
           [third.id, "processing"],
           [first.id, "processing"]
         ])
+      })
+    )
+
+    it.effect("that are postponed are looked for when that is over, or there is news, and are not stuck before", () =>
+      Effect.gen(function* () {
+        const payments = yield* PaymentIntents
+        const one = yield* claimed((yield* go(yield* created(), begin)).id)
+        yield* payments.postpone({ id: one.id, token: one.token - 1n }, Duration.hours(1))
+        const isOverdue = Effect.map(payments.overdue(Duration.zero, 10_000), (all) =>
+          all.some(({ id }) => id === one.id)
+        )
+        const isStuck = Effect.map(payments.stuck(Duration.zero, 10_000), (ids) => ids.includes(one.id))
+        const postponed = Effect.map(
+          payments.list([], 10_000),
+          (all) => all.find(({ id }) => id === one.id)?.postponedMillis ?? 0
+        )
+        assert.strictEqual(yield* postponed, 0)
+        yield* payments.postpone(one, Duration.hours(1))
+        yield* payments.release(one)
+        assert.deepStrictEqual([yield* isOverdue, yield* isStuck], [false, false])
+        assert.isAbove(yield* postponed, 3_000_000)
+        assert.isAtMost(yield* postponed, 3_600_000)
+
+        const again = yield* claimed(one.id)
+        yield* payments.postpone(again, Duration.millis(20))
+        yield* payments.release(again)
+        yield* eventually(
+          Effect.gen(function* () {
+            assert.deepStrictEqual([yield* isOverdue, yield* isStuck], [true, true])
+          }),
+          soon
+        )
+        const last = yield* claimed(one.id)
+        yield* payments.postpone(last, Duration.hours(1))
+        yield* payments.release(last)
+        yield* go(last, finish("reserve"))
+        assert.deepStrictEqual([yield* isOverdue, yield* isStuck, yield* postponed], [true, true, 0])
+      })
+    )
+
+    it.effect("are counted as they stand, however many they are", () =>
+      Effect.gen(function* () {
+        const payments = yield* PaymentIntents
+        const before = yield* payments.standing(Duration.hours(1))
+        const stuckBefore = (yield* payments.standing(Duration.zero)).stuck
+        const compensating = [begin, finish("reserve"), fail]
+        yield* Effect.forEach(Arr.range(1, 3), () =>
+          Effect.flatMap(created(), (one) => go(one, ...toSuccess(`pi_${randomUUID()}`).slice(0, 4)))
+        )
+        yield* go(yield* created(), ...compensating)
+        yield* go(yield* created(), ...compensating, { _tag: "RequireCompensation" })
+        yield* go(yield* created(), fail)
+        yield* claimed((yield* created()).id)
+        yield* eventually(
+          Effect.gen(function* () {
+            const now = yield* payments.standing(Duration.hours(1))
+            assert.strictEqual(now.inDoubt, before.inDoubt + 3)
+            assert.strictEqual(now.compensating, before.compensating + 2)
+            assert.strictEqual(now.required, before.required + 1)
+            assert.strictEqual(now.stuck, 0)
+            assert.isAbove(now.oldestInDoubtMillis, 0)
+            assert.isBelow(now.oldestInDoubtMillis, 600_000)
+          }),
+          soon
+        )
+        // Nobody's and not waiting for an operator: those in doubt, and the one that is undone.
+        assert.strictEqual((yield* payments.standing(Duration.zero)).stuck, stuckBefore + 4)
+        assert.lengthOf(yield* payments.stuck(Duration.zero, 2), 2)
+      })
+    )
+
+    it.effect("go on from their end when a refund came to nothing, and from no other", () =>
+      Effect.gen(function* () {
+        const undo = (step: "confirm" | "charge" | "reserve") => ({ _tag: "UndoStep", step }) as const
+        const back = yield* go(
+          yield* created(),
+          ...toSuccess(`pi_${randomUUID()}`),
+          { _tag: "Refund", reason: "requested_by_customer" },
+          undo("confirm"),
+          { _tag: "AwaitRefund" },
+          undo("charge"),
+          undo("reserve")
+        )
+        assert.strictEqual(back.state.status, "compensated")
+        const failed = yield* go(
+          back,
+          { _tag: "DoubtRefund", refund: "re_1" },
+          { _tag: "FailRefund", reason: "lost_or_stolen_card" }
+        )
+        assert.deepStrictEqual(
+          [failed.state.status, failed.state.isCompensationRequired, failed.state.refundFailures],
+          ["compensating", true, ["lost_or_stolen_card"]]
+        )
       })
     )
 

@@ -1,8 +1,11 @@
 /** What every store of reservations promises. */
 import { randomUUID } from "node:crypto"
 import { assert, layer as withLayer } from "@effect/vitest"
-import { Array as Arr, Effect, type Layer } from "effect"
+import { Array as Arr, Duration, Effect, type Layer } from "effect"
 import { type Reservation, Reservations, type Reserved } from "../../src/domain/ports/Reservations.ts"
+import { eventually } from "../support/servers/eventually.ts"
+
+const soon = { deadline: "10 seconds", every: "5 millis" } as const
 
 const reservation = (fields: Partial<Reservation> = {}): Reservation => ({
   orderId: `order ${randomUUID()}`,
@@ -41,8 +44,8 @@ export const suite = (name: string, layer: Layer.Layer<Reservations, unknown>): 
         const rival = rivalOf(given)
         for (const step of [reserve, confirm])
           assert.deepStrictEqual([yield* step(given), yield* step(given)], ["Done", "Done"])
-        assert.strictEqual(yield* reserve(given), "Done")
         yield* Effect.andThen(unconfirm(given), unconfirm(given))
+        assert.strictEqual(yield* reserve(given), "Done")
         assert.strictEqual(yield* reserve(rival), "order_taken")
         yield* Effect.andThen(release(given), release(given))
         assert.strictEqual(yield* reserve(rival), "Done")
@@ -50,6 +53,17 @@ export const suite = (name: string, layer: Layer.Layer<Reservations, unknown>): 
         assert.strictEqual(yield* confirm(rival), "Done")
         yield* Effect.andThen(unconfirm(given), release(given))
         assert.strictEqual(yield* reserve(given), "order_taken")
+      })
+    )
+
+    it.effect("are not taken again for an order that is paid, not even by the payment that has paid it", () =>
+      Effect.gen(function* () {
+        const given = reservation()
+        yield* Effect.andThen(reserve(given), confirm(given))
+        assert.deepStrictEqual([yield* reserve(given), yield* reserve(rivalOf(given))], ["order_taken", "order_taken"])
+        assert.strictEqual(yield* confirm(given), "Done")
+        yield* Effect.andThen(unconfirm(given), release(given))
+        assert.deepStrictEqual([yield* reserve(given), yield* reserve(given)], ["Done", "Done"])
       })
     )
 
@@ -72,10 +86,41 @@ export const suite = (name: string, layer: Layer.Layer<Reservations, unknown>): 
         const given = reservation()
         yield* Effect.andThen(reserve(given), confirm(given))
         yield* cancel(given)
-        assert.deepStrictEqual([yield* confirm(given), yield* reserve(given)], ["Done", "Done"])
+        assert.deepStrictEqual([yield* confirm(given), yield* reserve(given)], ["Done", "order_cancelled"])
         assert.strictEqual(yield* reserve(rivalOf(given)), "order_cancelled")
         yield* Effect.andThen(unconfirm(given), release(given))
         assert.deepStrictEqual([yield* reserve(given), yield* confirm(given)], ["order_cancelled", "order_cancelled"])
+      })
+    )
+
+    it.effect("are forgotten when they are paid or cancelled and old enough, so many at a time, and no others", () =>
+      Effect.gen(function* () {
+        const { forget } = yield* Reservations
+        const [held, paid, cancelled, released] = [reservation(), reservation(), reservation(), reservation()]
+        yield* reserve(held)
+        yield* eventually(
+          Effect.map(forget(Duration.zero, 10_000), (count) => assert.strictEqual(count, 0)),
+          soon
+        )
+        yield* Effect.andThen(reserve(paid), confirm(paid))
+        yield* cancel(cancelled)
+        yield* Effect.andThen(reserve(released), release(released))
+        assert.strictEqual(yield* forget(Duration.hours(1), 10_000), 0)
+        const counts: Array<number> = []
+        yield* eventually(
+          Effect.gen(function* () {
+            counts.push(yield* forget(Duration.zero, 1))
+            assert.strictEqual(
+              counts.reduce((sum, count) => sum + count, 0),
+              2
+            )
+          }),
+          soon
+        )
+        assert.isTrue(counts.every((count) => count <= 1))
+        assert.deepStrictEqual([yield* reserve(rivalOf(paid)), yield* reserve(cancelled)], ["Done", "Done"])
+        assert.strictEqual(yield* reserve(rivalOf(held)), "order_taken")
+        assert.strictEqual(yield* confirm(held), "Done")
       })
     )
 

@@ -27,7 +27,9 @@ layer(Layer.provideMerge(gateway, Address.layer), { excludeTestServices: true, t
         const state = yield* gateway.retrieve(reference)
         assert.deepStrictEqual(yield* gateway.confirm(sent), state)
         assert.deepStrictEqual(yield* gateway.cancel(reference), state)
-        assert.isUndefined(yield* gateway.refund(sent))
+        const refund = { ...sent, attempt: 1 }
+        assert.deepStrictEqual(yield* gateway.refund(refund), { _tag: "Refunded" })
+        yield* gateway.retrieveRefund(refund)
       })
     )
 

@@ -1,6 +1,6 @@
 /** What every broker promises about topics and groups, as tests: run with any layer of the port. */
 import { assert, layer as withLayer } from "@effect/vitest"
-import { Array as Arr, Duration, Effect, type Layer, Result, Stream } from "effect"
+import { Array as Arr, Clock, Duration, Effect, type Layer, Result, Stream } from "effect"
 import { Broker, type Delivery, type MessageContent, type Subscription } from "../../src/domain/ports/Broker.ts"
 import { readDeadLetter } from "../../src/domain/ReadDeadLetter.ts"
 import { letterOf } from "../support/DeadLetters.ts"
@@ -180,6 +180,19 @@ export const suite = (name: string, layer: Layer.Layer<Broker, unknown>, propert
         assert.isDefined(letter)
         yield* deliverLater(group, Result.getOrThrow(readDeadLetter(letter)).original, 0)
         sameContent((yield* take(group, 1))[0], richAsKept)
+      })
+    )
+
+    it.effect("take a message of just now whose time has a fraction of a millisecond, as a database's has", () =>
+      Effect.gen(function* () {
+        const topic = yield* newTopic
+        const group = yield* subscribe(topic, "g")
+        const now = yield* Clock.currentTimeMillis
+        const message = { ...rich, topic, publishedAtMillis: now + 0.625 }
+        yield* Effect.flatMap(Broker, (broker) => broker.publishToTopics([message]))
+        const [taken] = yield* take(group, 1)
+        assert.deepStrictEqual(taken?.id, rich.id)
+        assert.isAtMost(Math.abs(now - (taken?.publishedAtMillis ?? 0)), properties.timestampUnitMillis)
       })
     )
 

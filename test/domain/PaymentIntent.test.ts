@@ -1,18 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Result, Schema } from "effect"
 import { largest } from "../../src/domain/Money.ts"
+import { PaymentEvent, type Step, steps } from "../../src/domain/PaymentEvent.ts"
 import {
   decide,
   evolve,
   isFinal,
   next,
   type PaymentCommand,
-  PaymentEvent,
   type PaymentState,
   requested,
   type Status,
   stateOf,
-  steps,
   transitions
 } from "../../src/domain/PaymentIntent.ts"
 
@@ -26,11 +25,12 @@ const beginning = {
 
 /** Any command, as the process, an operator or a late message might give it: legal ones and others. */
 const Command = Schema.Union([
-  Schema.Struct({ _tag: Schema.Literals(["Begin", "RequireCompensation", "ResumeCompensation"]) }),
+  Schema.Struct({ _tag: Schema.Literals(["Begin", "AwaitRefund", "RequireCompensation", "ResumeCompensation"]) }),
+  Schema.TaggedStruct("DoubtRefund", { refund: Schema.Literals(["re_1", "re_2"]) }),
   Schema.TaggedStruct("PrepareCharge", { reference: Schema.Literals(["pi_1", "pi_2"]) }),
   Schema.Struct({ _tag: Schema.Literals(["FinishStep", "UndoStep"]), step: Schema.Literals(steps) }),
   Schema.Struct({
-    _tag: Schema.Literals(["Doubt", "Fail", "Refund"]),
+    _tag: Schema.Literals(["Doubt", "Fail", "Refund", "FailRefund", "SetAside"]),
     reason: Schema.Literals(["declined", "time-out"])
   })
 ])
@@ -51,6 +51,7 @@ const born: Life = { state: requested(beginning), history: [beginning] }
 const toward = (state: PaymentState): PaymentCommand => {
   const wanted = next(state)
   if (wanted._tag === "ResolveDoubt") return { _tag: "FinishStep", step: "charge" }
+  if (wanted._tag === "ResolveRefund") return { _tag: "UndoStep", step: "charge" }
   if (wanted._tag === "Undo") return { _tag: "UndoStep", step: wanted.step }
   if (wanted._tag !== "Do") return { _tag: "Begin" }
   const isNew = wanted.step === "charge" && state.reference === undefined
@@ -58,7 +59,7 @@ const toward = (state: PaymentState): PaymentCommand => {
 }
 
 /** What a command makes of it; the same where it is refused. */
-const after = ({ history, state }: Life, given: Given[number]): Life => {
+const following = ({ history, state }: Life, given: Given[number]): Life => {
   const events = Result.getOrElse(decide(state, given._tag === "GoOn" ? toward(state) : given), () => [])
   return { state: events.reduce(evolve, state), history: [...history, ...events] }
 }
@@ -66,7 +67,7 @@ const after = ({ history, state }: Life, given: Given[number]): Life => {
 /** A life after each of the commands. */
 const livesOf = (given: Given): ReadonlyArray<Life> => {
   const lives = [born]
-  for (const command of given) lives.push(after(lives.at(-1) ?? born, command))
+  for (const command of given) lives.push(following(lives.at(-1) ?? born, command))
   return lives
 }
 
@@ -86,7 +87,13 @@ const tagsOf = ({ history }: Life) => history.map(({ _tag }) => _tag)
 
 /** Does what is to be done next, until there is nothing more. */
 const carriedOn = (life: Life): Life =>
-  next(life.state)._tag === "Nothing" ? life : carriedOn(after(life, toward(life.state)))
+  next(life.state)._tag === "Nothing" ? life : carriedOn(following(life, toward(life.state)))
+
+/** Does what is to be done next, until this step is undone next. */
+const carriedOnTo = (step: Step, life: Life): Life => {
+  const wanted = next(life.state)
+  return wanted._tag === "Undo" && wanted.step === step ? life : carriedOnTo(step, following(life, toward(life.state)))
+}
 
 describe("A payment", () => {
   it("is reserved, charged and confirmed, and then it has succeeded", () => {
@@ -134,7 +141,52 @@ describe("A payment", () => {
     const failed = endOf([...paid.slice(0, 2), { _tag: "Fail", reason: "declined" }, { _tag: "RequireCompensation" }])
     assert.deepStrictEqual(next(failed.state), { _tag: "Nothing" })
     assert.isTrue(refused(failed.state, { _tag: "UndoStep", step: "reserve" }))
-    assert.strictEqual(carriedOn(after(failed, { _tag: "ResumeCompensation" })).state.status, "failed")
+    assert.strictEqual(carriedOn(following(failed, { _tag: "ResumeCompensation" })).state.status, "failed")
+  })
+
+  it("whose refund is under way is not compensated before the money is back, and asks for no second one", () => {
+    const asked = carriedOnTo("charge", endOf([...paid, { _tag: "Refund", reason: "asked for" }]))
+    const pending = following(asked, { _tag: "AwaitRefund" })
+    assert.strictEqual(pending.state.status, "compensating")
+    assert.deepStrictEqual(next(pending.state), { _tag: "ResolveRefund" })
+    assert.deepStrictEqual(following(pending, { _tag: "AwaitRefund" }), pending)
+    assert.strictEqual(carriedOn(pending).state.status, "compensated")
+  })
+
+  it("whose refund came to nothing waits for an operator, who can have it asked for once more", () => {
+    const pending = following(carriedOnTo("charge", endOf([...paid, { _tag: "Refund", reason: "asked for" }])), {
+      _tag: "AwaitRefund"
+    })
+    const failed = following(pending, { _tag: "FailRefund", reason: "lost_or_stolen_card" })
+    assert.deepStrictEqual(next(failed.state), { _tag: "Nothing" })
+    assert.isTrue(failed.state.isCompensationRequired)
+    assert.deepStrictEqual(failed.state.refundFailures, ["lost_or_stolen_card"])
+    assert.strictEqual(failed.state.failure, "asked for")
+    const resumed = following(failed, { _tag: "ResumeCompensation" })
+    assert.deepStrictEqual(next(resumed.state), { _tag: "Undo", step: "charge" })
+    assert.strictEqual(carriedOn(resumed).state.status, "compensated")
+  })
+
+  it("that is compensated is looked at again when its provider tells that the refund came to nothing, once", () => {
+    const compensated = carriedOn(endOf([...paid, { _tag: "Refund", reason: "asked for" }]))
+    const doubted = following(compensated, { _tag: "DoubtRefund", refund: "re_1" })
+    assert.strictEqual(doubted.state.status, "compensating")
+    assert.deepStrictEqual(next(doubted.state), { _tag: "ResolveRefund" })
+    const again = carriedOn(doubted)
+    assert.strictEqual(again.state.status, "compensated")
+    assert.deepStrictEqual(following(again, { _tag: "DoubtRefund", refund: "re_1" }), again)
+    assert.strictEqual(following(again, { _tag: "DoubtRefund", refund: "re_2" }).state.status, "compensating")
+  })
+
+  it("that has failed without a charge, or has succeeded, has no refund to doubt", () => {
+    const doubt = { _tag: "DoubtRefund", refund: "re_1" } as const
+    for (const life of [
+      carriedOn(born),
+      carriedOn(endOf([...paid.slice(0, 3), { _tag: "Fail", reason: "no" }])),
+      born
+    ]) {
+      assert.deepStrictEqual(following(life, doubt), life)
+    }
   })
 
   it("whose command is refused says what it was, and in which status", () => {
@@ -182,15 +234,26 @@ describe("Whatever commands come, a payment", () => {
       if (state.status === "failed" || state.status === "compensated") {
         assert.deepStrictEqual(state.finished, [])
         assert.strictEqual(state.wasCharged, state.status === "compensated")
-        assert.deepStrictEqual(transitions[state.status], [])
       }
+      if (state.status === "failed") assert.deepStrictEqual(transitions[state.status], [])
+      if (state.isRefundPending) assert.deepStrictEqual(state.finished, ["reserve", "charge"])
       if (state.status === "succeeded") assert.deepStrictEqual(state.finished, steps)
     }
   })
 
   it.prop("comes to an end when it is carried on from there", { given: commands }, ({ given }) => {
-    const resumed = after(endOf(given), { _tag: "ResumeCompensation" })
+    const resumed = following(endOf(given), { _tag: "ResumeCompensation" })
     assert.isTrue(isFinal(carriedOn(resumed).state))
+  })
+
+  it.prop("asks for a refund anew only when the one before has come to nothing", { given: commands }, ({ given }) => {
+    for (const [index, { state }] of livesOf(given).entries()) {
+      const before = livesOf(given)[index - 1]?.state
+      if (before === undefined || state.refundFailures.length === before.refundFailures.length) continue
+      assert.strictEqual(state.refundFailures.length, before.refundFailures.length + 1)
+      assert.isTrue(state.isCompensationRequired)
+      assert.deepStrictEqual(state.finished, ["reserve", "charge"])
+    }
   })
 
   it.prop("is charged under one reference, and that one is kept", { given: commands }, ({ given }) => {
@@ -202,7 +265,17 @@ describe("Whatever commands come, a payment", () => {
   })
 
   it.prop("is changed by no command that it refuses, and by none the second time", { given: commands }, ({ given }) => {
-    const repeatable = ["Begin", "PrepareCharge", "Doubt", "Refund", "RequireCompensation", "ResumeCompensation"]
+    const repeatable = [
+      "Begin",
+      "PrepareCharge",
+      "Doubt",
+      "Refund",
+      "AwaitRefund",
+      "DoubtRefund",
+      "SetAside",
+      "RequireCompensation",
+      "ResumeCompensation"
+    ]
     for (const [index, command] of given.entries()) {
       if (command._tag === "GoOn") continue
       const { state } = endOf(given.slice(0, index + 1))

@@ -116,6 +116,30 @@ describe.concurrent("dlq", () => {
   )
 
   scenario(
+    "is spared those that are older than a process beside it is told to keep",
+    [
+      ["embedded", "bun"],
+      ["embedded", "node"]
+    ],
+    ({ run, start }) =>
+      Effect.gen(function* () {
+        const { deadLetters, queue } = yield* newQueue
+        yield* Broker.use((broker) => broker.publish(Arr.makeBy(3, (n) => message(deadLetters, { id: `${n}` }))))
+        const keeping = { QUEUE_NAME: queue, EMBEDDED_DEAD_LETTERS_RETENTION: "1 hour", MAX_MESSAGES: "1" }
+        yield* Broker.use((broker) => broker.publish([message(queue, { id: "p-1", body: bytes(payment(1)) })]))
+        assert.strictEqual((yield* run(["--mode=worker"], keeping)).code, 0)
+        yield* depthIs(deadLetters, 3)
+        const worker = yield* start(["--mode=worker"], {
+          QUEUE_NAME: queue,
+          EMBEDDED_DEAD_LETTERS_RETENTION: "0 seconds"
+        })
+        yield* depthIs(deadLetters, 0)
+        yield* worker.kill("SIGTERM")
+        assert.strictEqual(yield* worker.exit, 0)
+      })
+  )
+
+  scenario(
     "loses nothing when it is killed or stopped in the middle of a replay",
     [
       ["RabbitMQ", "bun"],

@@ -229,6 +229,7 @@ layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("-
         assert.strictEqual(unknown.code, 1)
         assert.include(unknown.stderr, "there is no payment")
         assert.strictEqual((yield* run(ground, ["sagas", "list"])).stdout, "no payments")
+        assert.strictEqual((yield* run(ground, ["sagas", "list", "--stuck"])).stdout, "no payments")
       }).pipe(Effect.scoped),
     { timeout: 60_000 }
   )

@@ -28,7 +28,8 @@ const methods = [
   "sandbox_timeout",
   "sandbox_timeout_charged",
   "sandbox_error",
-  "sandbox_twice"
+  "sandbox_twice",
+  "sandbox_refund_pending"
 ]
 
 const ends = ["succeeded", "failed", "compensated"]

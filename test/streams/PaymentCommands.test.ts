@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, type Layer, Logger, References } from "effect"
+import * as TestClock from "effect/testing/TestClock"
 import { commandTopic } from "../../src/domain/PaymentMessages.ts"
 import { IdempotencyKeys } from "../../src/domain/ports/IdempotencyKeys.ts"
 import { GatewayAway, GatewayError, PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
@@ -9,6 +10,8 @@ import { StoreAway, StoreError } from "../../src/domain/StoreError.ts"
 import * as WorkerTest from "../../src/layers/memory/WorkerTest.ts"
 import { GatewayAccess } from "../../src/streams/GatewayAccess.ts"
 import { type PaymentCommandOptions, paymentCommands } from "../../src/streams/PaymentCommands.ts"
+import { noLooks, swept } from "../../src/streams/PaymentSweep.ts"
+import { Shutdown } from "../../src/streams/Shutdown.ts"
 import { ask, ground, money, options, paymentId, requests, scripted, stateOf } from "../support/PaymentGround.ts"
 
 const test = <A, E>(name: string, body: () => Effect.Effect<A, E, Layer.Success<typeof ground>>) =>
@@ -30,6 +33,15 @@ const take = (input: unknown, changes: Partial<PaymentCommandOptions> = {}) =>
 const storeAway = new StoreError({ reason: new StoreAway({ detail: "away", code: "test" }) })
 
 const endings = ({ attempts }: WorkerTest.Tested) => attempts.map(({ ending }) => ending)
+
+const sweeping = {
+  ...options,
+  every: Duration.seconds(5),
+  overdueAfter: Duration.seconds(15),
+  giveUpAfter: Duration.hours(1),
+  stuckAfter: Duration.minutes(15),
+  concurrency: 4
+}
 
 describe("A command to process a payment", () => {
   test("has it charged, and does nothing when it comes again", () =>
@@ -131,7 +143,7 @@ describe("A command to process a payment", () => {
       assert.deepStrictEqual(yield* requests, ["prepare", "confirm", "confirm", "confirm", "cancel"])
     }))
 
-  test("that is dead gives its payment up as soon as nobody else is at it", () =>
+  test("that is dead while somebody else is at its payment has it given up by the sweep, and waits for nobody", () =>
     Effect.gen(function* () {
       const id = yield* ask({ method: "sandbox_error" })
       const intents = yield* PaymentIntents
@@ -139,10 +151,14 @@ describe("A command to process a payment", () => {
       const busy = {
         ...intents,
         claim: (...given: Parameters<typeof intents.claim>) =>
-          ++claims === 2 || claims === 3 ? Effect.undefined : intents.claim(...given)
+          ++claims === 2 ? Effect.undefined : intents.claim(...given)
       }
       yield* Effect.provideService(take(command(id), { retry: RetryPolicy.none }), PaymentIntents, busy)
-      assert.deepStrictEqual([claims, (yield* stateOf(id)).status], [4, "failed"])
+      const { setAside, status } = yield* stateOf(id)
+      assert.deepStrictEqual([claims, status, setAside], [2, "processing", "its retries are used up"])
+      yield* TestClock.adjust(sweeping.overdueAfter)
+      yield* Effect.provide(swept(sweeping, noLooks()), Shutdown.layer)
+      assert.strictEqual((yield* stateOf(id)).status, "failed")
     }))
 
   test("is dead on its first failure without retries", () =>

@@ -74,6 +74,21 @@ describe("The sweep", () => {
       assert.strictEqual((yield* stateOf(id)).status, "failed")
     }))
 
+  test("gives up a charge whose command was set aside when it does not get on, and not after an hour", () =>
+    Effect.gen(function* () {
+      const dead = yield* ask({ method: "sandbox_error" })
+      const sound = yield* ask({ number: 2 })
+      yield* Effect.flip(processPayment(dead, options))
+      for (const id of [dead, sound]) yield* changeStored(id, { _tag: "SetAside", reason: "its process died 3 times" })
+      yield* TestClock.adjust("15 seconds")
+      yield* sweep()
+      assert.strictEqual((yield* stateOf(dead)).status, "failed")
+      assert.strictEqual((yield* stateOf(sound)).status, "succeeded")
+      // What has ended is not written to any more.
+      const { setAside } = yield* stateOf(yield* Effect.tap(ask({ number: 3 }), (id) => processPayment(id, options)))
+      assert.isUndefined(setAside)
+    }))
+
   test("never gives up undoing, and tells an operator once that it does not get on", () =>
     Effect.gen(function* () {
       const id = yield* ask()
@@ -94,6 +109,24 @@ describe("The sweep", () => {
       yield* sweep(looks)
       assert.strictEqual((yield* stateOf(id)).status, "compensated")
       assert.strictEqual((yield* money(id)).refunds, 1)
+    }))
+
+  test("counts all that do not get on, and names a few at a time, so that an outage does not flood the log", () =>
+    Effect.gen(function* () {
+      yield* Effect.forEach(
+        Array.from({ length: 1050 }, (_, number) => number),
+        (number) => ask({ number })
+      )
+      const looks = noLooks()
+      // So long that none of them is taken up: that would be news.
+      const sweepOnce = listening(swept({ ...sweeping, overdueAfter: Duration.days(1) }, looks))
+      yield* TestClock.adjust("15 minutes")
+      const lines = yield* sweepOnce
+      assert.lengthOf(lines, 21)
+      assert.strictEqual(lines.at(-1), "Error 1050 payments do not get on by themselves: see `sagas list --stuck`")
+      for (let look = 2; look <= 50; look++) assert.lengthOf(yield* sweepOnce, 21)
+      // The oldest 1,000 are named by now.
+      assert.deepStrictEqual(yield* sweepOnce, [])
     }))
 
   test("leaves alone what waits for an operator", () =>

@@ -210,6 +210,11 @@ export class Broker extends Context.Service<
      * group has not finished, in hand or not. What waits for its delay does not count.
      */
     readonly backlog: (subscription: Subscription) => Effect.Effect<number, BrokerError>
+    /**
+     * Removes at most `limit` dead letters that have waited for `age`, in nobody's hands; the number of those removed.
+     * Without it, the broker has a retention of its own.
+     */
+    readonly forgetDeadLetters?: (age: Duration.Duration, limit: number) => Effect.Effect<number, BrokerError>
     readonly status: Effect.Effect<BrokerStatus>
   }
 >()("paystream/domain/ports/Broker") {}

@@ -1,5 +1,5 @@
 /**
- * What a provider tells by itself about charges.
+ * What a provider tells by itself about charges and refunds.
  *
  * ## Guarantees
  * - What is read was signed by the provider, and not long ago: nothing that was altered, forged or kept is taken.
@@ -11,11 +11,17 @@
 import { Context, type Effect, Schema } from "effect"
 import type { ChargeStatus } from "./PaymentGateway.ts"
 
-/** A charge, and how it stood when the notice was written. */
-export interface ChargeNotice {
-  readonly reference: string
-  readonly status: ChargeStatus
-}
+/** A charge, or a refund of one, and how it stood when the notice was written. */
+export type ChargeNotice =
+  | { readonly _tag: "Charge"; readonly reference: string; readonly status: ChargeStatus }
+  | {
+      readonly _tag: "Refund"
+      /** Of the charge. */
+      readonly reference: string
+      /** The provider's name for the refund. */
+      readonly refund: string
+      readonly isFailed: boolean
+    }
 
 /** A notice that cannot be trusted; the detail quotes nothing of it. */
 export class NoticeRefused extends Schema.TaggedError<NoticeRefused>()("NoticeRefused", { detail: Schema.String }) {

@@ -4,6 +4,8 @@
  * ## Guarantees
  * - `prepare` takes no money. For one payment it gives the same reference, however often it is asked.
  * - `confirm` and `refund` take and give back the money of a reference once, however often they are asked.
+ * - A refund is `Refunded` when the money is back as far as the provider knows. It may still come to nothing later: then
+ *   the provider tells so (`ChargeNotices`), and `retrieveRefund` says it.
  * - Declined is an answer, not an error.
  * - `GatewayUnanswered` says that the request may have had its effect; every other error, that it had none.
  * - `GatewayUnauthorized` concerns no payment, but whoever asks: nothing is known of what would have been answered.
@@ -40,6 +42,20 @@ export type ChargeStatus =
   | { readonly _tag: "Unconfirmed" }
   | { readonly _tag: "Cancelled" }
   | { readonly _tag: "Refunded" }
+
+/** A refund that is asked for, or looked at. */
+export interface RefundAttempt extends PreparedCharge {
+  /** 1 for the first; a further one is asked for only when the one before has come to nothing. */
+  readonly attempt: number
+}
+
+/** How the provider sees a refund. */
+export type RefundStatus =
+  | { readonly _tag: "Refunded" }
+  /** Taken on: the money is on its way, and may come back. */
+  | { readonly _tag: "Pending" }
+  /** The money has not gone back; with the provider's code. */
+  | { readonly _tag: "Failed"; readonly code: string }
 
 /** Away, overloaded or limiting us: the request had no effect, and may be tried again. */
 export class GatewayAway extends Schema.TaggedError<GatewayAway>()("GatewayAway", {
@@ -88,7 +104,9 @@ export class PaymentGateway extends Context.Service<
     readonly retrieve: (reference: string) => Effect.Effect<ChargeStatus, GatewayError>
     /** Sees to it that an unconfirmed charge never takes money; gives how it stands then, which may be `Charged`. */
     readonly cancel: (reference: string) => Effect.Effect<ChargeStatus, GatewayError>
-    /** Gives all of the money back. */
-    readonly refund: (charge: PreparedCharge) => Effect.Effect<void, GatewayError>
+    /** Gives all of the money back, or begins to. */
+    readonly refund: (refund: RefundAttempt) => Effect.Effect<RefundStatus, GatewayError>
+    /** How a refund stands that was asked for; `undefined` where the provider knows of none. */
+    readonly retrieveRefund: (refund: RefundAttempt) => Effect.Effect<RefundStatus | undefined, GatewayError>
   }
 >()("paystream/domain/ports/PaymentGateway") {}

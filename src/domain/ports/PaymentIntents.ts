@@ -14,7 +14,8 @@
  *   checked where it is stored.
  */
 import { Context, type Duration, type Effect } from "effect"
-import type { PaymentEvent, PaymentState, Status } from "../PaymentIntent.ts"
+import type { PaymentEvent } from "../PaymentEvent.ts"
+import type { PaymentState, Status } from "../PaymentIntent.ts"
 import type { StoreError } from "../StoreError.ts"
 import type { Transaction } from "./Transaction.ts"
 
@@ -65,6 +66,8 @@ export interface Append {
 export interface PaymentSummary extends Payment {
   /** Until the claim on it lapses; 0 for none. */
   readonly leaseLeftMillis: number
+  /** Until it is looked for again, where it was postponed; otherwise 0. */
+  readonly postponedMillis: number
 }
 
 /** A payment that should have gone on by now, and its place among them: by `since`, then by its id. */
@@ -73,6 +76,16 @@ export interface OverduePayment {
   readonly status: Status
   /** When there was last something new about it, as the store counts: higher is later. */
   readonly since: bigint
+}
+
+/** How payments stand. */
+export interface Standing {
+  readonly inDoubt: number
+  readonly oldestInDoubtMillis: number
+  readonly compensating: number
+  /** Of those, the ones that wait for an operator. */
+  readonly required: number
+  readonly stuck: number
 }
 
 type Stored<A> = Effect.Effect<A, StoreError>
@@ -93,9 +106,11 @@ export class PaymentIntents extends Context.Service<
     readonly renew: (claimed: Pick<ClaimedPayment, "id" | "token">, lease: Duration.Duration) => Stored<boolean>
     /** Gives a claim back, so that somebody else may go on at once. */
     readonly release: (claimed: Pick<ClaimedPayment, "id" | "token">) => Stored<void>
+    /** Nobody is to look for it within `wait`, unless there is news; where the claim was lost, nothing is changed. */
+    readonly postpone: (claimed: Pick<ClaimedPayment, "id" | "token">, wait: Duration.Duration) => Stored<void>
     /**
-     * Payments that should go on by themselves and that nobody has: not final, not waiting for an operator, nothing new
-     * about them for `age`, longest first. With `after`, only those whose place is after that one's: so all of them are
+     * Payments that should go on by themselves and that nobody has: not final, not waiting for an operator, not
+     * postponed, nothing new about them for `age`, longest first. With `after`, only those whose place is after that one's: so all of them are
      * come by, however many there are.
      */
     readonly overdue: (
@@ -103,6 +118,10 @@ export class PaymentIntents extends Context.Service<
       limit: number,
       after?: Pick<OverduePayment, "id" | "since">
     ) => Stored<ReadonlyArray<OverduePayment>>
+    /** Those of `overdue` that do not get on: nor were they postponed until later than `age` ago. Longest first. */
+    readonly stuck: (age: Duration.Duration, limit: number) => Stored<ReadonlyArray<string>>
+    /** How many there are that somebody may have to look at, exactly; those that are `stuck` for `stuckAfter`. */
+    readonly standing: (stuckAfter: Duration.Duration) => Stored<Standing>
     /** Those of these statuses (all, if none is named), latest first. */
     readonly list: (statuses: ReadonlyArray<Status>, limit: number) => Stored<ReadonlyArray<PaymentSummary>>
     /** Removes at most `limit` that ended longer ago than `age`, with their histories; the number of those removed. */

@@ -76,14 +76,15 @@ export const listOf = <A>(parser: Parser<A>): Parser<ReadonlyArray<A>> => {
 
 const amountAndUnit = /^(0|[1-9]\d*)(\.\d+)? (second|minute|hour|day|week)s?$/
 
-/** A number and its unit, up to `maximum`. */
-export const duration = (maximum: Duration.Duration): Parser<Duration.Duration> => {
-  const takes = `a time such as "90 seconds", "12 hours" or "7 days", at most ${Duration.toDays(maximum)} days`
+/** A number and its unit, from `minimum` up to `maximum`. */
+export const duration = (maximum: Duration.Duration, minimum = Duration.zero): Parser<Duration.Duration> => {
+  const least = Duration.isZero(minimum) ? "" : `at least ${Duration.toDays(minimum)} and `
+  const takes = `a time such as "90 seconds", "12 hours" or "7 days", ${least}at most ${Duration.toDays(maximum)} days`
   return {
     takes,
     parse: (text) => {
       const value = amountAndUnit.test(text) ? Duration.fromInputUnsafe(text as Duration.Input) : undefined
-      return value !== undefined && Duration.isLessThanOrEqualTo(value, maximum)
+      return value !== undefined && Duration.between(value, { minimum, maximum })
         ? Result.succeed(value)
         : Result.fail(takes)
     }

@@ -5,8 +5,8 @@ import { all, type Group, refine, setting } from "./Setting.ts"
 
 const century = Duration.days(36_525)
 
-const kept = (name: string, reason: string) =>
-  setting(Parser.orWord("forever", Parser.duration(century)), { name, default: "forever", reason })
+const kept = (name: string, reason: string, minimum = Duration.zero) =>
+  setting(Parser.orWord("forever", Parser.duration(century, minimum)), { name, default: "forever", reason })
 
 /** `undefined` is for ever. */
 export const paymentsRetention: Group<Duration.Duration | undefined> = kept(
@@ -23,7 +23,20 @@ export const auditRetention: Group<Duration.Duration | undefined> = kept(
 /** `undefined` is for ever. */
 export const intentsRetention: Group<Duration.Duration | undefined> = kept(
   "PAYMENT_INTENTS_RETENTION",
-  "How long `--mode=commands` keeps payments that have ended, with their histories, from their last change: for ever by default, as laws on book-keeping may ask. A refund needs its payment."
+  "How long `--mode=commands` keeps payments that have ended, with their histories, from their last change: for ever by default, as laws on book-keeping may ask. A refund needs its payment. Stripe knows an idempotency key for a day: a payment that is asked for again sooner would find its old charge there.",
+  Duration.days(2)
+)
+
+/** `undefined` is for ever. */
+export const ordersRetention: Group<Duration.Duration | undefined> = kept(
+  "ORDERS_RETENTION",
+  "How long `--mode=commands` keeps orders that are paid or cancelled, from their last change: for ever by default. An order that is not known any more can be paid once more."
+)
+
+/** `undefined` is for ever. */
+export const deadLettersRetention: Group<Duration.Duration | undefined> = kept(
+  "EMBEDDED_DEAD_LETTERS_RETENTION",
+  "How long the embedded broker keeps messages in queues whose names end in `.dlq`, from when they came there: for ever by default, since nobody is told of what is removed. The other brokers have settings of their own for it."
 )
 
 const names =
@@ -51,5 +64,7 @@ export const retentionSettings: Group<unknown> = all({
   paymentsRetention,
   auditRetention,
   intentsRetention,
+  ordersRetention,
+  deadLettersRetention,
   personalFields
 })

@@ -48,7 +48,14 @@ export {
 } from "./ProcessSettings.ts"
 export { type RabbitMqSettings, rabbitMqSettings } from "./RabbitMqSettings.ts"
 export { type RedisSettings, redisSettings } from "./RedisSettings.ts"
-export { auditRetention, intentsRetention, paymentsRetention, personalFields } from "./RetentionSettings.ts"
+export {
+  auditRetention,
+  deadLettersRetention,
+  intentsRetention,
+  ordersRetention,
+  paymentsRetention,
+  personalFields
+} from "./RetentionSettings.ts"
 export { runSettings, terminationMessagePath } from "./RunSettings.ts"
 export { all, type Group, load, onlyIf, onlyWhere, refine, shown } from "./Setting.ts"
 export { queueName, workerSettings } from "./WorkerSettings.ts"

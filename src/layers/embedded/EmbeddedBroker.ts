@@ -25,6 +25,7 @@ import {
 import * as Browser from "./Browser.ts"
 import * as Claims from "./Claims.ts"
 import * as Consumer from "./Consumer.ts"
+import * as DeadLetters from "./DeadLetters.ts"
 import { EmbeddedPostgres } from "./EmbeddedPostgres.ts"
 import { batchesOf, insert } from "./Inserts.ts"
 import * as JobQueue from "./JobQueue.ts"
@@ -182,6 +183,7 @@ const make = Effect.fnUntraced(function* (options: EmbeddedBrokerOptions) {
     browse: (queue) => Effect.map(depth(jobs)(queue), (waiting) => Browser.browse(jobs, queue, waiting)),
     depth: depth(jobs),
     backlog: (subscription) => Effect.flatMap(queueOf(jobs.address, subscription), ({ name }) => depth(jobs)(name)),
+    forgetDeadLetters: (age, limit) => DeadLetters.forget(jobs, age, limit),
     status: status(jobs)
   })
 })

@@ -1,7 +1,8 @@
 /** Payments as the API shows them: what is known of them, and nothing of the payer's beyond what was sent. */
 import { DateTime } from "effect"
 import { textOf } from "../../domain/Money.ts"
-import { type PaymentEvent, type PaymentState, stateOf } from "../../domain/PaymentIntent.ts"
+import type { PaymentEvent } from "../../domain/PaymentEvent.ts"
+import { type PaymentState, stateOf } from "../../domain/PaymentIntent.ts"
 import type { PaymentStep } from "../../domain/ports/PaymentIntents.ts"
 import type { PaymentHistory, PaymentTaken } from "./PaymentsApi.ts"
 

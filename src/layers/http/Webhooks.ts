@@ -4,6 +4,7 @@
  * ## Guarantees
  * - Nothing is believed of a notice but that there is news: the provider is asked what is so. A notice that is sent
  *   again, or late, changes nothing.
+ * - A refund that came to nothing weeks after it was said to be done is looked at once more, and an operator is told.
  * - 200 is said once the command is committed: before that the provider sends its notice again.
  */
 import { Clock, Effect } from "effect"
@@ -14,6 +15,7 @@ import { processCommand } from "../../domain/PaymentMessages.ts"
 import type { ChargeNotice, ChargeNotices } from "../../domain/ports/ChargeNotices.ts"
 import { type Payment, PaymentIntents } from "../../domain/ports/PaymentIntents.ts"
 import { sha256Hex } from "../../streams/Digests.ts"
+import { changeStored } from "../../streams/PaymentChanges.ts"
 import { PaymentOutlet } from "../../streams/PaymentOutlet.ts"
 import type { PaymentOptions, PaymentWork } from "./PaymentWork.ts"
 import type { Api } from "./PaystreamApi.ts"
@@ -30,16 +32,33 @@ const tell = Effect.fnUntraced(function* (payment: Payment, notice: Uint8Array) 
   yield* outlet.commit(Effect.succeed({ value: undefined, events: [command] }))
 })
 
-/** Money that went back at the provider, by somebody's hand, is nobody's refund here: the books say otherwise until then. */
-const tellRefunded = ({ id, state }: Payment, { status }: ChargeNotice) =>
-  state.status === "succeeded" && status._tag === "Refunded"
-    ? Effect.annotateLogs(
-        Effect.logWarning(
-          "the provider has given the money of a payment back that counts as succeeded: ask for its refund as well"
-        ),
-        { paymentId: id }
-      )
-    : Effect.void
+const warn = (message: string, { id }: Payment) => Effect.annotateLogs(Effect.logWarning(message), { paymentId: id })
+
+/** What is done by hand at the provider is nobody's refund here: the books say otherwise until somebody mends them. */
+const tellByHand = (payment: Payment, notice: ChargeNotice) => {
+  const { status } = payment.state
+  if (notice._tag === "Charge" && notice.status._tag === "Refunded" && status === "succeeded") {
+    return warn(
+      "the provider has given the money of a payment back that counts as succeeded: ask for its refund as well",
+      payment
+    )
+  }
+  if (notice._tag === "Refund" && notice.isFailed && status === "failed") {
+    return warn(
+      "a refund came to nothing at the provider, of a payment that counts as failed: give its money back there",
+      payment
+    )
+  }
+  return Effect.void
+}
+
+/** A refund that came to nothing after it was said to be done makes its payment one that is undone again. */
+const doubted = Effect.fnUntraced(function* (payment: Payment, notice: ChargeNotice) {
+  if (notice._tag !== "Refund" || !notice.isFailed) return payment
+  const command = { _tag: "DoubtRefund", refund: notice.refund } as const
+  // Whatever the payment's state is, it takes this command.
+  return (yield* Effect.catchTag(changeStored(payment.id, command), "IllegalTransition", Effect.die)) ?? payment
+})
 
 /** Takes what is signed; a payment that has ended, or is not ours, is no matter of it. */
 const make = (options: PaymentOptions, work: PaymentWork, notices: ChargeNotices["Service"]) => {
@@ -51,9 +70,10 @@ const make = (options: PaymentOptions, work: PaymentWork, notices: ChargeNotices
       ({ detail }) => new Problems.InvalidSignature({ detail })
     )
     if (notice === undefined) return received
-    const payment = yield* work.asked(PaymentIntents.use((intents) => intents.findByReference(notice.reference)))
-    if (payment === undefined) return received
-    yield* tellRefunded(payment, notice)
+    const found = yield* work.asked(PaymentIntents.use((intents) => intents.findByReference(notice.reference)))
+    if (found === undefined) return received
+    yield* tellByHand(found, notice)
+    const payment = yield* work.asked(doubted(found, notice))
     if (isFinal(payment.state)) return received
     if (work.hasCommands) yield* work.asked(tell(payment, body))
     else yield* work.processed(payment.id)

@@ -70,7 +70,9 @@ const keyOf = ({ [keyHeader]: key, [keyEncodingHeader]: encoding }: Headers): Bu
 
 /** A record for a message; `due` for one that waits. */
 export const toRecord = (message: MessageContent, nowMillis: number, due?: number): Message => {
-  const { contentType, id, publishedAtMillis = nowMillis } = message
+  const { contentType, id } = message
+  // A database's time has a fraction, and a record's has none: the client refuses it.
+  const publishedAtMillis = Math.floor(message.publishedAtMillis ?? nowMillis)
   const isFresh = due === undefined && Math.abs(nowMillis - publishedAtMillis) <= longestAgeMillis
   const headers = encodeHeaders(message.headers)
   if (id !== undefined) headers[idHeader] = id

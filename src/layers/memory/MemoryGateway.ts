@@ -7,7 +7,6 @@
  */
 import { Context, Effect, Layer } from "effect"
 import {
-  type ChargeStatus,
   GatewayAway,
   GatewayError,
   GatewayRefused,
@@ -18,7 +17,7 @@ import {
 } from "../../domain/ports/PaymentGateway.ts"
 import * as Sandbox from "../../domain/Sandbox.ts"
 
-export type GatewayOperation = "prepare" | "confirm" | "retrieve" | "cancel" | "refund"
+export type GatewayOperation = "prepare" | "confirm" | "retrieve" | "cancel" | "refund" | "retrieveRefund"
 
 /** What goes wrong: before the request has its effect, or after. */
 export type GatewayFault = "away" | "refused" | "unauthorized" | "lost" | "answer lost"
@@ -40,6 +39,8 @@ export class GatewayBooks extends Context.Service<
     readonly money: Effect.Effect<ReadonlyMap<string, Money>>
     /** The requests so far, faulty ones included. */
     readonly requests: Effect.Effect<ReadonlyArray<GatewayOperation>>
+    /** The money of a refund comes back, which was said to be done: the payer's bank has not taken it. */
+    readonly failRefund: (paymentId: string) => Effect.Effect<void>
     /** The next requests of this kind go wrong so, one after the other. */
     readonly script: (operation: GatewayOperation, ...faults: ReadonlyArray<GatewayFault>) => Effect.Effect<void>
   }
@@ -79,7 +80,7 @@ const makeFaults = () => {
 }
 
 const moved = ({ charge, money, state }: Row, next: Sandbox.SandboxCharge): Money => {
-  if (state.status !== "Charged" && next.status === "Charged") {
+  if (state.status === "Unconfirmed" && next.status === "Charged") {
     return { ...money, charged: money.charged + charge.amount, charges: money.charges + 1 }
   }
   if (state.status !== "Refunded" && next.status === "Refunded") {
@@ -92,8 +93,8 @@ const make = () => {
   const rows = new Map<string, Row>()
   const { faulty, requests, script } = makeFaults()
 
-  const change = (reference: string, decide: (row: Row) => Sandbox.SandboxAnswer) =>
-    Effect.suspend((): Effect.Effect<ChargeStatus, GatewayError> => {
+  const change = <A>(reference: string, decide: (row: Row) => Sandbox.SandboxAnswer<A>) =>
+    Effect.suspend((): Effect.Effect<A, GatewayError> => {
       const row = rows.get(reference)
       if (row === undefined) return Effect.fail(Sandbox.unknownReference)
       const { charge, heard } = decide(row)
@@ -127,11 +128,27 @@ const make = () => {
         "cancel",
         change(reference, ({ state }) => Sandbox.cancel(state))
       ),
-    refund: ({ reference }) => faulty("refund", Effect.asVoid(change(reference, ({ state }) => Sandbox.refund(state))))
+    refund: ({ attempt, reference }) =>
+      faulty(
+        "refund",
+        change(reference, ({ charge, state }) => Sandbox.refund(charge.paymentMethod, attempt, state))
+      ),
+    retrieveRefund: ({ reference }) =>
+      faulty(
+        "retrieveRefund",
+        change(reference, ({ charge, state }) => Sandbox.lookRefund(charge.paymentMethod, state))
+      )
   })
   const books = GatewayBooks.of({
     moneyOf: (paymentId) => Effect.sync(() => rows.get(Sandbox.referenceOf(paymentId))?.money ?? nothing),
     money: Effect.sync(() => new Map([...rows.values()].map(({ charge, money }) => [charge.paymentId, money]))),
+    failRefund: (paymentId) =>
+      Effect.sync(() => {
+        const row = rows.get(Sandbox.referenceOf(paymentId))
+        if (row?.state.status !== "Refunded") return
+        row.state = { ...row.state, status: "RefundFailed" }
+        row.money = { ...row.money, refunded: row.money.refunded - row.charge.amount, refunds: row.money.refunds - 1 }
+      }),
     requests,
     script
   })

@@ -13,7 +13,8 @@ import {
   type NewPayment,
   type Payment,
   PaymentIntents,
-  type PaymentStep
+  type PaymentStep,
+  type Standing
 } from "../../domain/ports/PaymentIntents.ts"
 import { StoreError, StoreRefused } from "../../domain/StoreError.ts"
 import * as MemoryTransactions from "./MemoryTransactions.ts"
@@ -27,6 +28,8 @@ interface Row {
   readonly changed: number
   /** 0 for nobody's. */
   readonly leaseUntil: number
+  /** 0 where it was not postponed. */
+  readonly postponedUntil: number
 }
 type Rows = MemoryTransactions.Rows<Row>
 type Written<A> = MemoryTransactions.Written<A, Row>
@@ -49,7 +52,8 @@ const newRow = ({ event, id, idempotencyKey }: NewPayment, now: number, place: n
   created: place,
   changed: place,
   token: 0n,
-  leaseUntil: 0
+  leaseUntil: 0,
+  postponedUntil: 0
 })
 
 const holds = (row: Row, token: bigint): boolean => row.token === token && row.leaseUntil > 0
@@ -60,6 +64,7 @@ const isAllowed = (from: Status, to: Status): boolean =>
 const appended = (row: Row, { events }: Append, now: number, place: number): Row => ({
   ...row,
   changed: place,
+  postponedUntil: 0,
   payment: {
     ...row.payment,
     state: events.reduce(evolve, row.payment.state),
@@ -97,18 +102,42 @@ const leaseIn = (rows: Rows, { id, token }: Held, leaseUntil: number): Written<b
   return [true, HashMap.set(rows, id, { ...row, leaseUntil })]
 }
 
+const postponeIn = (rows: Rows, { id, token }: Held, postponedUntil: number): Written<void> => {
+  const row = rowOf(rows, id)
+  if (row === undefined || !holds(row, token)) return [undefined, rows]
+  return [undefined, HashMap.set(rows, id, { ...row, postponedUntil })]
+}
+
 const goesOn = (state: PaymentState): boolean => !isFinal(state) && !state.isCompensationRequired
 
 const byAge = (one: Row, other: Row): number => one.changed - other.changed
 const latestFirst = (one: Row, other: Row): number => other.created - one.created
 
-const overdueIn = (rows: Rows, before: number, now: number): ReadonlyArray<Row> =>
+/** Nobody's, without news since `before` and not postponed until later than `postponedUntil`. */
+const quietIn = (rows: Rows, before: number, now: number, postponed: number): ReadonlyArray<Row> =>
   rowsOf(rows)
-    .filter(({ leaseUntil, payment }) => {
-      const isQuiet = payment.updatedAtMillis <= before && leaseUntil <= now
+    .filter(({ leaseUntil, payment, postponedUntil }) => {
+      const isQuiet = payment.updatedAtMillis <= before && leaseUntil <= now && postponedUntil <= postponed
       return isQuiet && goesOn(payment.state)
     })
     .sort(byAge)
+
+const stuckIn = (rows: Rows, age: Duration.Duration, now: number): ReadonlyArray<Row> => {
+  const before = now - Duration.toMillis(age)
+  return quietIn(rows, before, now, before)
+}
+
+const standingIn = (rows: Rows, stuckAfter: Duration.Duration, now: number): Standing => {
+  const payments = rowsOf(rows).map(({ payment }) => payment)
+  const inDoubt = payments.filter(({ state }) => state.status === "in_doubt")
+  return {
+    inDoubt: inDoubt.length,
+    oldestInDoubtMillis: Math.max(0, ...inDoubt.map(({ updatedAtMillis }) => now - updatedAtMillis)),
+    compensating: payments.filter(({ state }) => state.status === "compensating").length,
+    required: payments.filter(({ state }) => state.isCompensationRequired).length,
+    stuck: stuckIn(rows, stuckAfter, now).length
+  }
+}
 
 const forgetIn = (rows: Rows, before: number, limit: number): Written<number> => {
   const ended = rowsOf(rows).filter(({ payment }) => isFinal(payment.state) && payment.updatedAtMillis < before)
@@ -116,9 +145,10 @@ const forgetIn = (rows: Rows, before: number, limit: number): Written<number> =>
   return [old.length, old.reduce((rest, { payment }) => HashMap.remove(rest, payment.id), rows)]
 }
 
-const summaryOf = ({ leaseUntil, payment }: Row, now: number) => ({
+const summaryOf = ({ leaseUntil, payment, postponedUntil }: Row, now: number) => ({
   ...payment,
-  leaseLeftMillis: Math.max(0, leaseUntil - now)
+  leaseLeftMillis: Math.max(0, leaseUntil - now),
+  postponedMillis: Math.max(0, postponedUntil - now)
 })
 
 const lookingAt = (table: Table): Pick<PaymentIntents["Service"], "find" | "findByReference" | "history" | "list"> => ({
@@ -159,14 +189,22 @@ const make = Effect.sync(() => {
     }),
     claim: (id, lease) => table.write((rows, now) => claimIn(rows, id, now + Duration.toMillis(lease), now)),
     renew: (held, lease) => table.write((rows, now) => leaseIn(rows, held, now + Duration.toMillis(lease))),
+    postpone: (held, wait) => table.write((rows, now) => postponeIn(rows, held, now + Duration.toMillis(wait))),
     release: (held) => Effect.asVoid(table.write((rows) => leaseIn(rows, held, 0))),
     overdue: (age, limit, after) =>
       table.read((rows, now) =>
-        overdueIn(rows, now - Duration.toMillis(age), now)
+        quietIn(rows, now - Duration.toMillis(age), now, now)
           .map(({ changed, payment: { id, state } }) => ({ id, status: state.status, since: BigInt(changed) }))
           .filter(({ since }) => after === undefined || since > after.since)
           .slice(0, limit)
       ),
+    stuck: (age, limit) =>
+      table.read((rows, now) =>
+        stuckIn(rows, age, now)
+          .slice(0, limit)
+          .map(({ payment }) => payment.id)
+      ),
+    standing: (stuckAfter) => table.read((rows, now) => standingIn(rows, stuckAfter, now)),
     forget: (age, limit) => table.write((rows, now) => forgetIn(rows, now - Duration.toMillis(age), limit)),
     prepare: Effect.void,
     ping: Effect.void

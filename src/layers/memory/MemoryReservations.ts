@@ -1,46 +1,62 @@
 /** Orders and the payments that hold them, in memory, for tests of what is built on the port. */
-import { Effect, Layer } from "effect"
+import { Clock, Duration, Effect, Layer } from "effect"
 import { type Reservation, Reservations, type Reserved } from "../../domain/ports/Reservations.ts"
 
 interface Order {
   readonly paymentId: string | undefined
   readonly isConfirmed: boolean
   readonly isCancelled: boolean
+  readonly changedAtMillis: number
 }
+type Changes = Partial<Omit<Order, "changedAtMillis">>
 
-const nobodys: Order = { paymentId: undefined, isConfirmed: false, isCancelled: false }
+const nobodys: Order = { paymentId: undefined, isConfirmed: false, isCancelled: false, changedAtMillis: 0 }
 const done: Reserved = { _tag: "Done" }
 
 const make = (): Reservations["Service"] => {
   const orders = new Map<string, Order>()
   const orderOf = (orderId: string): Order => orders.get(orderId) ?? nobodys
-  const change = (orderId: string, changes: Partial<Order>) =>
-    void orders.set(orderId, { ...orderOf(orderId), ...changes })
+  const change = (orderId: string, changes: Changes, now: number) =>
+    void orders.set(orderId, { ...orderOf(orderId), ...changes, changedAtMillis: now })
 
-  const take = ({ orderId, paymentId }: Reservation, changes: Partial<Order>): Reserved => {
+  const take = ({ orderId, paymentId }: Reservation, changes: Changes, now: number): Reserved => {
     const order = orderOf(orderId)
-    if (order.paymentId === paymentId && order.isConfirmed) return done
+    const isOwn = (order.paymentId ?? paymentId) === paymentId
+    if (isOwn && order.isConfirmed && changes.isConfirmed) return done
     if (order.isCancelled) return { _tag: "Refused", reason: "order_cancelled" }
-    if ((order.paymentId ?? paymentId) !== paymentId) return { _tag: "Refused", reason: "order_taken" }
-    change(orderId, { paymentId, ...changes })
+    if (!isOwn || order.isConfirmed) return { _tag: "Refused", reason: "order_taken" }
+    change(orderId, { paymentId, ...changes }, now)
     return done
   }
-  const giveBack = ({ orderId, paymentId }: Reservation, changes: Partial<Order>): void => {
-    if (orderOf(orderId).paymentId === paymentId) change(orderId, changes)
+  const giveBack = ({ orderId, paymentId }: Reservation, changes: Changes, now: number): void => {
+    if (orderOf(orderId).paymentId === paymentId) change(orderId, changes, now)
   }
+  const cancel = (orderId: string, now: number): void => {
+    const { isConfirmed, paymentId } = orderOf(orderId)
+    change(orderId, { isCancelled: true, paymentId: isConfirmed ? paymentId : undefined }, now)
+  }
+  const forget = (before: number, limit: number): number => {
+    const old = [...orders]
+      .filter(([, order]) => (order.paymentId === undefined || order.isConfirmed) && order.changedAtMillis < before)
+      .sort(([, one], [, other]) => one.changedAtMillis - other.changedAtMillis)
+      .slice(0, limit)
+    for (const [orderId] of old) orders.delete(orderId)
+    return old.length
+  }
+  const at = <A>(work: (now: number) => A): Effect.Effect<A> => Effect.map(Clock.currentTimeMillis, work)
 
   return {
-    reserve: (reservation) => Effect.sync(() => take(reservation, {})),
-    confirm: (reservation) => Effect.sync(() => take(reservation, { isConfirmed: true })),
-    unconfirm: (reservation) => Effect.sync(() => giveBack(reservation, { isConfirmed: false })),
-    release: (reservation) => Effect.sync(() => giveBack(reservation, { paymentId: undefined, isConfirmed: false })),
-    cancel: (orderId) =>
-      Effect.sync(() =>
-        change(
-          orderId,
-          orderOf(orderId).isConfirmed ? { isCancelled: true } : { isCancelled: true, paymentId: undefined }
-        )
-      )
+    reserve: (reservation) => at((now) => take(reservation, {}, now)),
+    confirm: (reservation) => at((now) => take(reservation, { isConfirmed: true }, now)),
+    unconfirm: (reservation) => at((now) => giveBack(reservation, { isConfirmed: false }, now)),
+    release: (reservation) =>
+      at((now) => {
+        giveBack(reservation, { paymentId: undefined, isConfirmed: false }, now)
+        const { isCancelled, paymentId } = orderOf(reservation.orderId)
+        if (paymentId === undefined && !isCancelled) orders.delete(reservation.orderId)
+      }),
+    cancel: (orderId) => at((now) => cancel(orderId, now)),
+    forget: (age, limit) => at((now) => forget(now - Duration.toMillis(age), limit))
   }
 }
 

@@ -36,6 +36,8 @@ const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClien
   "0013_sandbox_charges": SandboxChargesTable.create,
   "0014_erasures": ErasuresTable.create,
   "0020_worker_runs": WorkerRunsTable.create,
+  "0024_payment_refunds": PaymentIntentsTable.addRefundsUnderWay,
+  "0025_settled_orders": OrderReservationsTable.indexSettled,
   "0026_worker_run_leavings": WorkerRunsTable.noteLeaving,
   "0030_scheduled_jobs": JobTables.create,
   "0031_deleted_rows": DeletedRowsTable.create

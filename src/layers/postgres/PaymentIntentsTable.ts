@@ -64,6 +64,13 @@ const makeHistory = Effect.gen(function* () {
   )`
 })
 
+const makeTransitionGuard = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`CREATE TRIGGER payment_intents_transition BEFORE UPDATE ON payment_intents FOR EACH ROW
+    WHEN (NEW.status <> OLD.status AND (OLD.status, NEW.status) NOT IN (${sql.literal(legal)}))
+    EXECUTE FUNCTION payment_intents_refuse()`
+})
+
 // A condition of the trigger and not of its function: what is legal costs no call.
 const makeGuard = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -75,9 +82,7 @@ const makeGuard = Effect.gen(function* () {
   )}`
   yield* sql`CREATE TRIGGER payment_intents_beginning BEFORE INSERT ON payment_intents FOR EACH ROW
     WHEN (NEW.status <> ${sql.literal(`'${first}'`)}) EXECUTE FUNCTION payment_intents_refuse()`
-  yield* sql`CREATE TRIGGER payment_intents_transition BEFORE UPDATE ON payment_intents FOR EACH ROW
-    WHEN (NEW.status <> OLD.status AND (OLD.status, NEW.status) NOT IN (${sql.literal(legal)}))
-    EXECUTE FUNCTION payment_intents_refuse()`
+  yield* makeTransitionGuard
 })
 
 /** Migration 11. */
@@ -85,4 +90,12 @@ export const create: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>
   yield* makePayments
   yield* makeHistory
   yield* makeGuard
+})
+
+/** Migration 24: a refund may come to nothing after its payment has ended, and takes days; nobody asks all the time. */
+export const addRefundsUnderWay: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`ALTER TABLE payment_intents ADD COLUMN postponed_until timestamptz`
+  yield* sql`DROP TRIGGER payment_intents_transition ON payment_intents`
+  yield* makeTransitionGuard
 })

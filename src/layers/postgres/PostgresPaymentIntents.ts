@@ -9,9 +9,11 @@ import {
   type OverduePayment,
   type Payment,
   PaymentIntents,
-  type PaymentStep
+  type PaymentStep,
+  type Standing
 } from "../../domain/ports/PaymentIntents.ts"
 import { Transaction } from "../../domain/ports/Transaction.ts"
+import * as Sandbox from "../../domain/Sandbox.ts"
 import type { StoreError } from "../../domain/StoreError.ts"
 import { texts } from "./OutboxStatements.ts"
 import { ended, underWay } from "./PaymentIntentsTable.ts"
@@ -35,6 +37,10 @@ const before = (sql: SqlClient.SqlClient, duration: Duration.Duration) =>
 const millis = (sql: SqlClient.SqlClient, column: string) =>
   sql`(extract(epoch FROM ${sql.literal(column)}) * 1000)::float8`
 
+/** Milliseconds until then; 0 where it is over, or never was. */
+const left = (sql: SqlClient.SqlClient, column: string) =>
+  sql`greatest(0, coalesce(${millis(sql, `${column} - clock_timestamp()`)}, 0))`
+
 const columns = (sql: SqlClient.SqlClient) => sql`
   payment.id, payment.idempotency_key, payment.version, ${millis(sql, "payment.created_at")} AS created,
   ${millis(sql, "payment.updated_at")} AS updated,
@@ -54,9 +60,8 @@ const lookingAt = (sql: SqlClient.SqlClient, run: Run, address: string) => {
     run(sql<{ event: unknown; at: number }>`
       SELECT event, ${millis(sql, "at")} AS at FROM payment_events WHERE payment_id = ${id} ORDER BY version`)
   const list = (statuses: ReadonlyArray<Status>, limit: number) =>
-    run(sql<PaymentRow & { lease_left: number }>`
-      SELECT ${columns(sql)},
-        greatest(0, coalesce(${millis(sql, "lease_until - clock_timestamp()")}, 0)) AS lease_left
+    run(sql<PaymentRow & { lease_left: number; postponed: number }>`
+      SELECT ${columns(sql)}, ${left(sql, "lease_until")} AS lease_left, ${left(sql, "postponed_until")} AS postponed
       FROM payment_intents AS payment
       WHERE deleted_at IS NULL
         AND (${statuses.length === 0} OR status = ANY (${texts(statuses)}))
@@ -80,7 +85,11 @@ const lookingAt = (sql: SqlClient.SqlClient, run: Run, address: string) => {
     list: (statuses, limit) =>
       Effect.gen(function* () {
         const [payments, unreadable] = yield* Effect.partition(yield* list(statuses, limit), (row) =>
-          Effect.map(paymentOf(address, row), (payment) => ({ ...payment, leaseLeftMillis: row.lease_left }))
+          Effect.map(paymentOf(address, row), (payment) => ({
+            ...payment,
+            leaseLeftMillis: row.lease_left,
+            postponedMillis: row.postponed
+          }))
         )
         // One that a later version has written to hides none of the others.
         yield* Effect.forEach(unreadable, (error) => Effect.logWarning(error.message), { discard: true })
@@ -110,7 +119,7 @@ const storingIn = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "create" | "a
     WITH changed AS (
       UPDATE payment_intents SET status = ${state.status}, provider_reference = ${state.reference ?? null},
         failure = ${state.failure ?? null}, compensation_required = ${state.isCompensationRequired},
-        version = version + ${events.length}, updated_at = clock_timestamp()
+        version = version + ${events.length}, updated_at = clock_timestamp(), postponed_until = NULL
       WHERE id = ${id} AND version = ${version} AND deleted_at IS NULL
         AND (${token ?? null}::bigint IS NULL OR (lease_token = ${token ?? null}::bigint AND lease_until IS NOT NULL))
       RETURNING id
@@ -141,7 +150,7 @@ const storingIn = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "create" | "a
 
 // Claiming
 
-type Claiming = Pick<Port, "claim" | "renew" | "release">
+type Claiming = Pick<Port, "claim" | "renew" | "postpone" | "release">
 
 const claimingIn = (sql: SqlClient.SqlClient, run: Run, address: string, find: Port["find"]): Claiming => {
   const claimed = (id: string, lease: Duration.Duration) =>
@@ -172,13 +181,23 @@ const claimingIn = (sql: SqlClient.SqlClient, run: Run, address: string, find: P
         run(sql`UPDATE payment_intents SET lease_until = ${after(sql, lease)} WHERE ${held(claim)} RETURNING id`),
         (rows) => rows.length > 0
       ),
+    postpone: (claim, wait) =>
+      Effect.asVoid(run(sql`UPDATE payment_intents SET postponed_until = ${after(sql, wait)} WHERE ${held(claim)}`)),
     release: (claim) => Effect.asVoid(run(sql`UPDATE payment_intents SET lease_until = NULL WHERE ${held(claim)}`))
   }
 }
 
 // All of them
 
-const upkeepOf = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "overdue" | "forget"> => ({
+const nothing: Standing = { inDoubt: 0, oldestInDoubtMillis: 0, compensating: 0, required: 0, stuck: 0 }
+
+const isNobodys = (sql: SqlClient.SqlClient) => sql`(lease_until IS NULL OR lease_until <= clock_timestamp())`
+
+const isStuck = (sql: SqlClient.SqlClient, age: Duration.Duration) => sql`
+  ${sql.literal(underWay)} AND updated_at <= ${before(sql, age)} AND deleted_at IS NULL AND ${isNobodys(sql)}
+  AND (postponed_until IS NULL OR postponed_until <= ${before(sql, age)})`
+
+const upkeepOf = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "overdue" | "stuck" | "standing" | "forget"> => ({
   // Microseconds, as PostgreSQL keeps them: milliseconds would come by some twice, or never.
   overdue: (age, limit, after) => {
     const isAfter =
@@ -189,15 +208,38 @@ const upkeepOf = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "overdue" | "f
     return run(sql<OverduePayment>`
       SELECT id, status, (extract(epoch FROM updated_at) * 1000000)::bigint AS since FROM payment_intents
       WHERE ${sql.literal(underWay)} AND updated_at <= ${before(sql, age)} AND deleted_at IS NULL
-        AND (lease_until IS NULL OR lease_until <= clock_timestamp()) ${isAfter}
+        AND ${isNobodys(sql)} AND (postponed_until IS NULL OR postponed_until <= clock_timestamp()) ${isAfter}
       ORDER BY updated_at, id LIMIT ${limit}`)
   },
+  stuck: (age, limit) =>
+    Effect.map(
+      run(sql<{ id: string }>`
+        SELECT id FROM payment_intents WHERE ${isStuck(sql, age)} ORDER BY updated_at, id LIMIT ${limit}`),
+      (rows) => rows.map(({ id }) => id)
+    ),
+  standing: (stuckAfter) =>
+    Effect.map(
+      run(sql<Standing>`
+        SELECT count(*) FILTER (WHERE status = 'in_doubt')::int AS "inDoubt",
+          coalesce(extract(epoch FROM clock_timestamp() - min(updated_at) FILTER (WHERE status = 'in_doubt')) * 1000, 0)::float8
+            AS "oldestInDoubtMillis",
+          count(*) FILTER (WHERE status = 'compensating')::int AS compensating,
+          count(*) FILTER (WHERE compensation_required)::int AS required,
+          (SELECT count(*) FROM payment_intents WHERE ${isStuck(sql, stuckAfter)})::int AS stuck
+        FROM payment_intents WHERE status IN ('in_doubt', 'compensating') AND deleted_at IS NULL`),
+      ([row]) => row ?? nothing
+    ),
+  // With the sandbox's books: one that is asked for again would find its old charge there, and money that is not its own.
+  // now() and not the clock: an index is looked up with it.
   forget: (age, limit) =>
     Effect.map(
       run(sql<{ removed: number }>`
         WITH old AS (
-          SELECT id FROM payment_intents WHERE ${sql.literal(ended)} AND updated_at < ${before(sql, age)}
+          SELECT id FROM payment_intents WHERE ${sql.literal(ended)}
+            AND updated_at < now() - ${Duration.toMillis(age)}::float8 * interval '1 millisecond'
           ORDER BY updated_at LIMIT ${limit} FOR UPDATE SKIP LOCKED
+        ), books AS (
+          DELETE FROM sandbox_charges USING old WHERE reference = ${Sandbox.referenceOf("")} || old.id
         ), removed AS (DELETE FROM payment_intents USING old WHERE payment_intents.id = old.id RETURNING 1)
         SELECT count(*)::int AS removed FROM removed`),
       ([row]) => row?.removed ?? 0

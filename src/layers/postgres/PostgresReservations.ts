@@ -1,16 +1,19 @@
 /** Orders and the payments that hold them, in PostgreSQL: an order's row decides. */
-import { Effect, Layer } from "effect"
-import type { SqlClient } from "effect/sql"
+import { Duration, Effect, Layer } from "effect"
+import type { SqlClient, SqlError } from "effect/sql"
 import { type Reservation, Reservations, type Reserved } from "../../domain/ports/Reservations.ts"
 import type { StoreError } from "../../domain/StoreError.ts"
+import { isSettled } from "./OrderReservationsTable.ts"
 import type * as Statements from "./Statements.ts"
 import * as Tables from "./Tables.ts"
 
-const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) {
-  const { run, sql } = yield* Tables.make(options)
+type Port = Reservations["Service"]
+type Run = <A>(statement: Effect.Effect<A, SqlError.SqlError>) => Effect.Effect<A, StoreError>
 
-  // Nobody's or its own, and not cancelled; or its own and paid: then it was done before. Of a payment that is undone, or
-  // was, the request was on its way for longer than its claim: nobody would ever release what it takes.
+const takingIn = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "reserve" | "confirm"> => {
+  // Nobody's or its own, and not cancelled. One that is its own and paid was confirmed before; who would reserve it begins
+  // once more, and would charge it twice. Of a payment that is undone, or was, the request was on its way for longer than
+  // its claim: nobody would ever release what it takes.
   const taken = ({ orderId, paymentId }: Reservation, isConfirmed: boolean) =>
     run(sql`
       INSERT INTO order_reservations AS mine (order_id, payment_id, confirmed_at)
@@ -20,7 +23,7 @@ const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) 
       ON CONFLICT (order_id) DO UPDATE SET payment_id = excluded.payment_id, updated_at = clock_timestamp(),
         confirmed_at = coalesce(mine.confirmed_at, excluded.confirmed_at)
       WHERE coalesce(mine.payment_id, excluded.payment_id) = excluded.payment_id
-        AND (mine.cancelled_at IS NULL OR mine.confirmed_at IS NOT NULL)
+        AND CASE WHEN mine.confirmed_at IS NULL THEN mine.cancelled_at IS NULL ELSE ${isConfirmed}::boolean END
       RETURNING order_id`)
   const isCancelled = (orderId: string) =>
     Effect.map(
@@ -36,29 +39,57 @@ const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) 
     return { _tag: "Refused", reason: (yield* isCancelled(reservation.orderId)) ? "order_cancelled" : "order_taken" }
   })
 
-  return Reservations.of({
+  return {
     reserve: (reservation) => take(reservation, false),
-    confirm: (reservation) => take(reservation, true),
-    unconfirm: ({ orderId, paymentId }) =>
-      Effect.asVoid(
-        run(sql`
+    confirm: (reservation) => take(reservation, true)
+  }
+}
+
+const givingBackIn = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "unconfirm" | "release" | "cancel"> => ({
+  unconfirm: ({ orderId, paymentId }) =>
+    Effect.asVoid(
+      run(sql`
           UPDATE order_reservations SET confirmed_at = NULL, updated_at = clock_timestamp()
           WHERE order_id = ${orderId} AND payment_id = ${paymentId}`)
-      ),
-    release: ({ orderId, paymentId }) =>
-      Effect.asVoid(
-        run(sql`
+    ),
+  release: Effect.fnUntraced(function* ({ orderId, paymentId }) {
+    const isOwn = sql`order_id = ${orderId} AND payment_id = ${paymentId}`
+    const gone = yield* run(sql`
+        DELETE FROM order_reservations WHERE ${isOwn} AND cancelled_at IS NULL RETURNING order_id`)
+    // One that was cancelled stays so, and a row is what says it.
+    if (gone.length === 0)
+      yield* run(sql`
           UPDATE order_reservations SET payment_id = NULL, confirmed_at = NULL, updated_at = clock_timestamp()
-          WHERE order_id = ${orderId} AND payment_id = ${paymentId}`)
-      ),
-    cancel: (orderId) =>
-      Effect.asVoid(
-        run(sql`
+          WHERE ${isOwn}`)
+  }),
+  cancel: (orderId) =>
+    Effect.asVoid(
+      run(sql`
           INSERT INTO order_reservations AS mine (order_id, cancelled_at) VALUES (${orderId}, clock_timestamp())
           ON CONFLICT (order_id) DO UPDATE SET cancelled_at = coalesce(mine.cancelled_at, excluded.cancelled_at),
             payment_id = CASE WHEN mine.confirmed_at IS NOT NULL THEN mine.payment_id END, updated_at = clock_timestamp()`)
-      )
-  })
+    )
+})
+
+/** now() and not the clock: the index is looked up with it. */
+const forgettingIn = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "forget"> => ({
+  forget: (age, limit) =>
+    Effect.map(
+      run(sql<{ removed: number }>`
+          WITH old AS (
+            SELECT order_id FROM order_reservations WHERE ${sql.literal(isSettled)}
+              AND updated_at < now() - ${Duration.toMillis(age)}::float8 * interval '1 millisecond'
+            ORDER BY updated_at LIMIT ${limit} FOR UPDATE SKIP LOCKED
+          ), removed AS (
+            DELETE FROM order_reservations USING old WHERE order_reservations.order_id = old.order_id RETURNING 1
+          )
+          SELECT count(*)::int AS removed FROM removed`),
+      ([row]) => row?.removed ?? 0
+    )
+})
+const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) {
+  const { run, sql } = yield* Tables.make(options)
+  return Reservations.of({ ...takingIn(sql, run), ...givingBackIn(sql, run), ...forgettingIn(sql, run) })
 })
 
 /** The reservations on a pool of connections; connects, and makes its table, when first used. */

@@ -6,7 +6,6 @@ import { Duration, Effect, Layer, Result } from "effect"
 import type { SqlClient } from "effect/sql"
 import {
   type Charge,
-  type ChargeStatus,
   GatewayError,
   GatewayUnanswered,
   GatewayUnauthorized,
@@ -60,7 +59,7 @@ const makeBooks = Effect.fnUntraced(function* (options: Statements.StatementOpti
 const make = Effect.fnUntraced(function* ({ delay, ...options }: SandboxOptions) {
   const books = yield* makeBooks(options)
 
-  const change = Effect.fnUntraced(function* (reference: string, decide: (row: Row) => Sandbox.SandboxAnswer) {
+  const change = Effect.fnUntraced(function* <A>(reference: string, decide: (row: Row) => Sandbox.SandboxAnswer<A>) {
     while (true) {
       const row = yield* books.find(reference)
       if (row === undefined) return Result.fail(Sandbox.unknownReference)
@@ -71,10 +70,10 @@ const make = Effect.fnUntraced(function* ({ delay, ...options }: SandboxOptions)
   })
   const answered = <A>(effect: Effect.Effect<A, GatewayError>) =>
     Duration.isZero(delay) ? effect : Effect.delay(effect, delay)
-  const changed = (reference: string, decide: (row: Row) => Sandbox.SandboxAnswer) =>
+  const changed = <A>(reference: string, decide: (row: Row) => Sandbox.SandboxAnswer<A>) =>
     change(reference, decide).pipe(
       Effect.mapError(toGatewayError),
-      Effect.flatMap((heard): Effect.Effect<ChargeStatus, GatewayError> => Effect.fromResult(heard)),
+      Effect.flatMap((heard): Effect.Effect<A, GatewayError> => Effect.fromResult(heard)),
       answered
     )
   const prepare = Effect.fnUntraced(function* (charge: Charge) {
@@ -89,7 +88,8 @@ const make = Effect.fnUntraced(function* ({ delay, ...options }: SandboxOptions)
     confirm: ({ reference }) => changed(reference, (row) => Sandbox.confirm(row.payment_method, row)),
     retrieve: (reference) => changed(reference, Sandbox.look),
     cancel: (reference) => changed(reference, Sandbox.cancel),
-    refund: ({ reference }) => Effect.asVoid(changed(reference, Sandbox.refund))
+    refund: ({ attempt, reference }) => changed(reference, (row) => Sandbox.refund(row.payment_method, attempt, row)),
+    retrieveRefund: ({ reference }) => changed(reference, (row) => Sandbox.lookRefund(row.payment_method, row))
   })
 })
 

@@ -7,54 +7,13 @@
  */
 import { Effect, Layer } from "effect"
 import type Stripe from "stripe"
-import {
-  type Charge,
-  type ChargeStatus,
-  GatewayAway,
-  GatewayError,
-  GatewayRefused,
-  GatewayUnanswered,
-  PaymentGateway
-} from "../../domain/ports/PaymentGateway.ts"
+import { type Charge, type ChargeStatus, PaymentGateway } from "../../domain/ports/PaymentGateway.ts"
 import { amountOf } from "./StripeAmount.ts"
 import * as StripeClient from "./StripeClient.ts"
-import { failureOf, other, StripeFailure } from "./StripeFailure.ts"
+import { other, type StripeFailure } from "./StripeFailure.ts"
+import { makeRefunding } from "./StripeRefunds.ts"
+import { errorOf, keyed, type Request, request, unknown } from "./StripeRequest.ts"
 import { needsPayer, statusOf } from "./StripeStatus.ts"
-
-type Request<A> = Effect.Effect<A, StripeFailure>
-
-/** Far more keys than a policy of retries will ever use up. */
-const mostKeys = 20
-
-const request = <A>(send: () => Promise<A>): Request<A> => Effect.tryPromise({ try: send, catch: failureOf })
-
-const isKept = (failure: StripeFailure): boolean => "isKept" in failure && failure.isKept
-
-/** Stripe keeps the answer of a key, even a 5xx: then the next key is used, which is the same for whoever asks. */
-const keyed = <A>(name: string, send: (options: Stripe.RequestOptions) => Promise<A>, nth = 1): Request<A> =>
-  request(() => send({ idempotencyKey: nth === 1 ? name : `${name}/${nth}` })).pipe(
-    Effect.catchIf(
-      (failure) => failure._tag === "Broken" && failure.isKept && nth < mostKeys,
-      () => keyed(name, send, nth + 1)
-    )
-  )
-
-const away = ({ detail, retryAfterMillis }: Extract<StripeFailure, { readonly _tag: "Broken" }>) =>
-  new GatewayError({ reason: new GatewayAway({ detail, retryAfterMillis }) })
-
-const refusal = (detail: string) => new GatewayError({ reason: new GatewayRefused({ detail }) })
-
-const unknown = ({ detail }: { readonly detail: string }) =>
-  new GatewayError({ reason: new GatewayUnanswered({ detail }) })
-
-/** Of a request after which there is nothing to look at. */
-const errorOf: (failure: StripeFailure) => GatewayError = StripeFailure.$match({
-  Declined: ({ code }) => refusal(`Stripe: 402 ${code}`),
-  OtherState: () => refusal("Stripe: the PaymentIntent is not in a state for this"),
-  RefundedBefore: () => refusal("Stripe: the money went back before"),
-  Broken: away,
-  Other: ({ error }) => error
-})
 
 const expand = { expand: ["latest_charge"] }
 
@@ -99,7 +58,7 @@ const makeLooking = ({ paymentIntents }: Stripe) => {
 }
 
 const make = (stripe: Stripe): PaymentGateway["Service"] => {
-  const { paymentIntents, refunds } = stripe
+  const { paymentIntents } = stripe
   const { look, lookAfter, orLook } = makeLooking(stripe)
 
   const prepare = Effect.fnUntraced(function* (charge: Charge) {
@@ -125,29 +84,7 @@ const make = (stripe: Stripe): PaymentGateway["Service"] => {
       Effect.mapError(errorOf)
     )
 
-  const refund: PaymentGateway["Service"]["refund"] = ({ paymentId, reference }) => {
-    const params = { payment_intent: reference, metadata: { payment_id: paymentId } }
-    return keyed(`${paymentId}/refund`, (options) => refunds.create(params, options)).pipe(
-      // What stood in its way may be mended by now, and the key would give the old answer for a day. All of the money
-      // goes back once, with a key or without.
-      Effect.catchIf(isKept, () => request(() => refunds.create(params))),
-      Effect.filterOrFail(
-        ({ status }) => status !== "failed" && status !== "canceled",
-        ({ status }) => other(refusal(`Stripe: the refund is ${status}`))
-      ),
-      Effect.catchTags({
-        RefundedBefore: () => Effect.void,
-        Broken: (broken) =>
-          Effect.filterOrFail(
-            lookAfter(reference, broken),
-            ({ _tag }) => _tag === "Refunded",
-            () => broken
-          )
-      }),
-      Effect.mapError(errorOf),
-      Effect.asVoid
-    )
-  }
+  const { refund, retrieveRefund } = makeRefunding(stripe)
 
   return PaymentGateway.of({
     kind: "stripe",
@@ -156,7 +93,8 @@ const make = (stripe: Stripe): PaymentGateway["Service"] => {
     retrieve: (reference) => Effect.mapError(look(reference), errorOf),
     cancel: (reference) =>
       request(() => paymentIntents.cancel(reference, expand)).pipe(orLook(reference), Effect.mapError(errorOf)),
-    refund
+    refund,
+    retrieveRefund
   })
 }
 

@@ -1,8 +1,8 @@
-/** Stripe's webhooks: whether one is Stripe's own and fresh, and what it says of a charge. */
+/** Stripe's webhooks: whether one is Stripe's own and fresh, and what it says of a charge or a refund. */
 import { Clock, Effect, Layer, Redacted } from "effect"
 import Stripe from "stripe"
 import { type ChargeNotice, ChargeNotices, NoticeRefused } from "../../domain/ports/ChargeNotices.ts"
-import { statusOf } from "./StripeStatus.ts"
+import { isRefundFailed, statusOf } from "./StripeStatus.ts"
 
 /** What was kept for longer may be somebody's replay. Stripe signs each try anew. */
 const toleranceSeconds = 300
@@ -15,6 +15,13 @@ const refused = (detail: string) => new NoticeRefused({ detail: `a webhook of St
 const referenceOf = (intent: string | { readonly id: string } | null | undefined): string | undefined =>
   typeof intent === "object" ? intent?.id : intent
 
+const ofRefund = ({ id, payment_intent, status }: Stripe.Refund): ChargeNotice | undefined => {
+  const reference = referenceOf(payment_intent)
+  return reference === undefined
+    ? undefined
+    : { _tag: "Refund", reference, refund: id, isFailed: isRefundFailed({ status }) }
+}
+
 const noticeOf = (event: Stripe.Event): ChargeNotice | undefined => {
   switch (event.type) {
     case "payment_intent.succeeded":
@@ -22,12 +29,19 @@ const noticeOf = (event: Stripe.Event): ChargeNotice | undefined => {
     case "payment_intent.canceled":
     case "payment_intent.processing":
     case "payment_intent.requires_action":
-      return { reference: event.data.object.id, status: statusOf(event.data.object) }
+      return { _tag: "Charge", reference: event.data.object.id, status: statusOf(event.data.object) }
     case "charge.refunded": {
       const { payment_intent, refunded } = event.data.object
       const reference = referenceOf(payment_intent)
-      return reference === undefined ? undefined : { reference, status: { _tag: refunded ? "Refunded" : "Charged" } }
+      return reference === undefined
+        ? undefined
+        : { _tag: "Charge", reference, status: { _tag: refunded ? "Refunded" : "Charged" } }
     }
+    case "refund.created":
+    case "refund.updated":
+    case "refund.failed":
+    case "charge.refund.updated":
+      return ofRefund(event.data.object)
     default:
       return undefined
   }

@@ -98,3 +98,16 @@ describe("names", () => {
     assert.deepStrictEqual(bad.filter(takes(Parser.webAddress)), [])
   })
 })
+
+describe("a time with a least value", () => {
+  const kept = Parser.duration(Duration.days(10), Duration.days(2))
+
+  it("takes both ends, and says them where it refuses", () => {
+    for (const text of ["2 days", "48 hours", "10 days"]) assert.isTrue(Result.isSuccess(kept.parse(text)), text)
+    for (const text of ["47.9 hours", "1 day", "10.1 days"])
+      assert.deepStrictEqual(
+        kept.parse(text),
+        Result.fail('a time such as "90 seconds", "12 hours" or "7 days", at least 2 and at most 10 days')
+      )
+  })
+})

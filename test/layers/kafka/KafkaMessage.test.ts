@@ -66,6 +66,7 @@ describe("A record of Kafka", () => {
   it("has the publisher's time, unless Kafka would soon delete it for that", () => {
     assert.strictEqual(toRecord(content({ publishedAtMillis: now - 1_000 }), now).timestamp, String(now - 1_000))
     assert.strictEqual(toRecord(content({ publishedAtMillis: 1 }), now).timestamp, String(now))
+    assert.strictEqual(toRecord(content({ publishedAtMillis: now - 999.75 }), now).timestamp, String(now - 1_000))
     for (const publishedAtMillis of [now - 1_000, 1, now + 10_000_000]) {
       assert.strictEqual(roundTrip({ publishedAtMillis }).publishedAtMillis, publishedAtMillis)
     }

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type Intent, statusOf } from "../../../src/layers/stripe/StripeStatus.ts"
+import { type Intent, type Refund, statusOf, statusOfRefunds } from "../../../src/layers/stripe/StripeStatus.ts"
 
 const intentOf = (fields: Readonly<Record<string, unknown>>): Intent =>
   ({ last_payment_error: null, latest_charge: null, ...fields }) as unknown as Intent
@@ -30,5 +30,36 @@ describe("A PaymentIntent of Stripe's", () => {
       _tag: "Declined",
       code
     })
+  )
+})
+
+const refundOf = (amount: number, status: string, failure_reason?: string): Refund => ({
+  amount,
+  status,
+  ...(failure_reason === undefined ? {} : { failure_reason })
+})
+
+const [done, onItsWay] = [{ _tag: "Refunded" }, { _tag: "Pending" }] as const
+const lost = { _tag: "Failed", code: "lost_or_stolen_card" } as const
+
+describe("The refunds of a charge of 1000 at Stripe, latest first", () => {
+  it.each<readonly [ReadonlyArray<Refund>, number, unknown]>([
+    [[], 1, undefined],
+    [[refundOf(1000, "succeeded")], 1, done],
+    [[refundOf(1000, "pending")], 1, onItsWay],
+    [[refundOf(1000, "requires_action")], 1, onItsWay],
+    [[refundOf(1000, "failed", "lost_or_stolen_card")], 1, lost],
+    [[refundOf(1000, "canceled")], 1, { _tag: "Failed", code: "refund_canceled" }],
+    // the second attempt is not known of yet
+    [[refundOf(1000, "failed", "lost_or_stolen_card")], 2, undefined],
+    [[refundOf(1000, "succeeded"), refundOf(1000, "failed")], 2, done],
+    [[refundOf(1000, "failed", "lost_or_stolen_card"), refundOf(1000, "failed")], 2, lost],
+    // a part of it was given back by hand
+    [[refundOf(400, "succeeded")], 1, undefined],
+    [[refundOf(600, "succeeded"), refundOf(400, "succeeded")], 1, done],
+    [[refundOf(600, "pending"), refundOf(400, "succeeded")], 1, onItsWay],
+    [[refundOf(600, "failed", "lost_or_stolen_card"), refundOf(400, "succeeded")], 1, lost]
+  ])("%j at attempt %d come to %j", (refunds, attempt, status) =>
+    assert.deepStrictEqual(statusOfRefunds(refunds, { amount: 1000, attempt }), status)
   )
 })

@@ -37,7 +37,7 @@ describe("A webhook of Stripe's", () => {
   it.effect("tells the reference of a charge and how it stands", () =>
     Effect.gen(function* () {
       const told = yield* read(signed(succeeded, secret, now))
-      assert.deepStrictEqual(told, { reference: "pi_1", status: { _tag: "Charged" } })
+      assert.deepStrictEqual(told, { _tag: "Charge", reference: "pi_1", status: { _tag: "Charged" } })
     })
   )
 
@@ -45,24 +45,38 @@ describe("A webhook of Stripe's", () => {
     [
       "payment_intent.payment_failed",
       { id: "pi_1", status: "requires_payment_method", last_payment_error: { decline_code: "lost_card" } },
-      { reference: "pi_1", status: { _tag: "Declined", code: "lost_card" } }
+      { _tag: "Charge", reference: "pi_1", status: { _tag: "Declined", code: "lost_card" } }
     ],
     [
       "payment_intent.canceled",
       { id: "pi_1", status: "canceled" },
-      { reference: "pi_1", status: { _tag: "Cancelled" } }
+      { _tag: "Charge", reference: "pi_1", status: { _tag: "Cancelled" } }
     ],
     [
       "charge.refunded",
       { payment_intent: "pi_1", refunded: true },
-      { reference: "pi_1", status: { _tag: "Refunded" } }
+      { _tag: "Charge", reference: "pi_1", status: { _tag: "Refunded" } }
     ],
     [
       "charge.refunded",
       { payment_intent: "pi_1", refunded: false },
-      { reference: "pi_1", status: { _tag: "Charged" } }
+      { _tag: "Charge", reference: "pi_1", status: { _tag: "Charged" } }
     ],
     ["charge.refunded", { payment_intent: null, refunded: true }, undefined],
+    ...(["refund.failed", "refund.updated", "charge.refund.updated"] as const).map(
+      (type) =>
+        [
+          type,
+          { id: "re_1", payment_intent: "pi_1", status: "failed", failure_reason: "lost_or_stolen_card" },
+          { _tag: "Refund", reference: "pi_1", refund: "re_1", isFailed: true }
+        ] as const
+    ),
+    [
+      "refund.updated",
+      { id: "re_1", payment_intent: { id: "pi_1" }, status: "succeeded" },
+      { _tag: "Refund", reference: "pi_1", refund: "re_1", isFailed: false }
+    ],
+    ["refund.failed", { id: "re_1", payment_intent: null, status: "failed" }, undefined],
     ["payment_intent.created", { id: "pi_1", status: "requires_confirmation" }, undefined],
     ["customer.created", { id: "cus_1" }, undefined],
     ["an.event.of.next.year", {}, undefined]

@@ -20,7 +20,15 @@ export interface Intent {
   readonly code: string | null
   /** How often it was told to take the money. */
   readonly attempts: number
-  readonly isRefunded: boolean
+  /** First to last. */
+  readonly refunds: ReadonlyArray<Refund>
+}
+
+export type RefundStatus = "pending" | "succeeded" | "failed"
+
+export interface Refund {
+  readonly id: string
+  readonly status: RefundStatus
 }
 
 /** An answer that is given again to whoever uses its key again. */
@@ -65,6 +73,8 @@ export const open = (file: string) => {
   const database = new DatabaseSync(file)
   database.exec(tables)
   const byId = database.prepare("SELECT state FROM intents WHERE id = ?")
+  const byPayment = database.prepare("SELECT state FROM intents WHERE paymentId = ?")
+  const returned = database.prepare("DELETE FROM movements WHERE kind = 'refund' AND intent = ?")
   const put = database.prepare("INSERT OR REPLACE INTO intents (id, paymentId, state) VALUES (?, ?, ?)")
   const move = database.prepare("INSERT INTO movements (kind, intent, paymentId, amount) VALUES (?, ?, ?, ?)")
   const byKey = database.prepare("SELECT answer FROM answers WHERE key = ?")
@@ -89,6 +99,12 @@ export const open = (file: string) => {
       return row === undefined ? undefined : JSON.parse(String(row["state"]))
     },
     putIntent: (intent: Intent): void => void put.run(intent.id, intent.paymentId, JSON.stringify(intent)),
+    ofPayment: (paymentId: string): Intent | undefined => {
+      const row = byPayment.get(paymentId)
+      return row === undefined ? undefined : JSON.parse(String(row["state"]))
+    },
+    /** A refund that was said to be done: the payer's bank has sent the money back. */
+    takeBack: ({ id }: Intent): void => void returned.run(id),
     moveMoney: (kind: "charge" | "refund", { amount, id, paymentId }: Intent): void =>
       void move.run(kind, id, paymentId, amount),
     answer: (key: string): KeptAnswer | undefined => {

@@ -1,6 +1,6 @@
 /** What goes wrong at the provider, by rule: the first rule that fits a request is used up by it. */
 
-export type Operation = "prepare" | "confirm" | "retrieve" | "cancel" | "refund"
+export type Operation = "prepare" | "confirm" | "retrieve" | "cancel" | "refund" | "refunds"
 
 export const faultNames = [
   /** 500, without the effect; the key may be used again. */

@@ -1,6 +1,6 @@
 /** The slice of Stripe's API that is used here: what each request does to the books, and what it is answered. */
 import { randomUUID } from "node:crypto"
-import type { Books, Intent } from "./Books.ts"
+import type { Books, Intent, Refund, RefundStatus } from "./Books.ts"
 import type { Fault, Operation } from "./Faults.ts"
 
 export interface Answer {
@@ -59,6 +59,8 @@ const methods = new Set([
   "sandbox_timeout_charged",
   "sandbox_error",
   "sandbox_twice",
+  "sandbox_refund_pending",
+  "sandbox_refund_fails",
   ...Object.keys(declineCodes)
 ])
 
@@ -79,6 +81,9 @@ export const faultOf = ({ attempts, paymentMethod, status }: Intent): Fault | un
   }
 }
 
+/** Stripe says so as soon as a refund is asked for; no more once it has failed. */
+const isRefunded = ({ refunds }: Intent): boolean => refunds.some(({ status }) => status !== "failed")
+
 const shown = (intent: Intent) => ({
   id: intent.id,
   object: "payment_intent",
@@ -92,7 +97,7 @@ const shown = (intent: Intent) => ({
     intent.code === null ? null : { type: "card_error", code: "card_declined", decline_code: intent.code },
   latest_charge:
     intent.status === "succeeded"
-      ? { id: `ch_${intent.id}`, object: "charge", amount: intent.amount, refunded: intent.isRefunded }
+      ? { id: `ch_${intent.id}`, object: "charge", amount: intent.amount, refunded: isRefunded(intent) }
       : null,
   livemode: false
 })
@@ -114,7 +119,8 @@ const known: Readonly<Record<Operation, RegExp>> = {
   confirm: /^(error_on_requires_action|expand\[\d\])$/,
   retrieve: /^expand\[\d\]$/,
   cancel: /^expand\[\d\]$/,
-  refund: /^(payment_intent|metadata\[\w+\])$/
+  refund: /^(payment_intent|metadata\[\w+\])$/,
+  refunds: /^(payment_intent|limit)$/
 }
 
 const create = (books: Books, params: URLSearchParams): Answer => {
@@ -136,7 +142,7 @@ const create = (books: Books, params: URLSearchParams): Answer => {
     status: "requires_confirmation",
     code: null,
     attempts: 0,
-    isRefunded: false
+    refunds: []
   }
   books.putIntent(intent)
   return done(shown(intent))
@@ -190,23 +196,51 @@ const refund = (books: Books, intent: Intent): Answer => {
       true
     )
   }
-  if (intent.isRefunded) {
+  if (isRefunded(intent)) {
     return error(
       400,
       { code: "charge_already_refunded", message: `Charge ch_${intent.id} has already been refunded.` },
       true
     )
   }
-  books.putIntent({ ...intent, isRefunded: true })
-  books.moveMoney("refund", intent)
-  return done({
-    id: `re_${intent.id}`,
-    object: "refund",
-    amount: intent.amount,
-    currency: intent.currency,
-    payment_intent: intent.id,
-    status: "succeeded"
-  })
+  const isSlow = intent.refunds.length === 0 && refundEnds[intent.paymentMethod] !== undefined
+  const made: Refund = { id: `re_${intent.refunds.length + 1}_${intent.id}`, status: isSlow ? "pending" : "succeeded" }
+  books.putIntent({ ...intent, refunds: [...intent.refunds, made] })
+  if (!isSlow) books.moveMoney("refund", intent)
+  return done(shownRefund(intent, made))
+}
+
+/** What comes of a refund that is pending, once it was looked at. */
+const refundEnds: Readonly<Record<string, RefundStatus>> = {
+  sandbox_refund_pending: "succeeded",
+  sandbox_refund_fails: "failed"
+}
+
+const shownRefund = ({ amount, currency, id }: Intent, refund: Refund) => ({
+  id: refund.id,
+  object: "refund",
+  amount,
+  currency,
+  payment_intent: id,
+  status: refund.status,
+  ...(refund.status === "failed" ? { failure_reason: "expired_or_canceled_card" } : {})
+})
+
+/** Ends the latest refund of a charge, whatever was said of it before. */
+export const endRefund = (books: Books, intent: Intent, status: RefundStatus): void => {
+  const latest = intent.refunds.at(-1)
+  if (latest === undefined || latest.status === status) return
+  books.putIntent({ ...intent, refunds: [...intent.refunds.slice(0, -1), { ...latest, status }] })
+  if (status === "succeeded") books.moveMoney("refund", intent)
+  else if (latest.status === "succeeded") books.takeBack(intent)
+}
+
+/** As Stripe lists them: the latest first. */
+const listRefunds = (books: Books, intent: Intent): Answer => {
+  const data = intent.refunds.map((refund) => shownRefund(intent, refund)).reverse()
+  const end = refundEnds[intent.paymentMethod]
+  if (end !== undefined && intent.refunds.at(-1)?.status === "pending") endRefund(books, intent, end)
+  return done({ object: "list", url: "/v1/refunds", has_more: false, data })
 }
 
 /** Counts a try to take the money that came to nothing. */
@@ -228,6 +262,7 @@ export const handle = (books: Books, question: Question): Answer => {
   const intent = intentOf(books, question)
   if (intent === undefined) return { ...missing("payment_intent", id, "intent"), status: 404 }
   if (operation === "retrieve") return done(shown(intent))
+  if (operation === "refunds") return listRefunds(books, intent)
   if (operation === "confirm") return confirm(books, intent, params)
   return operation === "cancel" ? cancel(books, intent) : refund(books, intent)
 }

@@ -30,7 +30,8 @@ const routes: ReadonlyArray<readonly [string, RegExp, Faults.Operation]> = [
   ["GET", /^\/v1\/payment_intents\/(\w+)$/, "retrieve"],
   ["POST", /^\/v1\/payment_intents\/(\w+)\/confirm$/, "confirm"],
   ["POST", /^\/v1\/payment_intents\/(\w+)\/cancel$/, "cancel"],
-  ["POST", /^\/v1\/refunds$/, "refund"]
+  ["POST", /^\/v1\/refunds$/, "refund"],
+  ["GET", /^\/v1\/refunds$/, "refunds"]
 ]
 
 const questionOf = (method: string, url: URL, body: string): StripeApi.Question | undefined => {
@@ -105,9 +106,20 @@ const addFault = (body: string): Reply => {
   return [200, {}]
 }
 
+const endRefund = (body: string): Reply => {
+  const { paymentId, status } = JSON.parse(body)
+  return books.atOnce((): Reply => {
+    const intent = books.ofPayment(paymentId)
+    if (intent === undefined) return [404, {}]
+    StripeApi.endRefund(books, intent, status)
+    return [200, { reference: intent.id, refund: intent.refunds.at(-1)?.id }]
+  })
+}
+
 const controls: Readonly<Record<string, (body: string) => Reply>> = {
   "GET /_control/report": () => [200, { payments: books.money(), requests }],
   "POST /_control/faults": addFault,
+  "POST /_control/refunds": endRefund,
   "DELETE /_control/faults": clearFaults
 }
 

@@ -16,6 +16,11 @@ export interface PaymentProvider extends ServerControl {
   readonly port: number
   /** The next requests that fit go wrong so. */
   readonly fault: (rule: FaultRule) => Effect.Effect<void, ServerError>
+  /** Ends the latest refund of a payment, whatever was said of it before; gives Stripe's names for the charge and for it. */
+  readonly endRefund: (
+    paymentId: string,
+    status: "succeeded" | "failed"
+  ) => Effect.Effect<{ readonly reference: string; readonly refund: string }, ServerError>
   readonly clearFaults: Effect.Effect<void, ServerError>
   readonly report: Effect.Effect<Report, ServerError>
 }
@@ -58,6 +63,11 @@ export const start: Effect.Effect<PaymentProvider, ServerError, Scope.Scope> = E
     url,
     port,
     fault: (rule) => Effect.asVoid(asked(`${url}/_control/faults`, { method: "POST", body: JSON.stringify(rule) })),
+    endRefund: (paymentId, status) =>
+      asked(`${url}/_control/refunds`, {
+        method: "POST",
+        body: JSON.stringify({ paymentId, status })
+      }) as Effect.Effect<{ readonly reference: string; readonly refund: string }, ServerError>,
     clearFaults: Effect.asVoid(asked(`${url}/_control/faults`, { method: "DELETE" })),
     report
   }

@@ -1,0 +1,60 @@
+/**
+ * The half of a bare relay that has to do with the table: read in order of ids from a remembered position, which loses
+ * events of slow transactions. While a batch is published, the next one is read and the one before it marked.
+ */
+import { Client } from "pg"
+
+const { DATABASE_URL = "", MAX_MESSAGES = "0" } = process.env
+
+const batchSize = 1000
+
+export interface Row {
+  readonly id: string
+  readonly topic: string
+  readonly key: string | null
+  readonly payload: string
+  readonly headers: Readonly<Record<string, unknown>>
+}
+
+const select = {
+  name: "select",
+  text: `SELECT id, topic, key, payload::text AS payload, headers FROM outbox_events
+    WHERE published_at IS NULL AND id > $1 ORDER BY id LIMIT ${batchSize}`
+}
+const update = {
+  name: "update",
+  text: "UPDATE outbox_events SET published_at = clock_timestamp() WHERE id = ANY($1::uuid[])"
+}
+
+const connected = async (): Promise<Client> => {
+  const client = new Client({ connectionString: DATABASE_URL })
+  await client.connect()
+  return client
+}
+
+/** Relays as many events as the environment says; `publish` returns when the broker has confirmed them. */
+export const relay = async (publish: (rows: ReadonlyArray<Row>) => Promise<void>): Promise<void> => {
+  const reader = await connected()
+  const marker = await connected()
+  let last = "00000000-0000-0000-0000-000000000000"
+  const read = async (): Promise<ReadonlyArray<Row>> => {
+    const { rows } = await reader.query<Row>({ ...select, values: [last] })
+    last = rows.at(-1)?.id ?? last
+    return rows
+  }
+
+  let left = Number(MAX_MESSAGES)
+  let marked: Promise<unknown> = Promise.resolve()
+  let next = read()
+  while (left > 0) {
+    const rows = await next
+    next = read()
+    await publish(rows)
+    await marked
+    marked = marker.query({ ...update, values: [rows.map(({ id }) => id)] })
+    left -= rows.length
+  }
+  await marked
+  await next
+  await Promise.all([reader.end(), marker.end()])
+}

@@ -1,0 +1,86 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Duration, Effect, Fiber, type Layer } from "effect"
+import * as TestClock from "effect/testing/TestClock"
+import { PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
+import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
+import { changeStored } from "../../src/streams/PaymentChanges.ts"
+import { processPayment } from "../../src/streams/PaymentProcessor.ts"
+import { ask, ground, happened, money, options, stateOf } from "../support/PaymentGround.ts"
+
+const test = <A, E>(name: string, body: () => Effect.Effect<A, E, Layer.Success<typeof ground>>) =>
+  it.effect(name, () => Effect.provide(body(), ground))
+
+const once = { charged: 10_000n, refunded: 0n, charges: 1, refunds: 0 }
+
+describe("Several processors", () => {
+  const slowly = Effect.fnUntraced(function* () {
+    const gateway = yield* PaymentGateway
+    const begun = yield* Deferred.make<void>()
+    const goOn = yield* Deferred.make<void>()
+    const service = {
+      ...gateway,
+      confirm: (charge: Parameters<typeof gateway.confirm>[0]) =>
+        Deferred.succeed(begun, undefined).pipe(
+          Effect.andThen(Deferred.await(goOn)),
+          Effect.andThen(gateway.confirm(charge))
+        )
+    }
+    return { begun: Deferred.await(begun), goOn: Deferred.succeed(goOn, undefined), service }
+  })
+
+  test("take up a payment one at a time, for as long as the first works on it", () =>
+    Effect.gen(function* () {
+      const id = yield* ask()
+      const { begun, goOn, service } = yield* slowly()
+      const first = yield* Effect.forkChild(Effect.provideService(processPayment(id, options), PaymentGateway, service))
+      yield* begun
+      yield* TestClock.adjust(Duration.times(options.lease, 5))
+      assert.strictEqual((yield* processPayment(id, options))._tag, "Held")
+      yield* goOn
+      assert.strictEqual((yield* Fiber.join(first))._tag, "Ended")
+      assert.deepStrictEqual(yield* money(id), once)
+    }))
+
+  test("go on where one has died, once its lease is over", () =>
+    Effect.gen(function* () {
+      const id = yield* ask()
+      const intents = yield* PaymentIntents
+      yield* intents.claim(id, options.lease)
+      assert.strictEqual((yield* processPayment(id, options))._tag, "Held")
+      yield* TestClock.adjust(options.lease)
+      assert.strictEqual((yield* processPayment(id, options))._tag, "Ended")
+    }))
+
+  test("that have lost their claim store nothing more", () =>
+    Effect.gen(function* () {
+      const id = yield* ask()
+      const intents = yield* PaymentIntents
+      const { begun, goOn, service } = yield* slowly()
+      const deaf = { ...intents, renew: () => Effect.succeed(true) }
+      const first = yield* processPayment(id, options).pipe(
+        Effect.provideService(PaymentGateway, service),
+        Effect.provideService(PaymentIntents, deaf),
+        Effect.forkChild
+      )
+      yield* begun
+      yield* TestClock.adjust(options.lease)
+      yield* processPayment(id, options)
+      const history = yield* happened(id)
+      yield* goOn
+      assert.strictEqual((yield* Fiber.join(first))._tag, "Ended")
+      assert.deepStrictEqual(yield* happened(id), history)
+      assert.deepStrictEqual(yield* money(id), once)
+    }))
+
+  test("go on from what a provider has told meanwhile", () =>
+    Effect.gen(function* () {
+      const id = yield* ask()
+      const { begun, goOn, service } = yield* slowly()
+      const first = yield* Effect.forkChild(Effect.provideService(processPayment(id, options), PaymentGateway, service))
+      yield* begun
+      yield* changeStored(id, { _tag: "FinishStep", step: "charge" })
+      yield* goOn
+      assert.strictEqual((yield* Fiber.join(first))._tag, "Ended")
+      assert.strictEqual((yield* stateOf(id)).status, "succeeded")
+    }))
+})
