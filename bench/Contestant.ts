@@ -4,16 +4,19 @@ import type { Child } from "../test/support/servers/Child.ts"
 import type { Runtime } from "../test/support/servers/Program.ts"
 import { check } from "./BenchmarkError.ts"
 
-export interface Contestant<out Name extends string = string> {
+export interface Contestant<out Name extends string = string, out On extends string = Runtime> {
   readonly name: Name
-  readonly runtime: Runtime
+  readonly runtime: On
 }
 
+/** Whatever it runs on. */
+export type AnyContestant = Contestant<string, string>
+
 /** `product on bun`, for people. */
-export const titleOf = ({ name, runtime }: Contestant): string => `${name} on ${runtime}`
+export const titleOf = ({ name, runtime }: AnyContestant): string => `${name} on ${runtime}`
 
 /** Waits for its end, which must be a good one. */
-export const ended = Effect.fnUntraced(function* (contestant: Contestant, child: Child) {
+export const ended = Effect.fnUntraced(function* (contestant: AnyContestant, child: Child) {
   const code = yield* child.exit
   const written = [...child.stdout, ...child.stderr].slice(-20).join("\n")
   yield* check(code === 0, `${titleOf(contestant)} ended with ${code}, having written:\n${written}`)

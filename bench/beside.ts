@@ -2,7 +2,7 @@
 import { Console, Effect } from "effect"
 import { Flag } from "effect/cli"
 import type { Runtime } from "../test/support/servers/Program.ts"
-import { type Contestant, titleOf } from "./Contestant.ts"
+import { type AnyContestant, type Contestant, titleOf } from "./Contestant.ts"
 import { json, list, rounds, runtimes } from "./flags.ts"
 import { median } from "./statistics.ts"
 
@@ -10,14 +10,14 @@ const names = ["product", "bare"] as const
 export type Name = (typeof names)[number]
 
 /** Who has its turn, and how often. */
-export interface Rounds {
-  readonly contestants: ReadonlyArray<Contestant<Name>>
+export interface Rounds<One extends AnyContestant = Contestant<Name>> {
+  readonly contestants: ReadonlyArray<One>
   readonly rounds: number
 }
 
 /** All turns of one contestant. */
-export interface Figures<Turn> {
-  readonly contestant: Contestant<Name>
+export interface Figures<Turn, One extends AnyContestant = Contestant<Name>> {
+  readonly contestant: One
   readonly turns: Array<Turn>
 }
 
@@ -41,12 +41,12 @@ export const planOf = <Given extends Chosen>({ only, runtimes, ...rest }: Given)
 })
 
 /** Round by round, every contestant in turn, so that what changes on the machine changes for all. */
-export const inTurn = Effect.fnUntraced(function* <Turn, E, R>(
-  plan: Rounds,
-  take: (contestant: Contestant<Name>) => Effect.Effect<Turn, E, R>,
+export const inTurn = Effect.fnUntraced(function* <Turn, E, R, One extends AnyContestant>(
+  plan: Rounds<One>,
+  take: (contestant: One) => Effect.Effect<Turn, E, R>,
   say: (turn: Turn) => string
 ) {
-  const all = plan.contestants.map((contestant): Figures<Turn> => ({ contestant, turns: [] }))
+  const all = plan.contestants.map((contestant): Figures<Turn, One> => ({ contestant, turns: [] }))
   for (let round = 1; round <= plan.rounds; round++) {
     for (const { contestant, turns } of all) {
       const turn = yield* take(contestant)

@@ -1,5 +1,4 @@
 /** One turn from topic to topic, and what it must have left behind. */
-import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Duration, Effect, Schedule } from "effect"
 import type { Child } from "../../test/support/servers/Child.ts"
@@ -7,6 +6,7 @@ import * as Program from "../../test/support/servers/Program.ts"
 import { BenchmarkError, check } from "../BenchmarkError.ts"
 import { inTurn, type Name, type Rounds } from "../beside.ts"
 import { type Contestant, ended, titleOf } from "../Contestant.ts"
+import { processorMicros } from "../process.ts"
 import { number } from "../table.ts"
 import { problemOf } from "./orders.ts"
 import type { Testbed, Topics } from "./Testbed.ts"
@@ -98,16 +98,6 @@ const watch = ({ child, contestant, messages, topics }: Watched) =>
       orElse: () => Effect.fail(new BenchmarkError({ message: `${titleOf(contestant)} does not come to an end` }))
     })
   )
-
-/** Linux counts in hundredths of a second. */
-const microsPerTick = 10_000
-
-const processorMicros = (pid: number) =>
-  Effect.promise(async () => {
-    const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "")
-    const [user, system] = stat.slice(stat.lastIndexOf(")")).split(" ").slice(12, 14)
-    return (Number(user) + Number(system)) * microsPerTick
-  })
 
 /** A minute, and as long as a rate of 500 messages per second would take. */
 const deadline = (messages: number) => Duration.seconds(60 + messages / 500)

@@ -5,10 +5,10 @@
  * (`received_at`), so the batches that began before the last one, divided by the time from the first's beginning to the
  * last's, is the rate, and nobody has to watch. Starting and ending are outside of it and inside `seconds`.
  */
-import { readFile } from "node:fs/promises"
-import { Duration, Effect, Fiber, Option } from "effect"
+import { Duration, Effect, Fiber } from "effect"
 import { attempt, BenchmarkError } from "../BenchmarkError.ts"
 import { ended, titleOf } from "../Contestant.ts"
+import { peakMegabytes } from "../process.ts"
 import { type Contestant, launch } from "./Contestant.ts"
 import * as Payments from "./Payments.ts"
 import type { Services } from "./Services.ts"
@@ -53,10 +53,9 @@ const deadline = (messages: number) => Duration.seconds(60 + messages / 200)
 const peakMemory = Effect.fnUntraced(function* (pid: number) {
   let peak = 0
   while (true) {
-    const status = yield* Effect.option(attempt("read the memory", () => readFile(`/proc/${pid}/status`, "utf8")))
-    const kilobytes = Number(/^VmHWM:\s+(\d+)/m.exec(Option.getOrElse(status, () => ""))?.[1])
-    if (Number.isNaN(kilobytes)) return peak
-    peak = kilobytes / 1024
+    const found = yield* peakMegabytes(pid)
+    if (Number.isNaN(found)) return peak
+    peak = found
     yield* Effect.sleep("100 millis")
   }
 })

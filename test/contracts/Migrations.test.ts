@@ -65,7 +65,8 @@ describe("A fresh database", () => {
         column("payload", "jsonb", "NO"),
         column("message_id", "text", "YES"),
         column("source_queue", "text", "NO"),
-        column("run_id", "text", "YES")
+        column("run_id", "text", "YES"),
+        column("deleted_at", "timestamp with time zone", "YES")
       ])
     })
   )
@@ -76,6 +77,10 @@ describe("A fresh database", () => {
       yield* prepare(url)
       const on = (columns: string) => `ON public.payments USING btree (${columns})`
       assert.deepStrictEqual(yield* query(url, indexes), [
+        {
+          name: "idx_payments_deleted_at",
+          definition: `CREATE INDEX idx_payments_deleted_at ${on("deleted_at")} WHERE (deleted_at IS NOT NULL)`
+        },
         { name: "idx_payments_message_id", definition: `CREATE INDEX idx_payments_message_id ${on("message_id")}` },
         { name: "idx_payments_received_at", definition: `CREATE INDEX idx_payments_received_at ${on("received_at")}` },
         { name: "payments_pkey", definition: `CREATE UNIQUE INDEX payments_pkey ${on("id")}` },
@@ -109,7 +114,7 @@ describe("A fresh database", () => {
       )
       assert.include(names, "payments")
       assert.strictEqual(new Set(names).size, names.length)
-      assert.strictEqual((yield* query(url, indexes)).length, 4)
+      assert.strictEqual((yield* query(url, indexes)).length, 5)
     })
   )
 
@@ -272,7 +277,8 @@ describe("The table of an old Python worker", () => {
           ["payload", "jsonb"],
           ["message_id", "text"],
           ["source_queue", "text"],
-          ["run_id", "text"]
+          ["run_id", "text"],
+          ["deleted_at", "timestamp with time zone"]
         ]
       )
       assert.deepStrictEqual(yield* query(url, "SELECT max(id) AS id FROM payments"), [{ id: 5 }])

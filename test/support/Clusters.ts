@@ -1,41 +1,14 @@
-/** The product's access to the control plane of the tests, by way of the product's own settings. */
+/** Ways to the control plane of the tests: who one is there, and what is in between. */
 import { randomUUID } from "node:crypto"
 import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { type Duration, Effect, Layer } from "effect"
+import { Effect } from "effect"
 import { inject } from "vitest"
-import * as Environment from "../../src/layers/config/Environment.ts"
-import * as Settings from "../../src/layers/config/Settings.ts"
-import * as KubernetesCluster from "../../src/layers/kubernetes/KubernetesCluster.ts"
 import { type KubernetesAddress, kubectl } from "./servers/Kubernetes.ts"
 import { kubeconfigOf } from "./servers/KubernetesCertificates.ts"
 import { ServerError } from "./servers/ServerError.ts"
 import * as TcpProxy from "./servers/TcpProxy.ts"
 import { temporaryFolder } from "./servers/temporaryFolder.ts"
-
-export interface ClusterOptions {
-  readonly kubeconfig: string
-  readonly pageSize?: number
-  readonly silenceSeconds?: number
-  readonly refusedFor?: Duration.Duration
-}
-
-/** The cluster as the user of a kubeconfig sees it. */
-export const cluster = ({ kubeconfig, pageSize, refusedFor, silenceSeconds = 90 }: ClusterOptions) =>
-  Layer.unwrap(
-    Effect.map(
-      Settings.load(
-        Settings.kubernetesSettings,
-        Environment.make({ KUBECONFIG: kubeconfig, KUBERNETES_WATCH_SILENCE_SECONDS: `${silenceSeconds}` })
-      ),
-      (settings) =>
-        KubernetesCluster.layer({
-          ...settings,
-          ...(pageSize === undefined ? {} : { pageSize }),
-          ...(refusedFor === undefined ? {} : { refusedFor })
-        })
-    )
-  )
 
 const attempt = <A>(evaluate: () => Promise<A>): Effect.Effect<A, ServerError> =>
   Effect.tryPromise({

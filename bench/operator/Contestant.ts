@@ -1,0 +1,27 @@
+/** Who is measured, and how it is started: as an administrator of a name of its own, so that its requests are known. */
+import { Effect } from "effect"
+import { administrator, startOperator } from "../../test/support/OperatorPlane.ts"
+import type { Runtime } from "../../test/support/servers/Program.ts"
+import type * as Base from "../Contestant.ts"
+import * as kopf from "./kopf.ts"
+
+export const names = ["product", "kopf"] as const
+type Name = (typeof names)[number]
+
+export type Contestant = Base.Contestant<Name, Runtime | "python">
+
+/** The product on each runtime. */
+export const contestantsOf = (only: ReadonlyArray<Name>, runtimes: ReadonlyArray<Runtime>): ReadonlyArray<Contestant> =>
+  only.flatMap(
+    (name): ReadonlyArray<Contestant> =>
+      name === "kopf" ? [{ name, runtime: "python" }] : runtimes.map((runtime) => ({ name, runtime }))
+  )
+
+/** Starts one for a namespace; the product leads then, kopf has nobody to ask. */
+export const launch = Effect.fnUntraced(function* ({ runtime }: Contestant, namespace: string, user: string) {
+  const kubeconfig = yield* administrator(user)
+  if (runtime === "python") return yield* kopf.start(namespace, kubeconfig)
+  const child = yield* startOperator({ namespace, runtime, kubeconfig })
+  yield* child.waitForLine(/ leads/)
+  return child
+})
