@@ -18,6 +18,7 @@ import * as PaymentsTable from "./PaymentsTable.ts"
 import * as ReplayMarksTable from "./ReplayMarksTable.ts"
 import * as SandboxChargesTable from "./SandboxChargesTable.ts"
 import * as WaitingMessagesTable from "./WaitingMessagesTable.ts"
+import * as WeeklyReportsTable from "./WeeklyReportsTable.ts"
 import * as WorkerRunsTable from "./WorkerRunsTable.ts"
 
 const table = "paystream_migrations"
@@ -38,7 +39,8 @@ const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClien
   "0020_worker_runs": WorkerRunsTable.create,
   "0026_worker_run_leavings": WorkerRunsTable.noteLeaving,
   "0030_scheduled_jobs": JobTables.create,
-  "0031_deleted_rows": DeletedRowsTable.create
+  "0031_deleted_rows": DeletedRowsTable.create,
+  "0032_weekly_reports": WeeklyReportsTable.create
 }
 
 const loader = Migrator.fromRecord(migrations)
