@@ -85,6 +85,7 @@ export const runJob = Command.make(
       Flag.withDescription("The instant that it is run for, as 2026-11-21T02:00:00Z; now unless told")
     ),
     print: Flag.Boolean("print").pipe(
+      Flag.withDefault(false),
       Flag.withDescription("Print only what the job gave, as the job itself shows it to people")
     )
   },

@@ -10,7 +10,7 @@ import * as Tables from "./Tables.ts"
 type Sql = SqlClient.SqlClient
 
 /** How an amount is written that is counted, and a currency: whatever else is there belongs to no sum. */
-const amountPattern = String.raw`^\d{1,15}(\.\d{1,10})?$`
+const amountPattern = String.raw`^\d{1,30}(\.\d{1,10})?$`
 const currencyPattern = "^[A-Z]{3}$"
 
 const within = (sql: Sql, column: string, { end, start }: Week) =>
