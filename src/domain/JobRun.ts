@@ -16,6 +16,8 @@ export interface HeldRun extends Occurrence {
   readonly attempt: number
   /** Larger for each later holder of a run: who writes it along can tell a holder that is late. */
   readonly fencingToken: bigint
+  /** Holders of it that were not heard of any more: those that stopped and said so do not count. */
+  readonly losses: number
 }
 
 /** A run as it is kept. */
@@ -32,6 +34,12 @@ export interface KeptRun extends Occurrence {
   readonly result: string | undefined
   readonly replica: string | undefined
 }
+
+/**
+ * So many holders may be lost, and not one more: a machine dies now and then, but what is run when all of these die is to
+ * blame, and would take whole schedulers with it for ever.
+ */
+export const maxLosses = 5
 
 /** How a run is called in logs, traces and messages: the same for all of its attempts. */
 export const runId = ({ job, scheduledFor }: Occurrence): string => `${job}@${new Date(scheduledFor).toISOString()}`

@@ -36,6 +36,12 @@ export const slotCount = 64
 export const laneOf = ({ id, key }: { readonly id: string; readonly key: string | undefined }): string => key ?? id
 
 /**
+ * The header of an event that is for another exchange than that of the topics, where a broker has exchanges: it names
+ * it, and is not part of the message.
+ */
+export const exchangeHeader = "x-paystream-exchange"
+
+/**
  * Whether a topic names a command, which is for one queue, that of the very name: one of its words but the last is
  * `commands`, as in `payment.commands.process`.
  */

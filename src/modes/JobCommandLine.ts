@@ -83,6 +83,10 @@ export const runJob = Command.make(
     at: Flag.String("at").pipe(
       Flag.optional,
       Flag.withDescription("The instant that it is run for, as 2026-11-21T02:00:00Z; now unless told")
+    ),
+    print: Flag.Boolean("print").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Print only what the job gave, as the job itself shows it to people")
     )
   },
   (given) => Effect.flatMap(commands, (all) => all.runNow(given))

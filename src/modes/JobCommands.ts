@@ -1,5 +1,5 @@
 /** `jobs` and `runjob`: what operators see of jobs, and do about them. */
-import { Clock, Console, DateTime, Duration, Effect, Layer, Option, Result, Schema } from "effect"
+import { Clock, Console, DateTime, Duration, Effect, Layer, Option, Predicate, Result, Schema } from "effect"
 import type { CatchUp, Overlap } from "../domain/CronJob.ts"
 import { type KeptRun, runId } from "../domain/JobRun.ts"
 import { following, parse } from "../domain/JobSchedule.ts"
@@ -255,11 +255,18 @@ const runnableOf = Effect.fnUntraced(function* (
   return yield* new UnknownJob({ name, known: [...new Set(known)] })
 })
 
+const shownResult = (result: string, print: Any["print"]): string => {
+  const value: unknown = JSON.parse(result)
+  // What was too long to be kept is nothing that the job knows.
+  return print === undefined || Predicate.hasProperty(value, "tooLong") ? result : print(value)
+}
+
 /** Runs a job now, in this process, and shows how it goes. */
 export const runNow = Effect.fnUntraced(function* (given: {
   readonly name: string
   readonly jobs: Option.Option<string>
   readonly at: Option.Option<string>
+  readonly print: boolean
 }) {
   const at = yield* instantOf(Option.getOrUndefined(given.at))
   const { jobs: declared, layer } = yield* declaredIn(given.jobs)
@@ -274,7 +281,8 @@ export const runNow = Effect.fnUntraced(function* (given: {
   const run = yield* Effect.flatMap(runnableOf(given.name, declared), (runnable) =>
     runJobOnce(runnable, at, options)
   ).pipe(Effect.provide(Layer.provideMerge(layer, surroundings)))
-  yield* Console.log(`${runId(run)}: ${endOf(run)} in ${tookOf(run)}, attempt ${run.attempt}`)
-  if (run.result !== undefined) yield* Console.log(run.result)
+  const print = given.print ? declared.find(({ name }) => name === given.name)?.print : undefined
+  if (!given.print) yield* Console.log(`${runId(run)}: ${endOf(run)} in ${tookOf(run)}, attempt ${run.attempt}`)
+  if (run.result !== undefined) yield* Console.log(shownResult(run.result, print))
   if (run.outcome !== "succeeded") return yield* new JobFailed({ detail: run.error ?? endOf(run) })
 })

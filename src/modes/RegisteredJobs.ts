@@ -5,6 +5,7 @@ import { load } from "../layers/modules/UserModules.ts"
 import { databaseCleanup } from "../streams/DatabaseCleanup.ts"
 import { type Any, isJob } from "../streams/Job.ts"
 import { check } from "../streams/JobChecks.ts"
+import { reportGenerator } from "../streams/ReportGenerator.ts"
 import { layerOf } from "./RegisteredWorkers.ts"
 
 /** A job was asked for that is not there. */
@@ -35,7 +36,7 @@ export interface RegisteredJobs {
 }
 
 /** Our own. */
-const builtIn = { databaseCleanup }
+const builtIn = { databaseCleanup, reportGenerator }
 
 // Types are lost on the way through a module; what its layer lacks shows as a defect when a job asks for it.
 const isComplete = (value: unknown): value is Any<never> => isJob(value)

@@ -16,6 +16,7 @@ import * as PostgresPaymentStore from "../layers/postgres/PostgresPaymentStore.t
 import * as PostgresReplayMarks from "../layers/postgres/PostgresReplayMarks.ts"
 import * as PostgresReservations from "../layers/postgres/PostgresReservations.ts"
 import * as PostgresWaitingMessages from "../layers/postgres/PostgresWaitingMessages.ts"
+import * as PostgresWeeklyReports from "../layers/postgres/PostgresWeeklyReports.ts"
 import * as PostgresWorkerRuns from "../layers/postgres/PostgresWorkerRuns.ts"
 import * as SandboxGateway from "../layers/postgres/SandboxGateway.ts"
 import type { StatementOptions } from "../layers/postgres/Statements.ts"
@@ -204,6 +205,7 @@ export const services = (settings: ServiceSettings, options: ServiceOptions) => 
     /** Jobs on a schedule, on the same pool. */
     jobHistory: Layer.provide(PostgresJobHistory.layer(store), client),
     deletedRows: Layer.provide(PostgresDeletedRows.layer(store), client),
+    weeklyReports: Layer.provide(PostgresWeeklyReports.layer(store), client),
     reservations: Layer.provide(PostgresReservations.layer(store), client),
     /** Of what `gatewaySettings` say. */
     gateway: (gateway: Settings.GatewaySettings) => Layer.provide(gatewayOf(store, gateway), client)

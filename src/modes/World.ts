@@ -12,6 +12,7 @@ import { PaymentIntents } from "../domain/ports/PaymentIntents.ts"
 import { PaymentStore } from "../domain/ports/PaymentStore.ts"
 import { Reservations } from "../domain/ports/Reservations.ts"
 import { WaitingMessages } from "../domain/ports/WaitingMessages.ts"
+import { WeeklyReports } from "../domain/ports/WeeklyReports.ts"
 import { WorkerRuns } from "../domain/ports/WorkerRuns.ts"
 import { noBroker, type ServiceSettings, type Services } from "./Services.ts"
 
@@ -31,6 +32,7 @@ type Stores =
   | WorkerRuns
   | JobHistory
   | DeletedRows
+  | WeeklyReports
 
 /** In place of a database, where there is none. */
 const noDatabase = Layer.mergeAll(
@@ -45,7 +47,8 @@ const noDatabase = Layer.mergeAll(
   Layer.mock(Reservations, {}),
   Layer.mock(WorkerRuns, {}),
   Layer.mock(JobHistory, {}),
-  Layer.mock(DeletedRows, {})
+  Layer.mock(DeletedRows, {}),
+  Layer.mock(WeeklyReports, {})
 )
 
 const storesOf = (services: Services) =>
@@ -59,7 +62,8 @@ const storesOf = (services: Services) =>
     services.reservations,
     services.workerRuns,
     services.jobHistory,
-    services.deletedRows
+    services.deletedRows,
+    services.weeklyReports
   )
 
 /** Built from the last to the first and closed the other way: the broker goes before the database. */

@@ -11,7 +11,7 @@ import { finiteDuration, shownDuration } from "../domain/FiniteDuration.ts"
 import type { HeldRun } from "../domain/JobRun.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 
-export interface JobOptions {
+export interface JobOptions<in A = unknown> {
   /** Five or six fields, a word such as `@daily`, or `@every 90s`. */
   readonly schedule: string
   /** Whose clocks the fields are about; UTC by default. */
@@ -24,6 +24,8 @@ export interface JobOptions {
   readonly overlap?: Overlap | undefined
   /** Which of the occurrences run that were missed while nothing ran; "latest" by default. */
   readonly catchUp?: CatchUp | undefined
+  /** How what it gave is shown to people, by `runjob --print`; as JSON by default. */
+  readonly print?: ((result: A) => string) | undefined
 }
 
 const TypeId = "~paystream/streams/Job"
@@ -39,6 +41,8 @@ export interface Job<out R = never> {
   readonly retry: RetryPolicy.RetryPolicy
   readonly overlap: Overlap
   readonly catchUp: CatchUp
+  /** Of what the history has kept. */
+  readonly print: ((result: unknown) => string) | undefined
   readonly run: Effect.Effect<unknown, unknown, R>
 }
 
@@ -64,7 +68,7 @@ const timeoutOf = (timeout: Duration.Input): Duration.Duration => {
 }
 
 /** Declares a job. Its schedule is checked before any job runs. */
-export const make = <A, E, R>(name: string, options: JobOptions, run: Effect.Effect<A, E, R>): Job<R> => ({
+export const make = <A, E, R>(name: string, options: JobOptions<NoInfer<A>>, run: Effect.Effect<A, E, R>): Job<R> => ({
   [TypeId]: TypeId,
   name,
   schedule: options.schedule,
@@ -73,5 +77,6 @@ export const make = <A, E, R>(name: string, options: JobOptions, run: Effect.Eff
   retry: options.retry ?? RetryPolicy.none,
   overlap: options.overlap ?? "skip",
   catchUp: options.catchUp ?? "latest",
+  print: options.print as ((result: unknown) => string) | undefined,
   run
 })

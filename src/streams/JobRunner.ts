@@ -4,10 +4,11 @@
  * ## Guarantees
  * - An attempt that takes too long is interrupted, and its finalizers run; one that does not let itself be interrupted is
  *   left behind, which is logged.
+ * - What was lost with its holders too often is not begun again: it has failed.
  * - Whatever a job does, the effect here succeeds: what went wrong is told in the ending.
  */
 import { Cause, Clock, Duration, Effect, Exit, Fiber, Option, Random } from "effect"
-import { type HeldRun, keptError, keptResult, runId } from "../domain/JobRun.ts"
+import { type HeldRun, keptError, keptResult, maxLosses, runId } from "../domain/JobRun.ts"
 import type { Ending } from "../domain/ports/JobHistory.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import { CurrentRun } from "./Job.ts"
@@ -93,6 +94,16 @@ const attempt = <R>(runnable: Runnable<R>, run: HeldRun, timeout: Duration.Durat
     return { outcome, isLast }
   }).pipe(Effect.annotateLogs({ job: run.job, run: runId(run), attempt: run.attempt }))
 
+/** The end of a run that nobody is to begin again. */
+const givenUp = (run: HeldRun) =>
+  Effect.gen(function* () {
+    const error =
+      `${run.losses} processes that ran it were not heard of any more, and it is not begun again: ` +
+      "see what became of them (memory, a frozen process), then run it by hand"
+    yield* Effect.logError(`failed: ${error}`)
+    return { run, isReleased: false, outcome: "failed", error, result: undefined } satisfies Ending
+  }).pipe(Effect.annotateLogs({ job: run.job, run: runId(run), attempt: run.attempt }))
+
 export interface RunOptions {
   readonly timeout: Duration.Duration
   /** Keeps what became of an attempt that is tried again. */
@@ -105,6 +116,7 @@ export const runJob = <R>(
   run: HeldRun,
   options: RunOptions
 ): Effect.Effect<Ending, never, R> => {
+  if (run.losses > maxLosses) return givenUp(run)
   const timeout = runnable.timeout ?? options.timeout
   const from = (current: HeldRun): Effect.Effect<Ending, never, R> =>
     Effect.gen(function* () {

@@ -5,9 +5,9 @@
  */
 import { Clock, Effect, Semaphore } from "effect"
 import { blamesEvent } from "../domain/OutboxAttempts.ts"
-import { isCommand, laneOf, type PendingEvent } from "../domain/OutboxEvent.ts"
+import { exchangeHeader, isCommand, laneOf, type PendingEvent } from "../domain/OutboxEvent.ts"
 import { waves } from "../domain/OutboxOrder.ts"
-import { Broker, type BrokerError, type MessageContent } from "../domain/ports/Broker.ts"
+import { Broker, type BrokerError, type MessageContent, type TopicMessage } from "../domain/ports/Broker.ts"
 import * as OutboxMetrics from "./OutboxMetrics.ts"
 
 /** An event that the broker did not take, and why. */
@@ -24,13 +24,19 @@ export interface Progress {
 
 const encoder = new TextEncoder()
 
-const messageOf = (event: PendingEvent): MessageContent => ({
+const contentOf = (event: PendingEvent, headers: PendingEvent["headers"]): MessageContent => ({
   id: event.id,
   body: encoder.encode(event.payload),
-  headers: event.key === undefined ? event.headers : { ...event.headers, key: event.key },
+  headers: event.key === undefined ? headers : { ...headers, key: event.key },
   contentType: "application/json",
   publishedAtMillis: event.createdAtMillis
 })
+
+const messageOf = (event: PendingEvent): MessageContent & Pick<TopicMessage, "exchange"> => {
+  const { [exchangeHeader]: exchange, ...headers } = event.headers
+  if (typeof exchange !== "string" || exchange === "") return contentOf(event, event.headers)
+  return { ...contentOf(event, headers), exchange }
+}
 
 // A command is for the queue of its name, which has to be there; Kafka, which has none, keeps whatever comes.
 const send = (broker: Broker["Service"], events: ReadonlyArray<PendingEvent>) => {

@@ -215,6 +215,21 @@ export const suite = (name: string, layer: Layer.Layer<JobHistory, unknown>): vo
       })
     )
 
+    it.effect("counts the holders that were lost, and not those that stopped", () =>
+      Effect.gen(function* () {
+        const { job, run } = yield* heldRun({}, hasty)
+        assert.strictEqual(run.losses, 0)
+        const takeHastily = JobHistory.use((history) => history.takeWaiting(hasty, [job.name], 10))
+        const [second] = yield* asked(takeHastily, ({ length }) => length > 0)
+        assert.strictEqual(second?.losses, 1)
+        const [third] = yield* asked(waitingOf(job), ({ length }) => length > 0)
+        assert.strictEqual(third?.losses, 2)
+        yield* recordOne(ending(third ?? run, { outcome: "interrupted", isReleased: true }))
+        const [fourth] = yield* waitingOf(job)
+        assert.deepStrictEqual([fourth?.losses, fourth?.attempt], [2, 4])
+      })
+    )
+
     it.effect("lets nobody have a run whose lease is renewed", () =>
       Effect.gen(function* () {
         const { job, run } = yield* heldRun({}, hasty)

@@ -5,9 +5,11 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Random, Redacted } from "effect"
+import * as Amqp from "../support/Amqp.ts"
 import { query } from "../support/Databases.ts"
 import * as HealthPages from "../support/HealthPages.ts"
 import { OwnServers } from "../support/OwnServers.ts"
+import * as Queues from "../support/Queues.ts"
 import * as Stage from "../support/Stage.ts"
 import { eventually, realSleep } from "../support/servers/eventually.ts"
 import { freePort } from "../support/servers/freePort.ts"
@@ -109,6 +111,53 @@ for (const runtime of Stage.runtimes)
         assert.strictEqual(done.code, 0, done.stderr)
         assert.match(done.stdout, /succeeded in .*\n\{"payments":2,"paymentIntents":0\}$/)
         assert.strictEqual((yield* rows(on, "SELECT FROM payments")).length, 2)
+      })
+    )
+
+    it.live("gets the week's report as Markdown, which is published once to an exchange of its own", () =>
+      Effect.gen(function* () {
+        const on = yield* ground
+        const exchange = `test-${randomUUID()}`
+        const { JOBS: _, ...env } = { ...on.env, RABBITMQ_EXCHANGE: exchange }
+        const own = { ...on, env }
+        const queue = `${exchange}.reports`
+        const isOurs = `weekly_report/2026-03-02`
+        yield* Amqp.withChannel(async (channel) => {
+          await channel.assertExchange("financial.events", "topic", { durable: true })
+          await channel.assertQueue(queue, { durable: true })
+          await channel.bindQueue(queue, "financial.events", "financial.reports.weekly")
+        })
+        yield* ran(own, ["--mode=migrate"], runtime)
+        yield* rows(
+          on,
+          `INSERT INTO payments (payload, source_queue, received_at) SELECT
+             '{"amount": "9007199254740993.01", "currency": "BRL"}', 'q', '2026-03-04T12:00:00Z'
+             FROM generate_series(1, 2)`
+        )
+        for (const at of ["2026-03-09T08:00:00Z", "2026-03-10T09:00:00Z"]) {
+          const done = yield* ran(own, ["runjob", "report_generator", "--print", `--at=${at}`], runtime)
+          assert.strictEqual(done.code, 0, done.stderr)
+          assert.match(done.stdout, /^# Payments from 2026-03-02 to 2026-03-09 \(UTC\)\n/)
+          assert.include(done.stdout, "| BRL | 2 | 18014398509481986.02 |")
+        }
+        yield* start(own, ["--mode=outbox"], { runtime })
+        yield* eventually(
+          Effect.map(rows(on, "SELECT published_at IS NOT NULL AS done FROM outbox_events"), (found) =>
+            assert.deepStrictEqual(
+              found.map(({ done }) => done),
+              [true]
+            )
+          ),
+          { deadline: "30 seconds" }
+        )
+        const arrived = yield* Queues.takeAll(on.env.RABBITMQ_URL ?? "", queue)
+        // The exchange is everybody's: a report of another test may be there.
+        const ids = yield* rows<{ id: string }>(on, "SELECT id FROM outbox_events")
+        const mine = arrived.filter(({ properties }) => properties.messageId === ids[0]?.id)
+        assert.strictEqual(mine.length, 1)
+        assert.strictEqual(JSON.parse(mine[0]?.content.toString() ?? "{}").id, isOurs)
+        assert.deepStrictEqual(mine[0]?.properties.headers?.["x-paystream-exchange"], undefined)
+        yield* Queues.remove(on.env.RABBITMQ_URL ?? "", queue)
       })
     )
 

@@ -20,7 +20,7 @@ const bills: KeptJob = {
   isRemoved: false
 }
 
-const run = { job: "bills", scheduledFor: Date.UTC(2026, 0, 2), attempt: 1, fencingToken: 7n }
+const run = { job: "bills", scheduledFor: Date.UTC(2026, 0, 2), attempt: 1, fencingToken: 7n, losses: 0 }
 
 /** A broker that is away for so many attempts. */
 const brokerAwayFor = (attempts: number) => {

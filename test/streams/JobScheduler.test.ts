@@ -196,6 +196,31 @@ describe("The scheduler", () => {
       assert.deepStrictEqual(yield* historyOf("noting"), ["3600 succeeded  2"])
     }))
 
+  test("gives up a run that takes one process after the other with it", () =>
+    Effect.gen(function* () {
+      const history = yield* JobHistory
+      const away = Effect.fail(new StoreError({ reason: new StoreAway({ detail: "away", code: "08006" }) }))
+      const { job, ran } = noting({ schedule: "@hourly", timeout: "2 hours" }, Effect.sleep("1 hour"))
+      for (let process = 1; process <= 8; process++) {
+        let isGone = false
+        const own: JobHistory["Service"] = {
+          ...history,
+          record: (endings) => (isGone ? away : history.record(endings)),
+          renew: (holder, runs) => (isGone ? away : history.renew(holder, runs))
+        }
+        const scheduler = yield* startScheduler([job], { replica: String(process), history: own })
+        if (process === 1) yield* TestClock.adjust("59 minutes")
+        yield* elapse(process === 1 ? "65 seconds" : "20 seconds")
+        isGone = true
+        yield* scheduler.kill
+        yield* elapse("1 second")
+      }
+      assert.strictEqual(ran.length, 6)
+      assert.deepStrictEqual(yield* historyOf("noting"), ["3600 failed  7"])
+      const [run] = yield* JobHistory.use((store) => store.runs({ job: "noting", onlyFailed: true, limit: 10 }))
+      assert.match(run?.error ?? "", /^6 processes that ran it were not heard of any more, and it is not begun again/)
+    }))
+
   test("interrupts a run whose lease it cannot renew, and records nothing of it", () =>
     Effect.gen(function* () {
       const history = yield* JobHistory

@@ -84,6 +84,8 @@ export const groupQueue = (topic: string, group: string | undefined): string =>
 /** A message for every group that subscribes to a topic. Its key, if it has one, is the header `key`. */
 export interface TopicMessage extends MessageContent {
   readonly topic: string
+  /** Where a broker has exchanges: another than that of the topics; made where it is missing. */
+  readonly exchange?: string | undefined
 }
 
 /** A message that one subscription gets after a while. */

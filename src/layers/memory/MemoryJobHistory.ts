@@ -15,6 +15,7 @@ import {
 interface Run extends KeptRun {
   readonly token: bigint
   readonly leasedUntil: number
+  readonly losses: number
 }
 
 interface Job extends KeptJob {
@@ -36,9 +37,10 @@ const makeState = () => {
       .sort((one, other) => one.scheduledFor - other.scheduledFor)
   const hold = (run: Run, { lease, replica }: Holder, now: number): HeldRun => {
     tokens++
-    const held = { attempt: run.attempt + 1, token: tokens, leasedUntil: now + Duration.toMillis(lease) }
+    const losses = run.losses + (run.attempt > 0 && run.outcome === undefined ? 1 : 0)
+    const held = { attempt: run.attempt + 1, token: tokens, losses, leasedUntil: now + Duration.toMillis(lease) }
     put({ ...run, ...held, replica, startedAt: now, outcome: undefined, finishedAt: undefined, isOpen: true })
-    return { job: run.job, scheduledFor: run.scheduledFor, attempt: held.attempt, fencingToken: tokens }
+    return { job: run.job, scheduledFor: run.scheduledFor, attempt: held.attempt, fencingToken: tokens, losses }
   }
   return { jobs, runs, put, openOf, hold }
 }
@@ -57,6 +59,7 @@ const fresh = (occurrence: Occurrence, now: number): Run => ({
   result: undefined,
   replica: undefined,
   token: 0n,
+  losses: 0,
   leasedUntil: now
 })
 

@@ -84,7 +84,7 @@ const statement = (
 const heldOf = ({ attempt, fencing_token, job, scheduled_for }: Row): ReadonlyArray<HeldRun> =>
   scheduled_for === null || attempt !== 1 || fencing_token === null
     ? []
-    : [{ job, scheduledFor: scheduled_for.getTime(), attempt, fencingToken: fencing_token }]
+    : [{ job, scheduledFor: scheduled_for.getTime(), attempt, fencingToken: fencing_token, losses: 0 }]
 
 const decisionOf = (job: string, rows: ReadonlyArray<Row>, proposal: Proposal): Decision => {
   const [run] = rows.flatMap(heldOf)

@@ -63,9 +63,10 @@ const taking = ({ run, sql }: Tables): Part<"takeWaiting" | "takeNow"> => ({
           )
           UPDATE job_runs AS run SET attempt = run.attempt + 1, fencing_token = nextval('job_run_tokens'),
             replica = ${holder.replica}, leased_until = ${later(sql, leaseMillis(holder))}, started_at = clock_timestamp(),
-            finished_at = NULL, outcome = NULL
+            finished_at = NULL, outcome = NULL,
+            losses = run.losses + (run.attempt > 0 AND run.outcome IS NULL)::integer
           FROM waiting WHERE run.job = waiting.job AND run.scheduled_for = waiting.scheduled_for
-          RETURNING run.job, run.scheduled_for, run.attempt, run.fencing_token`),
+          RETURNING run.job, run.scheduled_for, run.attempt, run.fencing_token, run.losses`),
       held
     ),
   takeNow: (holder, job, at) =>
@@ -77,7 +78,7 @@ const taking = ({ run, sql }: Tables): Part<"takeWaiting" | "takeNow"> => ({
               date_trunc('milliseconds', clock_timestamp())), true, true, 1, nextval('job_run_tokens'),
             ${holder.replica}, ${later(sql, leaseMillis(holder))}, clock_timestamp()
           WHERE NOT EXISTS (SELECT FROM job_runs WHERE job = ${job} AND is_open)
-          ON CONFLICT DO NOTHING RETURNING job, scheduled_for, attempt, fencing_token`),
+          ON CONFLICT DO NOTHING RETURNING job, scheduled_for, attempt, fencing_token, losses`),
       (rows) => held(rows)[0]
     )
 })

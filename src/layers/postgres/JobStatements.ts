@@ -23,16 +23,18 @@ export interface HeldRow {
   readonly scheduled_for: Date
   readonly attempt: number
   readonly fencing_token: bigint
+  readonly losses: number
 }
 
-export const toHeld = ({ attempt, fencing_token, job, scheduled_for }: HeldRow): HeldRun => ({
+export const toHeld = ({ attempt, fencing_token, job, losses, scheduled_for }: HeldRow): HeldRun => ({
   job,
   scheduledFor: scheduled_for.getTime(),
   attempt,
-  fencingToken: fencing_token
+  fencingToken: fencing_token,
+  losses
 })
 
-export interface KeptRow extends HeldRow {
+export interface KeptRow extends Omit<HeldRow, "losses"> {
   readonly is_manual: boolean
   readonly is_open: boolean
   readonly outcome: Outcome | null

@@ -54,3 +54,9 @@ export const create: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>
   yield* sql`CREATE INDEX job_runs_open ON job_runs (job, scheduled_for) WHERE is_open`
   yield* sql`CREATE INDEX job_runs_scheduled_for ON job_runs (scheduled_for)`
 })
+
+/** Migration 32, its second half: how many holders of a run were lost. */
+export const countLosses: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`ALTER TABLE job_runs ADD COLUMN IF NOT EXISTS losses integer NOT NULL DEFAULT 0`
+})

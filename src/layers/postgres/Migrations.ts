@@ -18,6 +18,7 @@ import * as PaymentsTable from "./PaymentsTable.ts"
 import * as ReplayMarksTable from "./ReplayMarksTable.ts"
 import * as SandboxChargesTable from "./SandboxChargesTable.ts"
 import * as WaitingMessagesTable from "./WaitingMessagesTable.ts"
+import * as WeeklyReportsTable from "./WeeklyReportsTable.ts"
 import * as WorkerRunsTable from "./WorkerRunsTable.ts"
 
 const table = "paystream_migrations"
@@ -40,7 +41,8 @@ const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClien
   "0025_settled_orders": OrderReservationsTable.indexSettled,
   "0026_worker_run_leavings": WorkerRunsTable.noteLeaving,
   "0030_scheduled_jobs": JobTables.create,
-  "0031_deleted_rows": DeletedRowsTable.create
+  "0031_deleted_rows": DeletedRowsTable.create,
+  "0032_weekly_reports_and_lost_runs": Effect.andThen(WeeklyReportsTable.create, JobTables.countLosses)
 }
 
 const loader = Migrator.fromRecord(migrations)

@@ -16,5 +16,8 @@ export const make = Effect.fnUntraced(function* (options: Statements.StatementOp
   )
   const run = <A>(statement: Effect.Effect<A, SqlError.SqlError>): Effect.Effect<A, StoreError> =>
     Effect.andThen(prepareOnce, statements.run(statements.limited(statement)))
-  return { sql: statements.sql, run }
+  /** Whoever asks bounds it. */
+  const runLong = <A>(statement: Effect.Effect<A, SqlError.SqlError>): Effect.Effect<A, StoreError> =>
+    Effect.andThen(prepareOnce, statements.run(statement))
+  return { sql: statements.sql, run, runLong }
 })

@@ -37,23 +37,24 @@ const topicHeader = "x-paystream-topic"
 export const make = (connection: RabbitMqConnection, send: Send, options: TopicOptions) => {
   const { exchange } = options
   const unroutedQueue = `${exchange}.unrouted`
-  let declaredOn: ChannelModel | undefined
+  const declaredOn = new Map<string, ChannelModel>()
 
-  // Should it have gone since, the attempt that fails is the one that has it made again.
-  const withExchange = <A>(use: (model: ChannelModel) => Effect.Effect<A, BrokerError>) =>
+  const ensureExchange = Effect.fnUntraced(function* (model: ChannelModel, name: string) {
+    if (declaredOn.get(name) !== model) yield* RabbitMqQueues.ensureExchange(model, { ...options, name })
+    declaredOn.set(name, model)
+  })
+
+  // Should one have gone since, the attempt that fails is the one that has it made again.
+  const withExchanges = <A>(
+    names: Iterable<string>,
+    use: (model: ChannelModel) => Effect.Effect<A, BrokerError>
+  ): Effect.Effect<A, BrokerError> =>
     Effect.gen(function* () {
       const model = yield* connection.get
       yield* connection.whenUnblocked
-      if (declaredOn !== model) yield* RabbitMqQueues.ensureExchange(model, { ...options, name: exchange })
-      declaredOn = model
+      for (const name of names) yield* ensureExchange(model, name)
       return yield* use(model)
-    }).pipe(
-      Effect.tapError(() =>
-        Effect.sync(() => {
-          declaredOn = undefined
-        })
-      )
-    )
+    }).pipe(Effect.tapError(() => Effect.sync(() => declaredOn.clear())))
   const ensure = (model: ChannelModel, name: string) =>
     RabbitMqQueues.ensure(model, { ...options, name, type: options.queueType ?? "classic" })
   const ensureOrdered = (model: ChannelModel, name: string, ordered: Ordered) =>
@@ -80,7 +81,7 @@ export const make = (connection: RabbitMqConnection, send: Send, options: TopicO
       group: string | undefined,
       { ordered }: { readonly ordered?: Ordered | undefined } = {}
     ): Effect.Effect<Subscription, BrokerError> =>
-      withExchange((model) => {
+      withExchanges([exchange], (model) => {
         const name = groupQueue(topic, group)
         const subscription: Subscription = { _tag: "Queue", name, ...(ordered && { ordered }) }
         return (ordered ? ensureOrdered(model, name, ordered) : ensure(model, name)).pipe(
@@ -89,12 +90,16 @@ export const make = (connection: RabbitMqConnection, send: Send, options: TopicO
         )
       }),
     publish: (messages: ReadonlyArray<TopicMessage>): Effect.Effect<void, BrokerError> =>
-      withExchange((model) =>
+      withExchanges(new Set([exchange, ...messages.map((message) => message.exchange ?? exchange)]), (model) =>
         messages.length === 0
           ? Effect.void
-          : send(messages.map((content) => ({ exchange, routingKey: content.topic, content }))).pipe(
-              Effect.flatMap((returned) => (returned.length === 0 ? Effect.void : keepUnrouted(model, returned)))
-            )
+          : send(
+              messages.map((content) => ({
+                exchange: content.exchange ?? exchange,
+                routingKey: content.topic,
+                content
+              }))
+            ).pipe(Effect.flatMap((returned) => (returned.length === 0 ? Effect.void : keepUnrouted(model, returned))))
       )
   }
 }
