@@ -9,8 +9,8 @@
 import { Console as NodeConsole } from "node:console"
 import { Console, Context, Effect, Layer, Option } from "effect"
 import { Shutdown } from "../../streams/Shutdown.ts"
+import { hasColors, isTerminal } from "../config/Terminal.ts"
 import * as Outlet from "./Outlet.ts"
-import { hasColors, isTerminal } from "./Terminal.ts"
 
 /** A page of a pager is read in less. */
 const patience = "60 seconds"

@@ -1,7 +1,7 @@
 /** The log: what an operator wants to know, one line each, without secrets or payloads. */
 import { Layer, Logger, References } from "effect"
 import type { LogSettings } from "../config/Settings.ts"
-import { hasColors, isTerminal } from "../process/Terminal.ts"
+import { hasColors, isTerminal } from "../config/Terminal.ts"
 
 type Format = NonNullable<LogSettings["format"]>
 

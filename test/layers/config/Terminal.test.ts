@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { hasColors, isTerminal } from "../../../src/layers/process/Terminal.ts"
+import { hasColors, isTerminal } from "../../../src/layers/config/Terminal.ts"
 
 const [terminal, pipe] = [{ isTTY: true }, {}]
 
