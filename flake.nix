@@ -15,7 +15,8 @@
       eachSystem = make: nixpkgs.lib.genAttrs systems (system: make nixpkgs.legacyPackages.${system});
     in
     {
-      # The runtimes, and every server that the tests can use, on the PATH.
+      # The runtimes and the servers of the tests on the PATH; of Kafka, the control plane of Kubernetes and stripe-mock, in
+      # the versions that the tests pin, what fetches or builds them.
       devShells = eachSystem (pkgs: {
         default = pkgs.mkShell {
           packages = [

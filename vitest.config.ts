@@ -18,7 +18,11 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          include: ["test/{domain,streams,layers,operator}/**/*.test.ts", "test/*.test.ts", "examples/**/*.test.ts"],
+          include: [
+            "test/{domain,streams,layers,operator,modes}/**/*.test.ts",
+            "test/*.test.ts",
+            "examples/**/*.test.ts"
+          ],
           exclude: ["test/layers/embedded/**"],
           testTimeout: 30 * seconds,
           hookTimeout: 30 * seconds

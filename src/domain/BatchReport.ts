@@ -20,3 +20,6 @@ export const add = (one: BatchReport, other: BatchReport): BatchReport => ({
 
 /** Those that are gone from the queue for good. */
 export const settled = ({ deadLettered, duplicates, stored }: BatchReport): number => stored + duplicates + deadLettered
+
+/** All that the worker has received. */
+export const taken = (report: BatchReport): number => settled(report) + report.returned

@@ -1,10 +1,11 @@
 /** A demonstration's run: its traffic, a line that shows how it goes, and the proof at the end of a counted one. */
-import { Console, Effect, Fiber, Option, Ref, Schema } from "effect"
+import { Console, Effect, Fiber, Option, Ref } from "effect"
 import { SqlClient } from "effect/sql"
 import * as BatchReport from "../domain/BatchReport.ts"
 import { Broker } from "../domain/ports/Broker.ts"
 import { unlessStopped } from "../streams/Shutdown.ts"
 import * as DemoBooks from "./DemoBooks.ts"
+import { proofOf } from "./DemoProof.ts"
 import { counted, intentsOf, type Published, steadily, type TrafficOptions } from "./DemoTraffic.ts"
 import { bar, liveLine } from "./LiveLine.ts"
 import { StoppedEarly } from "./StoppedEarly.ts"
@@ -12,37 +13,20 @@ import { StoppedEarly } from "./StoppedEarly.ts"
 /** What the payment worker has settled so far. */
 export type Totals = Ref.Ref<BatchReport.BatchReport>
 
-/** Not every payment is in the table exactly once. */
-export class NotExact extends Schema.TaggedError<NotExact>()("NotExact", {
-  published: Schema.Int,
-  rows: Schema.Int,
-  distinct: Schema.Int
-}) {
-  override get message(): string {
-    return `${this.published} published, but ${this.rows} rows of ${this.distinct} different payments are stored`
-  }
-}
-
-/** Payments and the sandbox do not agree on what was charged, or some payments have not ended. */
-export class BooksDiffer extends Schema.TaggedError<BooksDiffer>()("BooksDiffer", { detail: Schema.String }) {
-  override get message(): string {
-    return this.detail
-  }
-}
-
 /** All that is shown. */
-interface Shown extends BatchReport.BatchReport, DemoBooks.IntentCounts {
+export interface Shown extends BatchReport.BatchReport, DemoBooks.IntentCounts {
   readonly settled: number
 }
 
 const some = (count: number, what: string): string => (count === 0 ? "" : `, ${count} ${what}`)
 
 /** One line about it; `count` is how many messages there will be, if that is known. */
-const lineOf = (count: Option.Option<number>) => (shown: Shown, perSecond: number) => {
+export const lineOf = (count: Option.Option<number>) => (shown: Shown, perSecond: number) => {
   const { deadLettered, duplicates, failed, inDoubt, open, paid, settled, stored } = shown
   const share = (all: number) => (BatchReport.settled(shown) + paid + failed) / (all + intentsOf(all))
   const progress = Option.match(count, { onNone: () => "", onSome: (all) => bar(share(all)) })
-  const messages = `${stored} stored${some(duplicates, "duplicates")}${some(deadLettered, "dead-lettered")}`
+  const received = BatchReport.taken(shown)
+  const messages = `${received} received, ${stored} stored, ${duplicates} duplicates, ${deadLettered} dead-lettered`
   const cards = `cards ${paid} paid, ${failed} failed${some(open - inDoubt, "under way")}${some(inDoubt, "in doubt")}`
   const pix = Option.isSome(count) ? "" : `; PIX ${settled} settled`
   return `${progress}${messages}, ${perSecond}/s; ${cards}${pix}`
@@ -85,22 +69,14 @@ const untilEnded = Effect.fnUntraced(function* (run: string, published: Publishe
   }
 })
 
-const verifyIntents = Effect.fnUntraced(function* (run: string, count: number) {
-  const { failed, open, paid } = yield* DemoBooks.intentsOf(run)
-  const { charged, recorded, wrong } = yield* DemoBooks.booksOf(run)
-  const ended = `${paid} paid and ${failed} failed of ${count} asked for through the API`
-  const money = `${recorded} BRL recorded, ${charged} BRL charged`
-  if (open > 0 || paid + failed !== count) return yield* new BooksDiffer({ detail: `${ended}, ${open} still open` })
-  if (wrong > 0 || charged !== recorded) return yield* new BooksDiffer({ detail: `${money}; ${wrong} payments differ` })
-  yield* Console.log(`${ended}; ${money}: none open, none charged twice`)
-})
-
 const verify = Effect.fnUntraced(function* (run: string, count: number, published: Published) {
-  const { distinct, rows } = yield* DemoBooks.storedOf(run)
-  if (rows !== count || distinct !== count)
-    return yield* new NotExact({ published: published.messages, rows, distinct })
-  yield* verifyIntents(run, published.intents)
-  yield* Console.log(`${count} published, ${rows} stored: none lost, none doubled`)
+  const found = {
+    published,
+    stored: yield* DemoBooks.storedOf(run),
+    intents: yield* DemoBooks.intentsOf(run),
+    books: yield* DemoBooks.booksOf(run)
+  }
+  yield* Effect.forEach(yield* proofOf(count, found), (line) => Console.log(line), { discard: true })
 })
 
 const runCounted = Effect.fnUntraced(function* (traffic: TrafficOptions, count: number, totals: Totals) {

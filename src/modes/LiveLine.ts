@@ -1,5 +1,5 @@
 /** How far a run is: one line that is written over on a terminal, plain lines elsewhere. */
-import { Effect, Schedule } from "effect"
+import { Effect, Option, Schedule } from "effect"
 import { Output } from "../layers/process/Output.ts"
 
 const barWidth = 24
@@ -29,23 +29,36 @@ export interface LiveLineOptions<A> {
   readonly lineOf: (totals: A, perSecond: number) => string
 }
 
+/** Writes over what was written before it, which may have taken several rows. */
+const overwriting = (columns: number) => {
+  let rows = 1
+  return (line: string): string => {
+    const up = rows > 1 ? `\u001b[${rows - 1}A` : ""
+    rows = Math.max(1, Math.ceil(line.length / columns))
+    return `\r${up}\u001b[J${line}`
+  }
+}
+
 /** Shows totals until interrupted: five times a second on a terminal, every second elsewhere if they changed. */
-export const liveLine = <A>(current: Effect.Effect<A>, { done, lineOf }: LiveLineOptions<A>) => {
-  const terminal = process.stdout.isTTY === true
+export const liveLine = Effect.fnUntraced(function* <A>(
+  current: Effect.Effect<A>,
+  { done, lineOf }: LiveLineOptions<A>
+) {
+  const output = yield* Output
+  const overwrite = Option.map(yield* output.columns, overwriting)
   const perSecond = rateMeter()
   let shown: string | undefined
-  const print = (text: string) => Effect.flatMap(Output, (output) => output.print(text))
   const show = Effect.flatMap(current, (totals) => {
     const rate = perSecond(done(totals))
     const unrated = lineOf(totals, 0)
     const isNew = shown !== undefined && unrated !== shown
     shown = unrated
-    if (terminal) return print(`\r\u001b[K${lineOf(totals, rate)}`)
-    return isNew ? print(`${lineOf(totals, rate)}\n`) : Effect.void
+    if (Option.isSome(overwrite)) return output.print(overwrite.value(lineOf(totals, rate)))
+    return isNew ? output.print(`${lineOf(totals, rate)}\n`) : Effect.void
   })
-  const finish = terminal ? print("\n") : Effect.void
-  return show.pipe(
-    Effect.repeat(Schedule.spaced(terminal ? "200 millis" : "1 second")),
+  const finish = Option.isSome(overwrite) ? output.print("\n") : Effect.void
+  yield* show.pipe(
+    Effect.repeat(Schedule.spaced(Option.isSome(overwrite) ? "200 millis" : "1 second")),
     Effect.ensuring(Effect.andThen(show, finish))
   )
-}
+})

@@ -89,6 +89,37 @@ describe("PostgreSQL", () => {
     })
   )
 
+  for (const [sqlState, what] of [
+    ["40001", "a serialization failure"],
+    ["40P01", "a deadlock"]
+  ]) {
+    it.live(`that answers with ${what} is asked again, and stores each payment once`, () =>
+      Effect.gen(function* () {
+        const url = yield* newDatabase
+        const store = yield* storeAt(url)
+        yield* store.prepare
+        // a sequence counts on when its transaction is rolled back
+        const trigger = `
+          CREATE SEQUENCE attempts;
+          CREATE FUNCTION contend() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF nextval('attempts') <= 3 THEN RAISE EXCEPTION 'again' USING ERRCODE = '${sqlState}'; END IF;
+            RETURN NULL;
+          END $$;
+          CREATE TRIGGER contend BEFORE INSERT ON payments FOR EACH STATEMENT EXECUTE FUNCTION contend()`
+        yield* query(url, trigger)
+        const outcomes = yield* store.store("q", [payment("1", "a"), payment("2"), payment("3", "c")])
+        assert.deepStrictEqual(
+          outcomes.map(({ _tag }) => _tag),
+          ["Stored", "Stored", "Stored"]
+        )
+        const rows = yield* query(url, "SELECT payload::int FROM payments ORDER BY payload")
+        assert.deepStrictEqual(rows, [{ payload: 1 }, { payload: 2 }, { payload: 3 }])
+        const [attempts] = yield* query(url, "SELECT last_value::int AS last FROM attempts")
+        assert.deepStrictEqual(attempts, { last: 4 })
+      })
+    )
+  }
+
   it.live("that was made read-only blames no message", () =>
     Effect.gen(function* () {
       const readOnly =

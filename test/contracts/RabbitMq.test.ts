@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto"
 import { gzipSync } from "node:zlib"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Duration, Effect, Fiber, Result, Stream } from "effect"
+import { Duration, Effect, Fiber, Logger, Result, Stream } from "effect"
 import { inject } from "vitest"
 import { Broker, type BrokerError, type Delivery } from "../../src/domain/ports/Broker.ts"
 import { readDeadLetter } from "../../src/domain/ReadDeadLetter.ts"
@@ -79,6 +79,30 @@ layer(rabbitMq(), { excludeTestServices: true })("Queues of RabbitMQ", (it) => {
         assert.strictEqual((yield* take(queue, 1)).length, 1)
       })
     )
+  )
+
+  it.effect("of type quorum that give out a message again and again are warned about, once", () =>
+    Effect.gen(function* () {
+      const queue = `foreign-${randomUUID()}`
+      const options = { durable: true, arguments: { "x-queue-type": "quorum" } }
+      yield* withChannel((channel) => channel.assertQueue(queue, options))
+      yield* publish(queue, ["comes back"])
+      const warnings: Array<string> = []
+      const logger = Logger.make(
+        ({ logLevel, message }) => void (logLevel === "Warn" && warnings.push(String(message)))
+      )
+      const attempts = yield* consuming(queue, 1).pipe(
+        Stream.take(12),
+        Stream.tap((delivery) => settle([delivery], delivery.attempt < 12 ? "return" : "done")),
+        Stream.map(({ attempt }) => attempt),
+        Stream.runCollect,
+        Effect.provide(Logger.layer([logger]))
+      )
+      assert.deepStrictEqual([...attempts], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])
+      assert.deepStrictEqual(warnings, [
+        `queue ${queue} gives out a message for the 10th time; check its x-delivery-limit: at the limit the broker drops it`
+      ])
+    })
   )
 
   it.effect("follow their own dead-letter policy for what is refused, and for nothing else", () =>

@@ -195,17 +195,23 @@ const run = (runtime: Program.Runtime, module: string, flags: ReadonlyArray<stri
   }).pipe(Effect.scoped)
 
 describe.concurrent("--mode=consumers that is not ready", () => {
-  const start = (runtime: Program.Runtime, part: string, env: Record<string, string> = {}) =>
+  const mode = ["--mode=consumers"]
+  const start = (runtime: Program.Runtime, part: string, command = mode, env: Record<string, string> = {}) =>
     Program.start({
       runtime,
-      args: ["--mode=consumers", `--workers=${ConsumerStage.moduleOf("unready")}`],
+      args: [...command, `--workers=${ConsumerStage.moduleOf("unready")}`],
       env: { RABBITMQ_URL: inject("rabbitmqUrl"), DATABASE: "none", HEALTH_PORT: "0", UNREADY: part, ...env }
     })
 
-  for (const [index, part] of ["import", "layer", "onStart"].entries()) {
-    it.live(`for its module's ${part} ends all the same when it is asked to stop`, () =>
+  // the subcommand is the same as the mode
+  for (const [runtime, part, command] of [
+    ["bun", "import", ["runworker", "all"]],
+    ["node", "layer", ["runworker", "orders"]],
+    ["bun", "onStart", mode]
+  ] as const) {
+    it.live(`for its module's ${part} ends all the same when it is asked to stop (${command.join(" ")})`, () =>
       Effect.gen(function* () {
-        const program = yield* start(Stage.runtimes[index % 2] ?? "bun", part)
+        const program = yield* start(runtime, part, [...command])
         yield* program.waitForLine(/waiting in/, { deadline: "60 seconds" })
         yield* program.kill("SIGTERM")
         assert.strictEqual(yield* program.exit, 0)
@@ -216,7 +222,7 @@ describe.concurrent("--mode=consumers that is not ready", () => {
   it.live("for its handlers says so, and ends when it is asked to stop", () =>
     Effect.gen(function* () {
       const port = yield* freePort
-      const program = yield* start("bun", "handlers", { HEALTH_PORT: `${port}` })
+      const program = yield* start("bun", "handlers", mode, { HEALTH_PORT: `${port}` })
       yield* eventually(
         Effect.map(HealthPages.page(port, "/readyz"), ({ text }) =>
           assert.deepStrictEqual(JSON.parse(text), {

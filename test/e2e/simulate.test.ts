@@ -173,6 +173,11 @@ describe.concurrent("a simulation", () => {
       assert.deepInclude(yield* simulation(40), { ...whole, sent: 40, accepted: 40, settled: 40 })
       assert.strictEqual(yield* recorded, 40 * 4)
       for (const { metrics } of consumers) assert.strictEqual(yield* settledBy(metrics), 20)
+      const sent = yield* Api.post(`${target}/pix/kafka`, Api.request())
+      assert.deepStrictEqual(
+        [sent.status, JSON.parse(sent.text)],
+        [200, { status: "Event sent to Kafka", topic: "pix.payment.requested" }]
+      )
 
       yield* kafka.stop
       const send = (route: string) => Api.post(`${target}/${route}`, Api.request())

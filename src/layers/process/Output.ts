@@ -7,8 +7,9 @@
  * - Nobody works on for a reader who is gone: the process is asked to stop, as a signal would.
  */
 import { Console as NodeConsole } from "node:console"
-import { Console, Context, Effect, Layer } from "effect"
+import { Console, Context, Effect, Layer, Option } from "effect"
 import { Shutdown } from "../../streams/Shutdown.ts"
+import { hasColors, isTerminal } from "../config/Terminal.ts"
 import * as Outlet from "./Outlet.ts"
 
 /** A page of a pager is read in less. */
@@ -21,14 +22,19 @@ interface Shape {
   readonly print: (text: string) => Effect.Effect<void>
   /** Waits for the readers of all that was printed; false if some of it is lost to one who does not read. */
   readonly flush: Effect.Effect<boolean, never, Shutdown>
+  /** How wide the terminal is that shows what is printed, if it is one. */
+  readonly columns: Effect.Effect<Option.Option<number>>
 }
 
 /** Not before anything is printed. */
 const toStdout = (text: string) => Effect.sync(() => void process.stdout.write(text))
 
+/** A terminal that does not say is as wide as they all once were. */
+const columns = Effect.sync(() => (isTerminal() ? Option.some(process.stdout.columns || 80) : Option.none()))
+
 /** That of this process. */
 export class Output extends Context.Reference<Shape>("paystream/layers/process/Output", {
-  defaultValue: () => ({ print: toStdout, flush: Effect.succeed(true) })
+  defaultValue: () => ({ print: toStdout, flush: Effect.succeed(true), columns })
 }) {}
 
 const flushOf = (outlets: ReadonlyArray<Outlet.Outlet>): Shape["flush"] => {
@@ -42,8 +48,6 @@ const flushOf = (outlets: ReadonlyArray<Outlet.Outlet>): Shape["flush"] => {
   })
 }
 
-const hasColors = () => [process.stdout, process.stderr].every(({ isTTY }) => isTTY) && !process.env.NO_COLOR
-
 /** For whatever prints through Effect's `Console`, the log included: that of Bun would write at once and wait itself. */
 export const layer: Layer.Layer<never, never, Shutdown> = Layer.effectContext(
   Effect.gen(function* () {
@@ -54,6 +58,8 @@ export const layer: Layer.Layer<never, never, Shutdown> = Layer.effectContext(
     const stderr = Outlet.make(process.stderr, onGone)
     const console = new NodeConsole({ stdout: stdout.stream, stderr: stderr.stream, colorMode: hasColors() })
     const print = (text: string) => Effect.sync(() => void stdout.stream.write(text))
-    return Context.make(Output, { print, flush: flushOf([stdout, stderr]) }).pipe(Context.add(Console.Console, console))
+    return Context.make(Output, { print, flush: flushOf([stdout, stderr]), columns }).pipe(
+      Context.add(Console.Console, console)
+    )
   })
 )

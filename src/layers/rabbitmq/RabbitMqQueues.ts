@@ -44,15 +44,18 @@ const answering =
       () => Effect.succeed(answer)
     )
 
-const majorVersion = (model: ChannelModel): number =>
-  Number.parseInt(String(model.connection.serverProperties.version ?? "0"), 10)
+/**
+ * The arguments of a queue that is missing. From RabbitMQ 4 on a quorum queue drops a message after 20 returns unless
+ * told otherwise; before, it never does and does not know -1.
+ */
+export const argumentsOf = (type: QueueType, brokerVersion: string): Readonly<Record<string, unknown>> => {
+  if (type === "classic") return {}
+  const isLimited = Number.parseInt(brokerVersion, 10) >= 4
+  return { "x-queue-type": "quorum", ...(isLimited ? { "x-delivery-limit": -1 } : {}) }
+}
 
-// From RabbitMQ 4 on a quorum queue drops a message after 20 returns unless told otherwise; before, it never does and
-// does not know -1.
 const argumentsFor = (type: QueueType, model: ChannelModel) =>
-  type === "classic"
-    ? {}
-    : { "x-queue-type": "quorum", ...(majorVersion(model) >= 4 ? { "x-delivery-limit": -1 } : {}) }
+  argumentsOf(type, String(model.connection.serverProperties.version ?? ""))
 
 interface Named {
   readonly address: string

@@ -1,15 +1,14 @@
 /** The log: what an operator wants to know, one line each, without secrets or payloads. */
 import { Layer, Logger, References } from "effect"
 import type { LogSettings } from "../config/Settings.ts"
+import { hasColors, isTerminal } from "../config/Terminal.ts"
 
 type Format = NonNullable<LogSettings["format"]>
 
-const formatOf = ({ format }: LogSettings): Format => format ?? (process.stdout.isTTY ? "pretty" : "json")
-
-const colors = process.stdout.isTTY === true && !process.env.NO_COLOR
+const formatOf = ({ format }: LogSettings): Format => format ?? (isTerminal() ? "pretty" : "json")
 
 const loggers: Readonly<Record<Format, Logger.Logger<unknown, void>>> = {
-  pretty: Logger.consolePretty({ colors }),
+  pretty: Logger.consolePretty({ colors: hasColors() }),
   logfmt: Logger.consoleLogFmt,
   json: Logger.consoleJson
 }
