@@ -4,7 +4,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Console, Effect } from "effect"
 import * as Logs from "../../../src/layers/telemetry/Logs.ts"
 
-const textOf = (stream: PassThrough) => String(stream.read() ?? "")
+/** All that was written: one read may give one write only. */
+const textOf = (stream: PassThrough): string => {
+  const chunk = stream.read()
+  return chunk === null ? "" : `${chunk}${textOf(stream)}`
+}
 
 /** What a process prints of one warning, and of one line that is below its level. */
 const printed = (format: "pretty" | "logfmt" | "json", layerOf = Logs.layer) =>
