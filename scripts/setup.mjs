@@ -1,7 +1,7 @@
 /** Makes a fresh clone ready to run: the pinned packages, and the programs among them that need a last touch. */
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { accessSync, constants, existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 
@@ -27,11 +27,23 @@ export const setUp = () => {
   const wanted = createHash("sha256")
     .update(readFileSync(join(root, "package-lock.json")))
     .digest("hex")
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted && checks.every(isThere)) return
   if (!isInstalled()) install()
   for (const check of checks) mend(check)
   checkNode()
   writeFileSync(stamp, wanted)
+}
+
+/** As far as can be told without starting it; what is not published for this platform is not missed. */
+const isThere = ({ name, program }) => !existsSync(join(modules, name)) || isExecutable(program)
+
+const isExecutable = (program) => {
+  try {
+    accessSync(program, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** Compares npm's own record of what it installed with the lock file, so that `npm install` by hand counts too. */

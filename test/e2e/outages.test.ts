@@ -133,6 +133,9 @@ describe.concurrent("a worker whose services go away", () => {
       yield* HealthPages.waitForStatus(port, "/readyz", 200)
       assert.strictEqual(Lines.count(worker, brokerAway), 2)
       assert.strictEqual(Lines.count(worker, brokerBack), 2)
+      const metrics = (yield* HealthPages.page(port, "/metrics")).text
+      assert.match(metrics, /^paystream_reconnects_total\{service="RabbitMQ"\} 2$/m)
+      assert.match(metrics, /^paystream_restarts_total\{stream="[^"]+"\} [1-9]\d*$/m)
       yield* worker.kill("SIGTERM")
       assert.strictEqual(yield* worker.exit, 0)
     })
