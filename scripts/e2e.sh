@@ -79,12 +79,14 @@ is_kind() { [ "$E2E_CLUSTER" = kind ]; }
 
 create_cluster() {
   step "create the cluster $CLUSTER_NAME"
+  had_cluster=true
   if ! is_kind; then
     skip "E2E_CLUSTER=existing: the context $(kubectl config current-context)"
   elif kind get clusters 2> /dev/null | grep -qx "$CLUSTER_NAME"; then
     skip "it is there"
     kubectl config use-context "kind-$CLUSTER_NAME"
   else
+    had_cluster=false
     kind create cluster --name "$CLUSTER_NAME" --wait 120s
   fi
 }
@@ -128,6 +130,10 @@ deploy_operator() {
   step "deploy the operator"
   had_operator=$(is_there --namespace "$system" deployment/paymentjob-operator)
   kubectl apply -f "$operator"
+  # the image of that name may be a newer one than the pods run
+  if is_kind && [ "$had_operator" = true ]; then
+    kubectl rollout restart --namespace "$system" deployment/paymentjob-operator
+  fi
   kubectl rollout status --namespace "$system" deployment/paymentjob-operator --timeout="$TIMEOUT"
 }
 
@@ -269,7 +275,7 @@ finish() {
 # What was there before stays.
 clean_up() {
   echo "cleaning up"
-  if is_kind; then kind delete cluster --name "$CLUSTER_NAME"; return; fi
+  if is_kind && [ "${had_cluster:-true}" = false ]; then kind delete cluster --name "$CLUSTER_NAME"; return; fi
   kubectl delete namespace "$namespace" --ignore-not-found --wait=false || true
   if [ "${had_operator:-true}" = false ]; then kubectl delete -f "$operator" --ignore-not-found --wait=false || true; fi
   if [ "${had_crd:-true}" = false ]; then kubectl delete -f "$crd" --ignore-not-found --wait=false || true; fi
