@@ -66,6 +66,9 @@ check_usage() {
     existing)
       [ -n "${E2E_RABBITMQ_URL:-}" ] || wrong "E2E_CLUSTER=existing needs E2E_RABBITMQ_URL"
       [ -n "${E2E_DATABASE_URL:-}" ] || wrong "E2E_CLUSTER=existing needs E2E_DATABASE_URL"
+      # a PaymentJob has no field for it: pods would connect without
+      [[ $E2E_RABBITMQ_URL != amqps:* ]] || wrong "E2E_RABBITMQ_URL: amqps:// cannot be said in a PaymentJob; use amqp://"
+      [[ $E2E_DATABASE_URL != *sslmode=* ]] || wrong "E2E_DATABASE_URL: sslmode cannot be said in a PaymentJob; leave it out"
       ;;
     *) wrong "E2E_CLUSTER=$E2E_CLUSTER is neither kind nor existing" ;;
   esac
@@ -176,11 +179,12 @@ publish_messages() {
     --count="$MESSAGE_COUNT" --queue="$queue"
 }
 
-# A part of an address, decoded: username, password, hostname, port or path.
+# A part of an address, decoded: username, password, hostname, port or path. By the environment: arguments are there for
+# everybody to see.
 part() {
-  node -e 'const url = new URL(process.argv[1])
+  ADDRESS=$1 node -e 'const url = new URL(process.env.ADDRESS)
     const parts = { username: url.username, password: url.password, hostname: url.hostname, port: url.port, path: url.pathname.slice(1) }
-    process.stdout.write(decodeURIComponent(parts[process.argv[2]]))' "$1" "$2"
+    process.stdout.write(decodeURIComponent(parts[process.argv[1]]))' "$2"
 }
 
 secret() { # name address
