@@ -63,6 +63,10 @@ FROM slim AS commands
 ENV MODE=commands
 LABEL org.opencontainers.image.title="paystream commands"
 
+FROM slim AS scheduler
+ENV MODE=scheduler
+LABEL org.opencontainers.image.title="paystream scheduler"
+
 FROM slim AS all
 ENV MODE=all
 LABEL org.opencontainers.image.title="paystream all"

@@ -66,6 +66,9 @@ check_usage() {
     existing)
       [ -n "${E2E_RABBITMQ_URL:-}" ] || wrong "E2E_CLUSTER=existing needs E2E_RABBITMQ_URL"
       [ -n "${E2E_DATABASE_URL:-}" ] || wrong "E2E_CLUSTER=existing needs E2E_DATABASE_URL"
+      # a PaymentJob has no field for it: pods would connect without
+      [[ $E2E_RABBITMQ_URL != amqps:* ]] || wrong "E2E_RABBITMQ_URL: amqps:// cannot be said in a PaymentJob; use amqp://"
+      [[ $E2E_DATABASE_URL != *sslmode=* ]] || wrong "E2E_DATABASE_URL: sslmode cannot be said in a PaymentJob; leave it out"
       ;;
     *) wrong "E2E_CLUSTER=$E2E_CLUSTER is neither kind nor existing" ;;
   esac
@@ -79,12 +82,14 @@ is_kind() { [ "$E2E_CLUSTER" = kind ]; }
 
 create_cluster() {
   step "create the cluster $CLUSTER_NAME"
+  had_cluster=true
   if ! is_kind; then
     skip "E2E_CLUSTER=existing: the context $(kubectl config current-context)"
   elif kind get clusters 2> /dev/null | grep -qx "$CLUSTER_NAME"; then
     skip "it is there"
     kubectl config use-context "kind-$CLUSTER_NAME"
   else
+    had_cluster=false
     kind create cluster --name "$CLUSTER_NAME" --wait 120s
   fi
 }
@@ -128,6 +133,10 @@ deploy_operator() {
   step "deploy the operator"
   had_operator=$(is_there --namespace "$system" deployment/paymentjob-operator)
   kubectl apply -f "$operator"
+  # the image of that name may be a newer one than the pods run
+  if is_kind && [ "$had_operator" = true ]; then
+    kubectl rollout restart --namespace "$system" deployment/paymentjob-operator
+  fi
   kubectl rollout status --namespace "$system" deployment/paymentjob-operator --timeout="$TIMEOUT"
 }
 
@@ -170,11 +179,12 @@ publish_messages() {
     --count="$MESSAGE_COUNT" --queue="$queue"
 }
 
-# A part of an address, decoded: username, password, hostname, port or path.
+# A part of an address, decoded: username, password, hostname, port or path. By the environment: arguments are there for
+# everybody to see.
 part() {
-  node -e 'const url = new URL(process.argv[1])
+  ADDRESS=$1 node -e 'const url = new URL(process.env.ADDRESS)
     const parts = { username: url.username, password: url.password, hostname: url.hostname, port: url.port, path: url.pathname.slice(1) }
-    process.stdout.write(decodeURIComponent(parts[process.argv[2]]))' "$1" "$2"
+    process.stdout.write(decodeURIComponent(parts[process.argv[1]]))' "$2"
 }
 
 secret() { # name address
@@ -269,7 +279,7 @@ finish() {
 # What was there before stays.
 clean_up() {
   echo "cleaning up"
-  if is_kind; then kind delete cluster --name "$CLUSTER_NAME"; return; fi
+  if is_kind && [ "${had_cluster:-true}" = false ]; then kind delete cluster --name "$CLUSTER_NAME"; return; fi
   kubectl delete namespace "$namespace" --ignore-not-found --wait=false || true
   if [ "${had_operator:-true}" = false ]; then kubectl delete -f "$operator" --ignore-not-found --wait=false || true; fi
   if [ "${had_crd:-true}" = false ]; then kubectl delete -f "$crd" --ignore-not-found --wait=false || true; fi

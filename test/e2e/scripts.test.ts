@@ -88,7 +88,9 @@ layer(NodeAgent.layer, { excludeTestServices: true, timeout: "60 seconds" })("sc
         [{ MESSAGE_COUNT: "0" }, "MESSAGE_COUNT=0"],
         [{ TIMEOUT: "soon" }, "TIMEOUT=soon"],
         [{ E2E_CLUSTER: "moon" }, "E2E_CLUSTER=moon"],
-        [{ E2E_DATABASE_URL: "" }, "E2E_DATABASE_URL"]
+        [{ E2E_DATABASE_URL: "" }, "E2E_DATABASE_URL"],
+        [{ E2E_RABBITMQ_URL: "amqps://user:word@host" }, "amqps://"],
+        [{ E2E_DATABASE_URL: "postgres://host/name?sslmode=require" }, "sslmode"]
       ] as const) {
         const { code, stderr } = yield* runScript([], env)
         assert.strictEqual(code, 2)
