@@ -1,8 +1,9 @@
 /** `jobs` and `runjob`: what operators see of jobs, and do about them. */
-import { Clock, Console, DateTime, Duration, Effect, Layer, Option, Predicate, Result, Schema } from "effect"
+import { Clock, Console, Effect, Layer, Option, Predicate, Result, Schema } from "effect"
 import type { CatchUp, Overlap } from "../domain/CronJob.ts"
 import { type KeptRun, runId } from "../domain/JobRun.ts"
 import { following, parse } from "../domain/JobSchedule.ts"
+import { endOf, nextOf, shownIn, tookOf } from "../domain/JobText.ts"
 import type { Broker } from "../domain/ports/Broker.ts"
 import { JobHistory, type JobNameTaken, type KeptJob } from "../domain/ports/JobHistory.ts"
 import type { StoreError } from "../domain/StoreError.ts"
@@ -33,26 +34,6 @@ const withHistory = <A, E>(use: (history: JobHistory["Service"]) => Effect.Effec
 const declaredIn = (path: Option.Option<string>) =>
   Effect.flatMap(jobModulePath(Option.getOrUndefined(path)), (module) => registeredJobs(module, []))
 
-/** An instant on the clocks of a zone, with its offset. */
-const shownIn = (timeZone: string, at: number): string =>
-  Option.match(DateTime.makeZoned(at, { timeZone }), {
-    onNone: () => new Date(at).toISOString(),
-    onSome: (zoned) => DateTime.formatIsoOffset(zoned).replace(".000", "")
-  })
-
-const nextOf = ({ isPaused, schedule, timeZone }: KeptJob, now: number): ReadonlyArray<number> => {
-  const parsed = parse(schedule, timeZone)
-  return isPaused || Result.isFailure(parsed) ? [] : following(parsed.success, now, 5)
-}
-
-const tookOf = ({ finishedAt, startedAt }: KeptRun): string =>
-  finishedAt === undefined || startedAt === undefined ? "-" : Duration.format(Duration.millis(finishedAt - startedAt))
-
-const endOf = ({ attempt, isOpen, outcome }: KeptRun): string => {
-  if (outcome !== undefined) return isOpen ? `${outcome}, to be taken up` : outcome
-  return attempt === 0 ? "waits" : "running"
-}
-
 const lastOf = (run: KeptRun | undefined, timeZone: string): string =>
   run === undefined ? "-" : `${shownIn(timeZone, run.scheduledFor)} ${endOf(run)} (${tookOf(run)})`
 
@@ -75,7 +56,7 @@ export const list = Effect.fnUntraced(function* (given: {
       const runs = yield* history.lastRuns(jobs.map(({ name }) => name))
       const rows = jobs.map((job) => ({
         job,
-        next: nextOf(job, now),
+        next: nextOf(job, now, 5),
         last: runs.find((run) => run.job === job.name)
       }))
       if (given.json) return yield* Console.log(JSON.stringify(rows.map(recordOf)))

@@ -145,7 +145,8 @@ export const longRunning = Effect.fnUntraced(function* (options: LongRunningOpti
       Effect.map(open(built), (part) => ({ ...part, name }))
     )
     const dependencies = distinct(opened.flatMap((part) => part.dependencies))
-    yield* Layer.build(HealthServer.layer(health, dependencies))
+    const pages = opened.flatMap((part) => (part.pages === undefined ? [] : [part.pages]))
+    yield* Layer.build(HealthServer.layer(health, dependencies, Layer.mergeAll(Layer.empty, ...pages)))
     yield* besideDeadLetters(where, parts)(together(opened.map((part) => [part.name, part.run] as const)))
   })
 

@@ -22,6 +22,8 @@ export interface Needs {
 export interface Opened {
   /** The process is ready while all of these are. */
   readonly dependencies: ReadonlyArray<HealthServer.Dependency>
+  /** What it shows beside the pages for probes. */
+  readonly pages?: HealthServer.Pages
   /** Runs until it is done, or somebody asks to stop; then what is in flight is finished. */
   readonly run: Effect.Effect<void, unknown, World | Scope.Scope | Shutdown | Supervisor>
 }

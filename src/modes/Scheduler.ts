@@ -1,17 +1,24 @@
 /** `--mode=scheduler`: jobs on their schedules, until somebody asks to stop. */
 import { hostname } from "node:os"
 import { Duration, Effect, Layer } from "effect"
-import { JobHistory } from "../domain/ports/JobHistory.ts"
+import type { Broker } from "../domain/ports/Broker.ts"
+import { JobHistory, type KeptJob } from "../domain/ports/JobHistory.ts"
 import { PaymentStore } from "../domain/ports/PaymentStore.ts"
 import * as Settings from "../layers/config/Settings.ts"
+import * as JobsRoutes from "../layers/http/JobsRoutes.ts"
 import { addedJob } from "../streams/AddedJobs.ts"
+import * as JobRequests from "../streams/JobRequests.ts"
 import { jobScheduler } from "../streams/JobScheduler.ts"
 import { besideRetention } from "../streams/Retention.ts"
 import { unlessStopped } from "../streams/Shutdown.ts"
 import * as Part from "./Part.ts"
 import { jobModulePath, type RegisteredJobs, registeredJobs } from "./RegisteredJobs.ts"
 
-const settings = Settings.all({ jobs: Settings.jobSettings, shutdownTimeout: Settings.shutdownTimeout })
+const settings = Settings.all({
+  jobs: Settings.jobSettings,
+  shutdownTimeout: Settings.shutdownTimeout,
+  keys: Settings.apiKeys
+})
 
 type Given = typeof settings extends Settings.Group<infer A> ? A : never
 
@@ -35,20 +42,49 @@ const drainOf = (shutdownTimeout: Duration.Duration): Duration.Duration =>
 /** Who holds a run, for people. */
 export const replica = `${hostname()}/${process.pid}`
 
-const run = Effect.fnUntraced(function* ({ jobs: given, shutdownTimeout }: Given, found: RegisteredJobs) {
+type Requests = Effect.Success<ReturnType<typeof JobRequests.make<Broker>>>
+
+/** What a job does, if this process runs it. */
+const runnableOf = ({ isAll, jobs }: RegisteredJobs, job: KeptJob) => {
+  if (job.publishes === undefined) return jobs.find(({ name }) => name === job.name)
+  return isAll ? addedJob(job) : undefined
+}
+
+const run = Effect.fnUntraced(function* (
+  { jobs: given, shutdownTimeout }: Given,
+  found: RegisteredJobs,
+  requests: Requests
+) {
   // A module's layer may wait for something: it does not hold up who asks to stop.
   const built = yield* unlessStopped(Layer.build(found.layer))
   if (built === undefined) return
   const { forget } = yield* JobHistory
-  yield* jobScheduler({
-    jobs: found.jobs,
-    added: found.isAll ? addedJob : undefined,
+  const options = {
     holder: { replica, lease: given.lease },
     maxConcurrent: given.maxConcurrent,
-    defaultTimeout: given.defaultTimeout,
+    defaultTimeout: given.defaultTimeout
+  }
+  yield* jobScheduler({
+    ...options,
+    jobs: found.jobs,
+    added: found.isAll ? addedJob : undefined,
     drain: drainOf(shutdownTimeout)
-  }).pipe(besideRetention({ what: "runs of jobs", age: given.retention, forget }), Effect.provide(built))
+  }).pipe(
+    Effect.raceFirst(requests.serve(options)),
+    besideRetention({ what: "runs of jobs", age: given.retention, forget }),
+    Effect.provide(built)
+  )
 })
+
+/** The page of jobs; who has a key may ask for runs there. */
+const pagesOf = ({ keys }: Given, found: RegisteredJobs, requests: Requests) =>
+  JobsRoutes.layer({
+    keys,
+    runOf: (job) => {
+      const runnable = runnableOf(found, job)
+      return runnable === undefined ? undefined : requests.ask(runnable)
+    }
+  })
 
 const work = (options: SchedulerOptions) =>
   Effect.fnUntraced(function* (given: Given) {
@@ -59,10 +95,15 @@ const work = (options: SchedulerOptions) =>
       maxBytesInFlight: 0,
       introduction: { jobs: found.isAll ? [names, "those that were added"].filter(Boolean).join(", ") : names },
       open: () =>
-        Effect.map(PaymentStore, (store) => ({
-          dependencies: [{ name: "database", isReady: Effect.isSuccess(store.ping) }],
-          run: run(given, found)
-        }))
+        Effect.gen(function* () {
+          const store = yield* PaymentStore
+          const requests = yield* JobRequests.make<Broker>()
+          return {
+            dependencies: [{ name: "database", isReady: Effect.isSuccess(store.ping) }],
+            pages: Layer.provide(pagesOf(given, found, requests), Layer.succeed(JobHistory, yield* JobHistory)),
+            run: run(given, found, requests)
+          }
+        })
     }
   })
 

@@ -54,13 +54,14 @@ const keys = optional(Parser.secret, {
   name: "API_KEYS",
   default: "everybody may use the API",
   reason:
-    "Who may use the API, by key: as `Authorization: Bearer KEY` or `X-API-Key: KEY`. Several are separated by commas.",
+    "Who may use the API, by key: as `Authorization: Bearer KEY` or `X-API-Key: KEY`. Several are separated by commas. On the page `/jobs`, whoever has one may run and pause jobs; without keys nobody may.",
   secret: true
 })
 
 const takenKey = /^[\x21-\x7e]+$/
 
-const listOfKeys: Group<ReadonlyArray<Redacted.Redacted>> = refine(keys, (given) => {
+/** Who may do something here; none is everybody, or nobody. */
+export const apiKeys: Group<ReadonlyArray<Redacted.Redacted>> = refine(keys, (given) => {
   if (given === undefined) return Result.succeed([])
   const list = Redacted.value(given)
     .split(/[,\n]/)
@@ -84,7 +85,7 @@ export const apiSettings: Group<ApiSettings> = all({
     default: String(1024 * 1024),
     reason: "Larger bodies are answered 413 before they are read to the end."
   }),
-  keys: listOfKeys,
+  keys: apiKeys,
   rateLimit: optional(
     Parser.orWord("unlimited", Parser.integer({ minimum: 1, maximum: 1_000_000, unit: "requests" })),
     {

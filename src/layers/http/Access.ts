@@ -21,15 +21,20 @@ export class Access extends HttpApiMiddleware.Service<Access, { provides: Client
 
 const digest = (text: string): Buffer => createHash("sha256").update(text).digest()
 
-interface Known {
-  readonly name: string
-  readonly digest: Buffer
-}
-
-/** Looks at every key, and compares digests, so that the time it takes tells nothing. */
-const find = (known: ReadonlyArray<Known>, given: string): Known | undefined => {
-  const asked = digest(given)
-  return known.reduce<Known | undefined>((found, key) => (timingSafeEqual(key.digest, asked) ? key : found), undefined)
+/** Whose key a text is, if it is one of these: a name that follows from the key and does not give it away. */
+export const keyring = (keys: ReadonlyArray<Redacted.Redacted>) => {
+  const known = keys.map((key) => {
+    const own = digest(Redacted.value(key))
+    return { name: own.toString("hex").slice(0, 16), digest: own }
+  })
+  /** Looks at every key, and compares digests, so that the time it takes tells nothing. */
+  return (given: string): { readonly name: string } | undefined => {
+    const asked = digest(given)
+    return known.reduce<{ readonly name: string } | undefined>(
+      (found, key) => (timingSafeEqual(key.digest, asked) ? { name: key.name } : found),
+      undefined
+    )
+  }
 }
 
 const anybody = { name: "anybody" }
@@ -47,14 +52,10 @@ const limiter = Effect.fnUntraced(function* (rateLimit: number | undefined) {
 })
 
 const make = Effect.fnUntraced(function* ({ keys, rateLimit }: Pick<ApiSettings, "keys" | "rateLimit">) {
-  const known = keys.map((key): Known => {
-    const own = digest(Redacted.value(key))
-    return { name: own.toString("hex").slice(0, 16), digest: own }
-  })
+  const find = keyring(keys)
   const waitOf = yield* limiter(rateLimit)
 
-  const clientOf = (credential: Redacted.Redacted) =>
-    known.length === 0 ? anybody : find(known, Redacted.value(credential))
+  const clientOf = (credential: Redacted.Redacted) => (keys.length === 0 ? anybody : find(Redacted.value(credential)))
 
   const check: Access["Service"]["bearer"] = (handler, { credential }) => {
     const client = clientOf(credential)

@@ -14,6 +14,9 @@ export interface Dependency {
   readonly isReady: Effect.Effect<boolean>
 }
 
+/** Pages of a part of the process, beside those for probes. */
+export type Pages = Layer.Layer<never, never, HttpRouter.HttpRouter>
+
 /** The port that was asked for cannot be used; `flaw` says why. */
 export class HealthPortUnusable extends Schema.TaggedError<HealthPortUnusable>()("HealthPortUnusable", {
   port: Schema.Int,
@@ -73,13 +76,15 @@ export const readinessPage = (dependencies: ReadonlyArray<Dependency>) =>
 /** Serves the pages. That the default port is taken costs only the pages; a port that was asked for must be free. */
 export const layer = (
   { asked, port }: HealthSettings,
-  dependencies: ReadonlyArray<Dependency>
+  dependencies: ReadonlyArray<Dependency>,
+  more: Pages = Layer.empty
 ): Layer.Layer<never, HealthPortUnusable, Supervisor> => {
   if (port === undefined) return Layer.empty
   const pages = Layer.mergeAll(
     HttpRouter.add("GET", "/healthz", healthPage),
     HttpRouter.add("GET", "/readyz", readinessPage(dependencies)),
-    PrometheusMetrics.layerHttp({ path: "/metrics" })
+    PrometheusMetrics.layerHttp({ path: "/metrics" }),
+    more
   )
   return HttpRouter.serve(pages, { disableLogger: true, disableListenLog: true }).pipe(
     Layer.provide(NodeHttpServer.layer(createServer, { port, gracefulShutdownTimeout: "1 second" })),
