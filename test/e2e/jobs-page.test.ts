@@ -1,10 +1,12 @@
-/** The page of jobs of a real scheduler, as those meet it who may use it and who may not. */
+/** The page of jobs of a real scheduler: as a browser shows it, and as those meet it who may not use it. */
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
+import type { Page } from "playwright-core"
 import { query } from "../support/Databases.ts"
 import * as HealthPages from "../support/HealthPages.ts"
 import * as Stage from "../support/Stage.ts"
+import * as Browser from "../support/servers/Browser.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import { freePort } from "../support/servers/freePort.ts"
 import * as Program from "../support/servers/Program.ts"
@@ -108,3 +110,81 @@ for (const runtime of Stage.runtimes)
       })
     )
   })
+
+const sizes = {
+  phone: { width: 360, height: 740 },
+  desktop: { width: 1280, height: 900 }
+} as const
+
+/** Goes on with Tab until this has the focus, as somebody without a mouse does. */
+const tabTo = async (page: Page, name: string): Promise<void> => {
+  for (let presses = 0; presses < 60; presses++) {
+    await page.keyboard.press("Tab")
+    const text = await page.evaluate("document.activeElement.textContent + (document.activeElement.name ?? '')")
+    if (String(text).trim().startsWith(name)) {
+      const outline = await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+      assert.strictEqual(outline, "solid", `the focus on ${name} can be seen`)
+      return
+    }
+  }
+  assert.fail(`no Tab leads to ${name}`)
+}
+
+/** By keyboard alone: opens the form of a job, types the key, and presses a button. */
+const ask = async (page: Page, job: string, button: string): Promise<void> => {
+  await page.reload()
+  await tabTo(page, `Run or pause ${job}`)
+  await page.keyboard.press("Enter")
+  await tabTo(page, "key")
+  await page.keyboard.type(key)
+  await tabTo(page, button)
+  const answered = page.waitForEvent("load")
+  await page.keyboard.press("Enter")
+  await answered
+}
+
+describe("The page of jobs in a browser", () => {
+  for (const [size, viewport] of Object.entries(sizes))
+    it.live(`is read and used by keyboard on a ${size}`, () =>
+      Effect.gen(function* () {
+        const on = yield* started("bun", { API_KEYS: key })
+        yield* on.rows(
+          `INSERT INTO job_runs (job, scheduled_for, is_open, attempt, outcome, started_at, finished_at, error)
+             SELECT 'nightly', date_trunc('day', now()) - day * interval '1 day' + interval '5 hours', false, 1,
+               CASE day WHEN 4 THEN 'failed' ELSE 'succeeded' END, now(), now() + interval '41 seconds',
+               CASE day WHEN 4 THEN '<script>document.title="owned"</script> no such column' END
+             FROM generate_series(1, 6) AS day`
+        )
+        const browser = yield* Browser.start
+        yield* Effect.promise(async () => {
+          const page = await browser.newPage({ viewport, colorScheme: size === "phone" ? "dark" : "light" })
+          const complaints: Array<string> = []
+          // what it refuses by the page's own policy is an error; hints about forms are not
+          page.on("console", (message) => message.type() === "error" && complaints.push(message.text()))
+          page.on("pageerror", (error) => complaints.push(error.message))
+          await page.goto(`http://127.0.0.1:${on.port}/jobs`)
+          await ask(page, "failing", "Run now")
+          // the form is answered when the run has begun: what became of it is there a moment later
+          const error = page.locator("pre.error", { hasText: "no such column" })
+          for (let looks = 0; (await error.count()) === 0; looks++) {
+            assert.isBelow(looks, 200, "the run's error is shown")
+            await page.reload()
+          }
+          await ask(page, "failing", "Pause")
+          await page.getByText("paused", { exact: true }).waitFor()
+          await page.getByText("Last runs of nightly").click()
+          assert.strictEqual(await page.title(), "Jobs")
+          assert.isTrue(await page.getByRole("columnheader", { name: "Outcome" }).first().isVisible())
+          assert.isTrue(await page.getByRole("main").isVisible())
+          const wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+          assert.isAtMost(Number(wide), 0, "nothing is cut off at the side")
+          assert.notInclude(page.url(), key)
+          assert.notInclude(await page.content(), key)
+          assert.deepStrictEqual(complaints, [])
+          const folder = process.env.SCREENSHOTS
+          const nightly = page.getByRole("article", { name: "nightly" })
+          if (folder !== undefined) await nightly.screenshot({ path: `${folder}/jobs-page-${size}.png` })
+        })
+      })
+    )
+})

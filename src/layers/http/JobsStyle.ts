@@ -27,6 +27,7 @@ svg { display: block; width: 100%; height: 1.5rem; border-radius: .25rem; }
 details { margin-top: .25rem; } summary { cursor: pointer; padding: .4rem 0; color: var(--accent); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .75rem .4rem 0; border-top: 1px solid var(--line); }
+th[scope=row] { white-space: nowrap; }
 pre { margin: .5rem 0 0; padding: .6rem; max-height: 16rem; overflow: auto; background: var(--back);
   border-radius: .4rem; font-size: .85rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 form { display: flex; flex-wrap: wrap; gap: .5rem; align-items: end; }
