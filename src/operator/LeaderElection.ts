@@ -93,6 +93,8 @@ interface Known {
   seenAt: bigint
   /** When the renewal that succeeded last was asked for. */
   renewedAt: bigint | undefined
+  /** Why the last try came to nothing, if it was not that another was faster. */
+  trouble: ClusterError | undefined
 }
 
 /** Takes part until the scope closes; then the Lease is given up. */
@@ -101,7 +103,7 @@ export const leaderElection = (
 ): Effect.Effect<Leadership, never, Cluster | Scope.Scope> =>
   Effect.gen(function* () {
     const cluster = yield* Cluster
-    const known: Known = { lease: undefined, seenAt: 0n, renewedAt: undefined }
+    const known: Known = { lease: undefined, seenAt: 0n, renewedAt: undefined, trouble: undefined }
     const begun = yield* Latch.make(false)
     const lost = yield* Deferred.make<never, LeadershipLost | ClusterError>()
     const { isLeading, whileLeading } = leading(known)
@@ -156,14 +158,23 @@ const campaign = Effect.fnUntraced(function* (
     return false
   })
   while (!(yield* Effect.catchIf(attempt(cluster, options, known), ({ isRefusal }) => isRefusal, tolerated))) {
-    const holder = known.lease?.spec?.holderIdentity ?? ""
-    if (holder !== told) yield* Effect.logInfo(`standing by: ${holder || "nobody"} leads`)
-    told = holder
+    const state = known.trouble?.reason._tag ?? known.lease?.spec?.holderIdentity ?? ""
+    if (state !== told) yield* tellStandby(options, known)
+    told = state
     // not all at the same moment
     yield* Effect.sleep(Duration.millis(Duration.toMillis(retryEvery) * (0.9 + 0.1 * (yield* Random.next))))
   }
   yield* Effect.logInfo(`${options.identity} leads`)
 })
+
+/** Once per change: who leads, or why nobody of us can. */
+const tellStandby = ({ name, namespace }: LeaderElectionOptions, { lease, trouble }: Known) =>
+  trouble === undefined
+    ? Effect.logInfo(`standing by: ${lease?.spec?.holderIdentity || "nobody"} leads`)
+    : Effect.logWarning(
+        `standing by: the lease ${namespace}/${name} cannot be taken, and is tried again: ${trouble.message}; \
+LEADER_ELECTION_NAMESPACE says where it is`
+      )
 
 /** One try to get the Lease; that the API server is away is no reason to end, for who does not lead. */
 const attempt = (cluster: Cluster["Service"], options: LeaderElectionOptions, known: Known) =>
@@ -172,11 +183,18 @@ const attempt = (cluster: Cluster["Service"], options: LeaderElectionOptions, kn
     const since = (yield* monotonic) - known.seenAt
     // ours already, where the answer to us was lost
     const isOurs = known.lease?.spec?.holderIdentity === options.identity
-    return (isOurs || isFree(known.lease?.spec, since)) && (yield* write(cluster, options, known))
+    const isTaken = (isOurs || isFree(known.lease?.spec, since)) && (yield* write(cluster, options, known))
+    known.trouble = undefined
+    return isTaken
   }).pipe(
     Effect.catchIf(
       (error) => error.isRetryable || isOutdated(error),
-      (error) => Effect.as(Effect.logDebug(`the lease ${options.name} was not taken: ${error.message}`), false)
+      (error) => {
+        // another was faster; but what is not found where it is to be made lacks its namespace
+        const isRace = isOutdated(error) && (error.reason._tag !== "NotFound" || known.lease !== undefined)
+        known.trouble = isRace ? undefined : error
+        return Effect.as(Effect.logDebug(`the lease ${options.name} was not taken: ${error.message}`), false)
+      }
     )
   )
 

@@ -145,46 +145,50 @@ const ask = async (page: Page, job: string, button: string): Promise<void> => {
 
 describe("The page of jobs in a browser", () => {
   for (const [size, viewport] of Object.entries(sizes))
-    it.live(`is read and used by keyboard on a ${size}`, () =>
-      Effect.gen(function* () {
-        const on = yield* started("bun", { API_KEYS: key })
-        yield* on.rows(
-          `INSERT INTO job_runs (job, scheduled_for, is_open, attempt, outcome, started_at, finished_at, error)
+    it.live(
+      `is read and used by keyboard on a ${size}`,
+      () =>
+        Effect.gen(function* () {
+          const on = yield* started("bun", { API_KEYS: key })
+          yield* on.rows(
+            `INSERT INTO job_runs (job, scheduled_for, is_open, attempt, outcome, started_at, finished_at, error)
              SELECT 'nightly', date_trunc('day', now()) - day * interval '1 day' + interval '5 hours', false, 1,
                CASE day WHEN 4 THEN 'failed' ELSE 'succeeded' END, now(), now() + interval '41 seconds',
                CASE day WHEN 4 THEN '<script>document.title="owned"</script> no such column' END
              FROM generate_series(1, 6) AS day`
-        )
-        const browser = yield* Browser.start
-        yield* Effect.promise(async () => {
-          const page = await browser.newPage({ viewport, colorScheme: size === "phone" ? "dark" : "light" })
-          const complaints: Array<string> = []
-          // what it refuses by the page's own policy is an error; hints about forms are not
-          page.on("console", (message) => message.type() === "error" && complaints.push(message.text()))
-          page.on("pageerror", (error) => complaints.push(error.message))
-          await page.goto(`http://127.0.0.1:${on.port}/jobs`)
-          await ask(page, "failing", "Run now")
-          // the form is answered when the run has begun: what became of it is there a moment later
-          const error = page.locator("pre.error", { hasText: "no such column" })
-          for (let looks = 0; (await error.count()) === 0; looks++) {
-            assert.isBelow(looks, 200, "the run's error is shown")
-            await page.reload()
-          }
-          await ask(page, "failing", "Pause")
-          await page.getByText("paused", { exact: true }).waitFor()
-          await page.getByText("Last runs of nightly").click()
-          assert.strictEqual(await page.title(), "Jobs")
-          assert.isTrue(await page.getByRole("columnheader", { name: "Outcome" }).first().isVisible())
-          assert.isTrue(await page.getByRole("main").isVisible())
-          const wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
-          assert.isAtMost(Number(wide), 0, "nothing is cut off at the side")
-          assert.notInclude(page.url(), key)
-          assert.notInclude(await page.content(), key)
-          assert.deepStrictEqual(complaints, [])
-          const folder = process.env.SCREENSHOTS
-          const nightly = page.getByRole("article", { name: "nightly" })
-          if (folder !== undefined) await nightly.screenshot({ path: `${folder}/jobs-page-${size}.png` })
-        })
-      })
+          )
+          const browser = yield* Browser.start
+          yield* Effect.promise(async () => {
+            const page = await browser.newPage({ viewport, colorScheme: size === "phone" ? "dark" : "light" })
+            const complaints: Array<string> = []
+            // what it refuses by the page's own policy is an error; hints about forms are not
+            page.on("console", (message) => message.type() === "error" && complaints.push(message.text()))
+            page.on("pageerror", (error) => complaints.push(error.message))
+            await page.goto(`http://127.0.0.1:${on.port}/jobs`)
+            await ask(page, "failing", "Run now")
+            // the form is answered when the run has begun: what became of it is there a moment later
+            const error = page.locator("pre.error", { hasText: "no such column" })
+            for (let looks = 0; (await error.count()) === 0; looks++) {
+              assert.isBelow(looks, 200, "the run's error is shown")
+              await page.reload()
+            }
+            await ask(page, "failing", "Pause")
+            await page.getByText("paused", { exact: true }).waitFor()
+            await page.getByText("Last runs of nightly").click()
+            assert.strictEqual(await page.title(), "Jobs")
+            assert.isTrue(await page.getByRole("columnheader", { name: "Outcome" }).first().isVisible())
+            assert.isTrue(await page.getByRole("main").isVisible())
+            const wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert.isAtMost(Number(wide), 0, "nothing is cut off at the side")
+            assert.notInclude(page.url(), key)
+            assert.notInclude(await page.content(), key)
+            assert.deepStrictEqual(complaints, [])
+            const folder = process.env.SCREENSHOTS
+            const nightly = page.getByRole("article", { name: "nightly" })
+            if (folder !== undefined) await nightly.screenshot({ path: `${folder}/jobs-page-${size}.png` })
+          })
+        }),
+      // the first one may have to install the browser
+      { timeout: 600_000 }
     )
 })

@@ -91,6 +91,16 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
     })
   )
 
+  it.effect("one whose lease has no place says so, instead of standing by in silence", () =>
+    Effect.gen(function* () {
+      const namespace = yield* newNamespace
+      const operator = yield* startOperator({ namespace, env: { LEADER_ELECTION_NAMESPACE: `${namespace}-not` } })
+      yield* operator.waitForLine(/cannot be taken.*-not.*LEADER_ELECTION_NAMESPACE/, { deadline: "30 seconds" })
+      yield* operator.kill("SIGTERM")
+      assert.strictEqual(yield* operator.exit, 0)
+    })
+  )
+
   it.effect("two that act at the same time make one Job each all the same: names are the fence", () =>
     Effect.gen(function* () {
       const ground = yield* place
