@@ -34,7 +34,8 @@ export default defineConfig({
           include: ["test/contracts/**/*.test.ts", "test/layers/embedded/**/*.test.ts"],
           exclude: ofClusters,
           globalSetup,
-          testTimeout: 30 * seconds,
+          // some start a server of their own, beside everything else on two cores
+          testTimeout: 120 * seconds,
           hookTimeout: 60 * seconds
         }
       },

@@ -18,7 +18,10 @@ export interface ServerControl {
   readonly resume: Effect.Effect<void, ServerError>
 }
 
-const startDeadline = "60 seconds"
+/** A server that is started beside all else on two cores may take its time. */
+const readyDeadline = "100 seconds"
+/** Longer, so that what kept it from being ready is what is told. */
+const startDeadline = "120 seconds"
 
 /** Controls a server that runs as our own process. */
 export const ownProcess = (options: {
@@ -61,7 +64,7 @@ const serving = (child: Child, ready: Effect.Effect<unknown, ServerError>): Effe
     const written = [...child.stdout, ...child.stderr].slice(-20).join("\n")
     return new ServerError({ message: `ended with ${code} before it was ready, having written:\n${written}` })
   })
-  return Effect.raceFirst(Effect.asVoid(eventually(ready, { deadline: startDeadline })), ended)
+  return Effect.raceFirst(Effect.asVoid(eventually(ready, { deadline: readyDeadline })), ended)
 }
 
 /** Controls a server in a container, which is removed with the scope. */
@@ -76,7 +79,7 @@ export const ownContainer = (options: {
     yield* Effect.acquireRelease(act("create", "--name", name, ...options.createArguments), () =>
       Effect.ignore(act("rm", "--force", "--volumes", name))
     )
-    const start = Effect.andThen(act("start", name), Effect.asVoid(eventually(ready, { deadline: startDeadline })))
+    const start = Effect.andThen(act("start", name), Effect.asVoid(eventually(ready, { deadline: readyDeadline })))
     const stop = act("stop", name)
     yield* start
     return {
