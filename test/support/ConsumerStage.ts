@@ -55,7 +55,10 @@ export const make = Effect.fnUntraced(function* (ground: Ground) {
   const { broker } = ground
   const subscribe = (topic: string, group: string) =>
     Effect.provide(
-      Broker.use((port) => port.subscribe(`${name}.${topic}`, group)),
+      Broker.use((port) => port.subscribe(`${name}.${topic}`, group)).pipe(
+        // a Kafka of just now has not chosen who keeps the groups yet
+        Effect.retry({ while: ({ isRetryable }) => isRetryable, schedule: Schedule.spaced("200 millis"), times: 150 })
+      ),
       broker
     )
   yield* subscribe("in", "relay")
