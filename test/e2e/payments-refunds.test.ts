@@ -5,7 +5,6 @@ import * as Api from "../support/Api.ts"
 import * as Payments from "../support/Payments.ts"
 import { eventOf, signed } from "../support/provider/webhook.ts"
 import * as Stage from "../support/Stage.ts"
-import { eventually } from "../support/servers/eventually.ts"
 import * as PaymentProvider from "../support/servers/PaymentProvider.ts"
 
 const secret = "whsec_test"
@@ -16,16 +15,6 @@ const synchronous = {
   PAYMENT_OVERDUE_SECONDS: "1",
   PAYMENT_SWEEP_SECONDS: "0.5"
 }
-
-const statusOf = (url: string, status: string) =>
-  eventually(
-    Effect.map(Api.ask(url), (answer) => {
-      const payment = Payments.told(answer)
-      assert.strictEqual(payment.status, status)
-      return payment
-    }),
-    { deadline: "60 seconds", every: "100 millis" }
-  )
 
 /** As Stripe tells of a refund of its. */
 const sendNotice = Effect.fnUntraced(function* (
@@ -56,14 +45,14 @@ for (const runtime of Stage.runtimes) {
           const { ask, child, stage, url } = yield* Payments.start({ runtime, env })
           const { id } = Payments.told(yield* ask(Payments.body()))
           yield* Api.post(`${url}/payments/${id}/refund`, "")
-          yield* statusOf(`${url}/payments/${id}`, "compensated")
+          yield* Payments.reaches(`${url}/payments/${id}`, "compensated")
           const { reference, refund } = yield* provider.endRefund(id, "failed")
           const money = Effect.map(provider.report, ({ payments }) => payments[id])
           assert.strictEqual((yield* money)?.refunds, 0)
 
           const notice = { id: refund, payment_intent: reference, status: "failed" }
           assert.strictEqual((yield* sendNotice(url, "refund.failed", notice)).status, 200)
-          const waiting = yield* statusOf(`${url}/payments/${id}`, "compensating")
+          const waiting = yield* Payments.reaches(`${url}/payments/${id}`, "compensating")
           assert.isTrue(waiting.history?.some(({ event }) => event === "refund_failed"))
           assert.include(yield* child.waitForLine(/has not gone back/), id)
           const listed = yield* Stage.run(stage, { runtime, args: ["sagas", "list"] })
@@ -71,12 +60,12 @@ for (const runtime of Stage.runtimes) {
           assert.include(listed.stdout, `sagas compensate ${id}`)
 
           assert.strictEqual((yield* Stage.run(stage, { runtime, args: ["sagas", "compensate", id] })).code, 0)
-          const { history } = yield* statusOf(`${url}/payments/${id}`, "compensated")
+          const { history } = yield* Payments.reaches(`${url}/payments/${id}`, "compensated")
           assert.strictEqual((yield* money)?.refunds, 1)
 
           // Late and repeated notices of the same refund are no news any more.
           for (const type of ["refund.failed", "charge.refund.updated"]) yield* sendNotice(url, type, notice)
-          assert.deepStrictEqual((yield* statusOf(`${url}/payments/${id}`, "compensated")).history, history)
+          assert.deepStrictEqual((yield* Payments.reaches(`${url}/payments/${id}`, "compensated")).history, history)
           assert.strictEqual((yield* money)?.refunds, 1)
         })
     )
@@ -87,7 +76,7 @@ for (const runtime of Stage.runtimes) {
         const { id } = Payments.told(yield* ask(Payments.body("sandbox_refund_pending")))
         const refunded = yield* Api.post(`${url}/payments/${id}/refund`, "")
         assert.deepStrictEqual([refunded.status, Payments.told(refunded).status], [202, "compensating"])
-        yield* statusOf(`${url}/payments/${id}`, "compensated")
+        yield* Payments.reaches(`${url}/payments/${id}`, "compensated")
       })
     )
   })

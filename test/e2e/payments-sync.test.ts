@@ -26,16 +26,6 @@ const notice = (reference: string, type = "payment_intent.succeeded") =>
     data: { object: { id: reference, object: "payment_intent", status: "succeeded" } }
   })
 
-const statusOf = (url: string, status: string) =>
-  eventually(
-    Effect.map(Api.ask(url), (answer) => {
-      const payment = Payments.told(answer)
-      assert.strictEqual(payment.status, status)
-      return payment
-    }),
-    { deadline: "60 seconds", every: "100 millis" }
-  )
-
 const synchronous = { ENABLE_ASYNC_COMMANDS: "false", API_PAYMENT_TIMEOUT_SECONDS: "60" }
 
 for (const runtime of Stage.runtimes) {
@@ -102,10 +92,10 @@ for (const runtime of Stage.runtimes) {
           [cancelled.status, JSON.parse(cancelled.text)],
           [200, { orderId: "order-1", takesPayments: false }]
         )
-        const undone = yield* statusOf(location, "compensated")
+        const undone = yield* Payments.reaches(location, "compensated")
         assert.strictEqual(undone.failure, "order_cancelled")
         const later = yield* ask(Payments.body("pm_card_visa", { orderId: "order-1" }))
-        yield* statusOf(`${url}${later.headers.get("location")}`, "failed")
+        yield* Payments.reaches(`${url}${later.headers.get("location")}`, "failed")
         const again = yield* ask(Payments.body("pm_card_visa", { orderId: "order-1" }), "slow")
         assert.deepStrictEqual([again.status, again.text], [202, slow.text])
       })

@@ -1,9 +1,11 @@
 /** Payments as tests ask for them over HTTP, and as the database has them. */
 import { randomUUID } from "node:crypto"
+import { assert } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import * as Api from "./Api.ts"
 import { query } from "./Databases.ts"
 import * as Stage from "./Stage.ts"
+import { eventually } from "./servers/eventually.ts"
 
 /** A body; a card that is charged unless told. */
 export const body = (paymentMethod = "pm_card_visa", more: Readonly<Record<string, unknown>> = {}) =>
@@ -45,3 +47,14 @@ export interface OutboxRow {
   readonly payload: Readonly<Record<string, unknown>>
   readonly headers: Readonly<Record<string, unknown>>
 }
+
+/** Waits until the payment at an address has this status, and gives it. */
+export const reaches = (url: string, status: string) =>
+  eventually(
+    Effect.map(Api.ask(url), (answer) => {
+      const payment = told(answer)
+      assert.strictEqual(payment.status, status)
+      return payment
+    }),
+    { deadline: "60 seconds", every: "100 millis" }
+  )
