@@ -1,5 +1,5 @@
 /**
- * The half of a bare relay that has to do with the table: read in order of ids from a remembered position, which loses
+ * The half of a bare relay that has to do with the table: read in order of sequence from a remembered position, which loses
  * events of slow transactions. While a batch is published, the next one is read and the one before it marked.
  */
 import { Client } from "pg"
@@ -10,6 +10,7 @@ const batchSize = 1000
 
 export interface Row {
   readonly id: string
+  readonly sequence: string
   readonly topic: string
   readonly key: string | null
   readonly payload: string
@@ -18,8 +19,8 @@ export interface Row {
 
 const select = {
   name: "select",
-  text: `SELECT id, topic, key, payload::text AS payload, headers FROM outbox_events
-    WHERE published_at IS NULL AND id > $1 ORDER BY id LIMIT ${batchSize}`
+  text: `SELECT id, sequence, topic, key, payload::text AS payload, headers FROM outbox_events
+    WHERE published_at IS NULL AND sequence > $1 ORDER BY sequence LIMIT ${batchSize}`
 }
 const update = {
   name: "update",
@@ -36,10 +37,10 @@ const connected = async (): Promise<Client> => {
 export const relay = async (publish: (rows: ReadonlyArray<Row>) => Promise<void>): Promise<void> => {
   const reader = await connected()
   const marker = await connected()
-  let last = "00000000-0000-0000-0000-000000000000"
+  let last = "0"
   const read = async (): Promise<ReadonlyArray<Row>> => {
     const { rows } = await reader.query<Row>({ ...select, values: [last] })
-    last = rows.at(-1)?.id ?? last
+    last = rows.at(-1)?.sequence ?? last
     return rows
   }
 

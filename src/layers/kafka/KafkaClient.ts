@@ -56,8 +56,7 @@ export const make = Effect.fnUntraced(function* (options: ClientOptions, availab
     Effect.tryPromise(evaluate).pipe(
       Effect.retry({ times: 12, schedule: Schedule.spaced("250 millis"), while: ({ cause }) => isElecting(cause) }),
       Effect.mapError(({ cause }) => brokerError(options.address, doing)(cause)),
-      Effect.tap(availability.connected),
-      Effect.tapError((error) => (error.isRetryable ? availability.away(error.message) : Effect.void))
+      (attempted) => availability.watch(attempted)
     )
   return { ...options, kafka, attempt, availability } satisfies KafkaClient
 })

@@ -2,7 +2,6 @@
 import { Duration, Effect, Layer } from "effect"
 import type { SqlClient } from "effect/sql"
 import { type FinishedInput, FinishedInputs } from "../../domain/ports/FinishedInputs.ts"
-import type { StoreError } from "../../domain/StoreError.ts"
 import * as Availability from "../../streams/Availability.ts"
 import * as Statements from "./Statements.ts"
 import { textArray } from "./TextArrays.ts"
@@ -14,12 +13,7 @@ const columns = (inputs: ReadonlyArray<FinishedInput>) => ({
 
 const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) {
   const { limited, prepare, run, sql } = yield* Statements.make(options)
-  const availability = Availability.make("PostgreSQL", options.address)
-  const watched = <A>(effect: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
-    effect.pipe(
-      Effect.tap(() => availability.connected),
-      Effect.tapError((error) => (error.isRetryable ? availability.away(error.message) : Effect.void))
-    )
+  const { watch } = Availability.make("PostgreSQL", options.address)
 
   const find = (inputs: ReadonlyArray<FinishedInput>) => {
     const { consumers, identities } = columns(inputs)
@@ -57,10 +51,10 @@ const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) 
     SELECT count(*)::int AS removed FROM removed`
 
   return FinishedInputs.of({
-    find: (inputs) => (inputs.length === 0 ? Effect.succeed([]) : watched(run(limited(find(inputs))))),
-    record: (inputs) => (inputs.length === 0 ? Effect.void : Effect.asVoid(watched(run(limited(record(inputs)))))),
+    find: (inputs) => (inputs.length === 0 ? Effect.succeed([]) : watch(run(limited(find(inputs))))),
+    record: (inputs) => (inputs.length === 0 ? Effect.void : Effect.asVoid(watch(run(limited(record(inputs)))))),
     forget: (age, limit) => Effect.map(run(limited(forget(age, limit))), ([row]) => row?.removed ?? 0),
-    prepare: watched(prepare),
+    prepare: watch(prepare),
     ping: Effect.asVoid(run(limited(sql`SELECT 1`)))
   })
 })

@@ -24,24 +24,24 @@ import * as Statements from "./Statements.ts"
  * complains of (a right that is missing, a full disk).
  */
 const watching = (address: string) => {
-  const availability = Availability.make("PostgreSQL", address)
-  let complaint: StoreError | undefined
-  const watched =
-    (by: "storing" | "probe") =>
-    <A, R>(effect: Effect.Effect<A, StoreError, R>): Effect.Effect<A, StoreError, R> =>
+  const { watch } = Availability.make("PostgreSQL", address)
+  let complains = false
+  // Half an answer is no sign that the database is back.
+  const isWhole = (result: unknown) => !(Array.isArray(result) && result.includes(undecided))
+  const complaint = (standing: boolean) =>
+    Effect.sync(() => {
+      complains = standing
+    })
+  const storing = <A, R>(effect: Effect.Effect<A, StoreError, R>) =>
+    watch(
       effect.pipe(
-        Effect.tap((result) => {
-          // Half an answer is no sign that the database is back.
-          if (Array.isArray(result) && result.includes(undecided)) return Effect.void
-          if (by === "storing") complaint = undefined
-          return complaint === undefined ? availability.connected : Effect.void
-        }),
-        Effect.tapError((error) => {
-          if (by === "storing") complaint = error
-          return error.isRetryable ? availability.away(error.message) : Effect.void
-        })
-      )
-  return { storing: watched("storing"), probe: watched("probe") }
+        Effect.tap((result) => (isWhole(result) ? complaint(false) : Effect.void)),
+        Effect.tapError(() => complaint(true))
+      ),
+      { back: isWhole }
+    )
+  const probe = <A, R>(effect: Effect.Effect<A, StoreError, R>) => watch(effect, { back: () => !complains })
+  return { storing, probe }
 }
 
 const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) {

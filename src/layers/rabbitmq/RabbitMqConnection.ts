@@ -97,11 +97,7 @@ export const make = Effect.fnUntraced(function* (
     })
   }
 
-  const connected = open(options).pipe(
-    Effect.tap((model) => Effect.sync(() => adopt(model))),
-    Effect.tap(availability.connected),
-    Effect.tapError((error) => (error.isRetryable ? availability.away(error.message) : Effect.void))
-  )
+  const connected = availability.watch(Effect.tap(open(options), (model) => Effect.sync(() => adopt(model))))
 
   yield* Effect.addFinalizer(() =>
     Effect.suspend(() => {

@@ -86,18 +86,16 @@ export const make = Effect.fnUntraced(function* (settings: RedisSettings) {
     )
   })
 
-  const ask: Ask = (question) =>
+  const answered: Ask = (question) =>
     Effect.flatMap(connected, (current) =>
       // One that does not answer may never again: the next one who asks begins anew.
       Effect.tapError(
         step(() => question(current)),
         (error) => (isUnanswered(error) ? Effect.andThen(drop(current), failing(error)) : Effect.void)
       )
-    ).pipe(
-      Effect.tap(() => availability.connected),
-      // Also where it refuses us: those who ask go on without it, and nobody else would say so.
-      Effect.tapError((error) => availability.away(error.message))
     )
+  // Also where it refuses us: those who ask go on without it, and nobody else would say so.
+  const ask: Ask = (question) => availability.watch(answered(question), { away: () => true })
 
   yield* Effect.addFinalizer(() => (client === undefined ? Effect.void : drop(client)))
   return ask
