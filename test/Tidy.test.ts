@@ -90,9 +90,7 @@ describe("The sources", () => {
     ["runSync", /\bEffect\.run(Sync|Promise)\(/, "an effect that is returned"]
   ]
   const mayAnyway: Readonly<Record<string, ReadonlyArray<string>>> = {
-    console: ["main.ts"],
-    "process.exit": ["main.ts", "layers/process/Signals.ts", "layers/process/Process.ts"],
-    runSync: ["main.ts"]
+    "process.exit": ["layers/process/Signals.ts", "layers/process/Process.ts"]
   }
 
   for (const [name, pattern, instead] of banned) {

@@ -1,3 +1,4 @@
+import { readdirSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import { query } from "../support/Databases.ts"
@@ -7,6 +8,8 @@ import * as Queues from "../support/Queues.ts"
 import * as Stage from "../support/Stage.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import { freePort } from "../support/servers/freePort.ts"
+import * as Program from "../support/servers/Program.ts"
+import { temporaryFolder } from "../support/servers/temporaryFolder.ts"
 
 const ask = (stage: Stage.Stage, statement: string) => query(Redacted.make(stage.databaseUrl), statement)
 
@@ -206,6 +209,28 @@ describe.concurrent("--mode=migrate --topics --status", () => {
       const { code, stderr, stdout } = yield* Stage.run(stage, { runtime: "bun", args, env })
       assert.deepStrictEqual([code, stdout], [1, ""])
       assert.match(stderr, /ECONNREFUSED/)
+    })
+  )
+})
+
+describe.concurrent("a start on Node", () => {
+  const version = (folder: string) =>
+    Effect.gen(function* () {
+      const env = { NODE_COMPILE_CACHE: folder }
+      const program = yield* Program.start({ runtime: "node", args: ["--version"], env })
+      assert.strictEqual(yield* program.exit, 0)
+      return program.stdout.join("\n")
+    })
+
+  it.live("keeps what it has compiled for the next one, and goes without where it cannot", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder("compiled")
+      const first = yield* version(folder)
+      const kept = readdirSync(folder, { recursive: true })
+      assert.isAbove(kept.length, 100)
+      assert.strictEqual(yield* version(folder), first)
+      assert.strictEqual(readdirSync(folder, { recursive: true }).length, kept.length)
+      assert.strictEqual(yield* version("/dev/null/nowhere"), first)
     })
   )
 })

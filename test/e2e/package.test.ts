@@ -97,7 +97,7 @@ const run = (options: Program.ProgramOptions) =>
   })
 
 describe("The package", () => {
-  it.layer(layer, { timeout: "60 seconds" })((it) => {
+  it.layer(layer, { timeout: "3 minutes" })((it) => {
     it.effect("holds JavaScript and types, nothing for development, and little of it", () =>
       Effect.gen(function* () {
         const { files, folder, isRestored } = yield* InstalledPackage
