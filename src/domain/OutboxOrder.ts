@@ -39,16 +39,21 @@ export const publishable = <E extends Waiting>(events: ReadonlyArray<E>, rules: 
 }
 
 /**
- * Events in waves: each holds one event of a lane at most, and a lane's events are in successive waves in their order.
- * So a wave can be published as one while nothing overtakes anything.
+ * Events in waves: a lane's events are in successive waves in their order, or in the same one where they go `together`
+ * with the one before. So a wave can be published as one while nothing overtakes anything.
  */
-export const waves = <E>(events: ReadonlyArray<E>, laneOf: (event: E) => string): ReadonlyArray<ReadonlyArray<E>> => {
-  const depths = new Map<string, number>()
+export const waves = <E>(
+  events: ReadonlyArray<E>,
+  laneOf: (event: E) => string,
+  together: (before: E, event: E) => boolean
+): ReadonlyArray<ReadonlyArray<E>> => {
+  const last = new Map<string, { readonly event: E; readonly depth: number }>()
   const found: Array<Array<E>> = []
   for (const event of events) {
     const lane = laneOf(event)
-    const depth = depths.get(lane) ?? 0
-    depths.set(lane, depth + 1)
+    const before = last.get(lane)
+    const depth = before === undefined ? 0 : before.depth + (together(before.event, event) ? 0 : 1)
+    last.set(lane, { event, depth })
     const wave = found[depth]
     if (wave === undefined) found.push([event])
     else wave.push(event)

@@ -1,7 +1,9 @@
 /**
  * Publishes a batch of events in order per key, and tells what became of each.
  *
- * A key has one unconfirmed event at most: were two under way, the broker could refuse the first and take the second.
+ * Of what a broker could refuse one by one, a key has one unconfirmed event at most: were two under way, the first could
+ * be refused and the second taken. Where it takes all messages of a call with the same topic and key or none of them, they
+ * go together.
  */
 import { Clock, Effect, Semaphore } from "effect"
 import { blamesEvent } from "../domain/OutboxAttempts.ts"
@@ -52,13 +54,23 @@ const send = (broker: Broker["Service"], events: ReadonlyArray<PendingEvent>) =>
   })
 }
 
+/** Those before which none of their key was refused. */
+const unlessStopped = (events: ReadonlyArray<PendingEvent>, { refused }: Progress): ReadonlyArray<PendingEvent> => {
+  if (refused.length === 0) return events
+  const stopped = new Set(refused.map(({ event }) => laneOf(event)))
+  return events.filter((event) => !stopped.has(laneOf(event)))
+}
+
 /** Publishes for up to `concurrency` batches at a time. */
 export const make = Effect.fnUntraced(function* (concurrency: number) {
   const broker = yield* Broker
+  const together = (before: PendingEvent, event: PendingEvent) =>
+    broker.takesTogether === true && before.topic === event.topic
   const turns = yield* Semaphore.make(concurrency)
 
   // Alone: what others publish meanwhile on the same channel would be to blame as well.
-  const isolate = (events: ReadonlyArray<PendingEvent>, progress: Progress): Effect.Effect<void, BrokerError> => {
+  const isolate = (all: ReadonlyArray<PendingEvent>, progress: Progress): Effect.Effect<void, BrokerError> => {
+    const events = unlessStopped(all, progress)
     const middle = events.length >> 1
     const [event] = events
     if (event === undefined) return Effect.void
@@ -100,9 +112,8 @@ export const make = Effect.fnUntraced(function* (concurrency: number) {
     mayGoOn: Effect.Effect<boolean>
   ): Effect.fn.Return<void, BrokerError> {
     const takenAtNanos = yield* Clock.currentTimeNanos
-    for (const wave of waves(events, laneOf)) {
-      const stopped = new Set(progress.refused.map(({ event }) => laneOf(event)))
-      const open = stopped.size === 0 ? wave : wave.filter((event) => !stopped.has(laneOf(event)))
+    for (const wave of waves(events, laneOf, together)) {
+      const open = unlessStopped(wave, progress)
       // Looked at just before: what a frozen relay was about to publish when it froze is not ours any more.
       if (open.length === 0 || !(yield* mayGoOn)) return
       const before = progress.published.length

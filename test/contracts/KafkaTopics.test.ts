@@ -141,6 +141,24 @@ layer(Layer.merge(kafka(), Layer.succeed(TopicDepth, lag)), { excludeTestService
     })
   )
 
+  it.effect("take a key's messages of one call together, or none of them", () =>
+    Effect.gen(function* () {
+      const { group, topic } = yield* madeGroup
+      const broker = yield* Broker
+      const ofKey = (id: string, size: number) => ({
+        ...content({ id, body: new Uint8Array(size), headers: { key: "one key" } }),
+        topic
+      })
+      assert.isTrue(broker.takesTogether)
+      yield* Effect.flip(broker.publishToTopics([ofKey("before", 1), ofKey("large", 1_100_000), ofKey("after", 1)]))
+      yield* broker.publishToTopics([ofKey("first", 1), ofKey("second", 1)])
+      assert.deepStrictEqual(
+        (yield* take(group, 2)).map(({ id }) => id),
+        ["first", "second"]
+      )
+    })
+  )
+
   it.effect("give a key the partition that Java's client gives it", () =>
     Effect.gen(function* () {
       const { group, topic } = yield* madeGroup

@@ -60,7 +60,11 @@ describe("Waves", () => {
     { lanes: Schema.Array(Lane).check(Schema.isMaxLength(40)) },
     ({ lanes }) => {
       const all = lanes.map((lane, place) => ({ lane, place }))
-      const found = waves(all, ({ lane }) => lane)
+      const found = waves(
+        all,
+        ({ lane }) => lane,
+        () => false
+      )
       assert.strictEqual(found.flat().length, all.length)
       for (const lane of ["a", "b", "c", "d"]) {
         const own = found.map((wave) => wave.filter((one) => one.lane === lane))
@@ -71,6 +75,30 @@ describe("Waves", () => {
           all.filter((one) => one.lane === lane).map(({ place }) => place)
         )
         assert.isTrue(own.slice(0, places.length).every((some) => some.length === 1))
+      }
+    }
+  )
+})
+
+describe("Waves of what goes together", () => {
+  it.prop(
+    "hold a lane's events in their order, and begin a new one only where the next may not go along",
+    { events: Schema.Array(Schema.Struct({ lane: Lane, topic: Lane })).check(Schema.isMaxLength(40)) },
+    ({ events }) => {
+      const all = events.map((event, place) => ({ ...event, place }))
+      const found = waves(
+        all,
+        ({ lane }) => lane,
+        (before, event) => before.topic === event.topic
+      )
+      assert.strictEqual(found.flat().length, all.length)
+      for (const lane of ["a", "b", "c", "d"]) {
+        const own = all.filter((one) => one.lane === lane)
+        const inWaves = found.map((wave) => wave.filter((one) => one.lane === lane))
+        assert.deepStrictEqual(inWaves.flat(), own)
+        assert.isTrue(inWaves.every((some) => new Set(some.map(({ topic }) => topic)).size <= 1))
+        const changes = own.filter((one, index) => one.topic !== own[index - 1]?.topic)
+        assert.strictEqual(inWaves.filter((some) => some.length > 0).length, changes.length)
       }
     }
   )

@@ -15,9 +15,9 @@ interface Appended {
   readonly committed: number
 }
 
-const play = Effect.gen(function* () {
+const play = Effect.fnUntraced(function* (takesTogether: boolean) {
   const outbox = yield* Outbox
-  const broker = yield* makeBroker
+  const broker = yield* makeBroker({ takesTogether })
   const appended: Array<Appended> = []
   const rolledBack: Array<string> = []
   let moment = 0
@@ -94,19 +94,21 @@ const check = ({ published }: TestBroker, appended: ReadonlyArray<Appended>, rol
   }
 }
 
-it.effect(
-  `In ${runs} random schedules every committed event is published, in order per key, and none that was rolled back`,
-  () =>
-    Effect.gen(function* () {
-      console.log(`OUTBOX_SEED=${firstSeed}`)
-      for (let run = 0; run < runs; run++) {
-        const seed = `${firstSeed}-${run}`
-        yield* Effect.scoped(play).pipe(
-          Effect.provide(ports, { local: true }),
-          Random.withSeed(seed),
-          Effect.onError(() => Effect.sync(() => console.log(`the schedule of seed ${seed} fails`)))
-        )
-      }
-    }),
-  { timeout: 120_000 }
-)
+for (const takesTogether of [false, true]) {
+  it.effect(
+    `In ${runs} random schedules every committed event is published, in order per key, and none that was rolled back (a broker that takes a key's messages ${takesTogether ? "together" : "one by one"})`,
+    () =>
+      Effect.gen(function* () {
+        console.log(`OUTBOX_SEED=${firstSeed}`)
+        for (let run = 0; run < runs; run++) {
+          const seed = `${firstSeed}-${run}`
+          yield* Effect.scoped(play(takesTogether)).pipe(
+            Effect.provide(ports, { local: true }),
+            Random.withSeed(seed),
+            Effect.onError(() => Effect.sync(() => console.log(`the schedule of seed ${seed} fails`)))
+          )
+        }
+      }),
+    { timeout: 120_000 }
+  )
+}

@@ -11,7 +11,7 @@ const test = <E>(name: string, body: () => Effect.Effect<void, E, Outbox | Broke
   it.effect(name, () => Effect.provide(body(), ports))
 
 const started = Effect.gen(function* () {
-  const broker = yield* makeBroker
+  const broker = yield* makeBroker()
   const relay = yield* startRelay("one", broker)
   yield* elapse("2 seconds")
   return { broker, relay }
@@ -104,7 +104,7 @@ describe("The outbox relay", () => {
 
   test("goes on without a dead event where it is told to", () =>
     Effect.gen(function* () {
-      const broker = yield* makeBroker
+      const broker = yield* makeBroker()
       const relay = yield* startRelay("one", broker, { rules: { maxAttempts: 3, dead: "skip" } })
       const [a1 = "", a2] = yield* append(event("a", 1), event("a", 2))
       broker.refusals.set(a1, 1000)

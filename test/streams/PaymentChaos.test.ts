@@ -66,7 +66,7 @@ const meddle = Effect.fnUntraced(function* (id: string, step: number) {
 })
 
 const play = Effect.gen(function* () {
-  const broker = yield* makeBroker
+  const broker = yield* makeBroker()
   // As the first processor that ever was has made it.
   yield* broker.broker.ensureQueue(commandTopic)
   const relay = yield* startRelay("relay", broker)

@@ -27,21 +27,25 @@ export const options: OutboxRelayOptions = {
 export type Mood = "well" | "away" | "lost"
 
 /** A broker that keeps a record, refuses messages that a test names, and is away when a test says so. */
-export const makeBroker = Effect.gen(function* () {
-  const broker = yield* Broker
+export const makeBroker = Effect.fnUntraced(function* ({ takesTogether = false } = {}) {
+  const broker = Broker.of({ ...(yield* Broker), takesTogether })
   const published: Array<{ readonly id: string; readonly by: string; readonly message: TopicMessage }> = []
   /** How often a message is refused yet. */
   const refusals = new Map<string, number>()
   let mood: Mood = "well"
   const away = new BrokerError({ reason: new BrokerAway({ detail: "the test's broker is away" }) })
 
+  const isRefused = ({ id = "" }: TopicMessage) => (refusals.get(id) ?? 0) > 0
+
   const publishAs = (by: string) => (messages: ReadonlyArray<TopicMessage>) =>
     Effect.gen(function* () {
       if (mood === "away") return yield* away
-      const refused = messages.find(({ id = "" }) => (refusals.get(id) ?? 0) > 0)
+      const refused = messages.find(isRefused)
+      const withThem = new Set(messages.filter(isRefused).map(({ headers }) => headers.key))
       // As on a wire: the others of the batch are taken.
       for (const message of messages) {
-        if ((refusals.get(message.id ?? "") ?? 0) === 0) published.push({ id: message.id ?? "", by, message })
+        const isTaken = takesTogether ? !withThem.has(message.headers.key) : !isRefused(message)
+        if (isTaken) published.push({ id: message.id ?? "", by, message })
       }
       if (mood === "lost") return yield* away
       if (refused === undefined) return yield* broker.publishToTopics(messages)
@@ -59,7 +63,7 @@ export const makeBroker = Effect.gen(function* () {
   }
 })
 
-export type TestBroker = Effect.Success<typeof makeBroker>
+export type TestBroker = Effect.Success<ReturnType<typeof makeBroker>>
 
 const gone = Effect.fail(new StoreError({ reason: new StoreAway({ detail: "the process is dead", code: "test" }) }))
 

@@ -193,6 +193,8 @@ export class Broker extends Context.Service<
      * error; a broker that has a place for such messages keeps them there. With no message at all, it only connects.
      */
     readonly publishToTopics: (messages: ReadonlyArray<TopicMessage>) => Effect.Effect<void, BrokerError>
+    /** Whether messages of one call with the same topic and key are taken together or not at all; without it, each by itself. */
+    readonly takesTogether?: boolean
     /** Delivers messages to one subscription alone, each after its delay; durable when it returns. */
     readonly deliverLater: (
       subscription: Subscription,

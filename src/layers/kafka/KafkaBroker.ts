@@ -74,6 +74,8 @@ const make = Effect.fnUntraced(function* (options: KafkaOptions) {
         : Effect.flatMap(Clock.currentTimeMillis, (now) =>
             publish(messages.map((message) => ({ topic: message.topic, record: toRecord(message, now) })))
           ),
+    // They are one batch of one partition.
+    takesTogether: true,
     deliverLater: (subscription, messages) =>
       Effect.flatMap(topicOf(subscription), (topic) => subscriptions.deliverLater(topic, messages)),
     lookUp: subscriptions.lookUp,
