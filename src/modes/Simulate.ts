@@ -9,7 +9,7 @@ import * as Settings from "../layers/config/Settings.ts"
 import * as PixClient from "../layers/http/PixClient.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
 import { Shutdown, untilShutdown } from "../streams/Shutdown.ts"
-import { bar, liveLine } from "./LiveLine.ts"
+import { liveLine } from "./LiveLine.ts"
 import { newRun } from "./Publish.ts"
 import { StoppedEarly } from "./StoppedEarly.ts"
 
@@ -122,8 +122,11 @@ const compare = Effect.fnUntraced(function* (
   totals.doubled = count("doubled")
 })
 
-const lineOf = (count: number) => (totals: Totals, perSecond: number) =>
-  `${bar((totals.sent + totals.refused + totals.failed + totals.settled) / (2 * count))}${totals.sent} sent, ${totals.accepted} accepted, ` +
+const shareOf = (count: number) => (totals: Totals) =>
+  (totals.sent + totals.refused + totals.failed + totals.settled) / (2 * count)
+
+const lineOf = (totals: Totals, perSecond: number) =>
+  `${totals.sent} sent, ${totals.accepted} accepted, ` +
   `${totals.refused} refused, ${totals.failed} failed, ${totals.settled} settled, ${perSecond}/s`
 
 const conclusionOf = (totals: Totals): string =>
@@ -143,7 +146,7 @@ const run = Effect.fnUntraced(function* (client: PixClient.PixClient, options: S
     missing: 0,
     doubled: 0
   }
-  const shown = { done: ({ sent }: Totals) => sent, lineOf: lineOf(options.count) }
+  const shown = { done: ({ sent }: Totals) => sent, lineOf, share: shareOf(options.count) }
   const showing = options.json
     ? undefined
     : yield* Effect.forkScoped(

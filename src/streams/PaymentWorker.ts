@@ -7,13 +7,24 @@
  * - While the database or the broker is away, nothing is acknowledged, nothing is lost, and nothing is taken twice.
  *
  * ## Assumptions
- * - Messages without an id are stored at least once: a crash between commit and acknowledgement stores them again.
+ * - Messages without an id are stored at least once: a crash, or a channel lost, between commit and acknowledgement
+ *   stores them again.
  */
-import { Array as Arr, Clock, DateTime, type Duration, Effect, Metric, Predicate, Result, Stream } from "effect"
-import * as BatchReport from "../domain/BatchReport.ts"
+import {
+  Array as Arr,
+  Clock,
+  DateTime,
+  Deferred,
+  type Duration,
+  Effect,
+  Metric,
+  Predicate,
+  Result,
+  Stream
+} from "effect"
 import { deadLetter } from "../domain/DeadLetter.ts"
 import { decodePayload } from "../domain/Payment.ts"
-import { Broker, type Delivery } from "../domain/ports/Broker.ts"
+import { Broker, type BrokerError, type Delivery } from "../domain/ports/Broker.ts"
 import { PaymentStore, type ReceivedPayment, type StoreOutcome } from "../domain/ports/PaymentStore.ts"
 import { type RunMismatch, WorkerRuns } from "../domain/ports/WorkerRuns.ts"
 import type { StoreError } from "../domain/StoreError.ts"
@@ -24,6 +35,7 @@ import { mapInBatches } from "./Batches.ts"
 import { untilIdle } from "./Idle.ts"
 import { logBatch, logDeadLetter } from "./PaymentLogs.ts"
 import * as PaymentMetrics from "./PaymentMetrics.ts"
+import { type PaymentProgress, progressTo } from "./PaymentProgress.ts"
 import { turnsOf, withinShare } from "./RunTurns.ts"
 import { type Shutdown, untilShutdown } from "./Shutdown.ts"
 import { type StreamState, Supervisor, supervised } from "./Supervisor.ts"
@@ -79,7 +91,7 @@ const inRun = (worker: Running, share: RunShare) =>
 
 /** What one pass over the queue may take. */
 interface Turn<R> {
-  readonly progress: Progress
+  readonly progress: PaymentProgress
   readonly left: number
   readonly onlyThose: <E, R2>(
     self: Stream.Stream<Delivery, E, R2>
@@ -89,42 +101,24 @@ interface Turn<R> {
 }
 
 const settledBatches = <R>(worker: Running, { isNobodyBusy, left, onlyThose, progress }: Turn<R>) =>
-  deliveries(worker, left).pipe(
-    untilShutdown,
-    untilIdle(worker.idleTimeout, nothingToDo(worker, progress, isNobodyBusy)),
-    onlyThose,
-    Stream.mapArray(progress.taken),
-    mapInBatches(batching(worker), (batch) => storeOrSetAside(worker, batch)),
-    Stream.mapEffect(settle),
-    Stream.tap(progress.settled)
+  Stream.unwrap(
+    Effect.map(Deferred.make<never, BrokerError | StoreError>(), (lost) =>
+      deliveries(worker, left).pipe(
+        Stream.tapError((error) => Deferred.fail(lost, error)),
+        untilShutdown,
+        untilIdle(worker.idleTimeout, nothingToDo(worker, progress, isNobodyBusy)),
+        onlyThose,
+        Stream.mapArray(progress.taken),
+        // What is in hand when deliveries fail can no longer be settled, and comes again: to store it now would be once
+        // too often for a message without an id.
+        mapInBatches(batching(worker), (batch) =>
+          Effect.raceFirst(storeOrSetAside(worker, batch), Deferred.await(lost))
+        ),
+        Stream.mapEffect(settle),
+        Stream.tap(progress.settled)
+      )
+    )
   )
-
-/** What is left to settle, kept beyond a restart of the stream, and what is in hand, which a restart gives back. */
-const progressTo = (maxMessages = Number.POSITIVE_INFINITY) => {
-  let left = maxMessages
-  let inHand = 0
-  let returned = 0
-  return {
-    left: () => {
-      inHand = 0
-      return left
-    },
-    hasNothingInHand: () => inHand === 0,
-    hasReturned: () => returned > 0,
-    taken: (deliveries: readonly [Delivery, ...Array<Delivery>]) => {
-      inHand += deliveries.length
-      return deliveries
-    },
-    settled: (report: BatchReport.BatchReport) =>
-      Effect.sync(() => {
-        inHand -= BatchReport.settled(report) + report.returned
-        left -= BatchReport.settled(report)
-        returned += report.returned
-      })
-  }
-}
-
-type Progress = ReturnType<typeof progressTo>
 
 type Batch = ReadonlyArray<Delivery>
 
@@ -172,7 +166,7 @@ const batching = (options: PaymentWorkerOptions) => ({
 // A worker that has something in hand is not idle, however long the database is away.
 const nothingToDo = <E, R>(
   { queue }: PaymentWorkerOptions,
-  progress: Progress,
+  progress: PaymentProgress,
   isNobodyBusy: Effect.Effect<boolean, E, R>
 ) =>
   Effect.flatMap(Broker, (broker) =>

@@ -24,6 +24,28 @@ const addressTold = (demo: Child) =>
 const rowsIn = (database: Redacted.Redacted) =>
   Effect.map(query<{ count: number }>(database, "SELECT count(*)::int FROM payments"), ([row]) => row?.count ?? 0)
 
+/** Makes the database of a demonstration spoil one payment of each run to come. */
+const spoilPayments = (data: string, spoil: string) =>
+  Effect.gen(function* () {
+    const demo = yield* start("bun", data)
+    const database = yield* addressTold(demo)
+    yield* eventually(
+      Effect.map(rowsIn(database), (rows) => assert.isAbove(rows, 0)),
+      { deadline: "30 seconds", every: "100 millis" }
+    )
+    const ofOne = "WHEN (NEW.message_id LIKE '%-7' AND NEW.source_queue <> 'another')"
+    yield* query(
+      database,
+      `CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${spoil}; RETURN NULL; END $$;
+       CREATE TRIGGER spoil AFTER INSERT ON payments FOR EACH ROW ${ofOne} EXECUTE FUNCTION spoil()`
+    )
+    yield* demo.kill("SIGINT")
+    assert.strictEqual(yield* demo.exit, 0)
+  })
+
+const copied =
+  "INSERT INTO payments (payload, message_id, source_queue) VALUES (NEW.payload, NEW.message_id, 'another')"
+
 describe.concurrent("the demonstration", () => {
   for (const [first, second] of [
     ["bun", "node"],
@@ -35,6 +57,9 @@ describe.concurrent("the demonstration", () => {
         const counted = yield* start(first, data, "--count=1000")
         assert.strictEqual(yield* counted.exit, 0)
         assert.include(counted.stdout.at(-1), "1000 published, 1000 stored: none lost, none doubled")
+        const shown = counted.stdout.filter((line) => line.includes(" received, "))
+        for (const line of shown) assert.match(line, /^\d+ % {2}\d+ received, /)
+        assert.include(shown.at(-1), "100 %  1000 received, 1000 stored")
 
         const endless = yield* start(second, data)
         const database = yield* addressTold(endless)
@@ -48,6 +73,20 @@ describe.concurrent("the demonstration", () => {
       })
     )
   }
+
+  for (const [what, spoil, says] of [
+    ["is missing", "DELETE FROM payments WHERE id = NEW.id", /99 rows of 99 .*: \S+-7 is missing$/m],
+    ["is doubled", copied, /101 rows of 100 .*: \S+-7 is there 2 times$/m]
+  ] as const)
+    it.live(`ends with 1 where a single payment ${what}, and says which`, () =>
+      Effect.gen(function* () {
+        const data = yield* temporaryFolder("data")
+        yield* spoilPayments(data, spoil)
+        const counted = yield* start("node", data, "--count=100")
+        assert.strictEqual(yield* counted.exit, 1)
+        assert.match(counted.stderr.join("\n"), says)
+      })
+    )
 
   it.live("runs beside another one in a folder of its own, and ends with 4 when stopped before its count", () =>
     Effect.gen(function* () {

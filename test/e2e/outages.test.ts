@@ -12,6 +12,7 @@ import * as SteadyPublisher from "../support/SteadyPublisher.ts"
 import { eventually, realSleep } from "../support/servers/eventually.ts"
 import { freePort } from "../support/servers/freePort.ts"
 import * as Postgres from "../support/servers/Postgres.ts"
+import type * as Program from "../support/servers/Program.ts"
 import * as RabbitMq from "../support/servers/RabbitMq.ts"
 import * as TableLock from "../support/TableLock.ts"
 
@@ -19,6 +20,7 @@ const postgresAway = "PostgreSQL is away"
 const postgresBack = "connected to PostgreSQL"
 const brokerAway = "RabbitMQ is away"
 const brokerBack = "connected to RabbitMQ"
+const subscribingAgain = "subscribing again"
 
 const waitForDeadLetters = (stage: Stage.Stage, count: number) =>
   eventually(
@@ -212,7 +214,46 @@ describe.concurrent("a worker whose services go away", () => {
         yield* Stage.waitForRows(stage, 20)
         yield* worker.kill("SIGTERM")
         assert.strictEqual(yield* worker.exit, 0)
+        assert.strictEqual(Lines.count(worker, subscribingAgain), 1)
+        assert.strictEqual(Lines.count(worker, brokerAway), 0)
       })
     )
   }
+
+  it.live("consumes again after the broker took its channel, tired of waiting for acknowledgements", () =>
+    Effect.gen(function* () {
+      const rabbitMq = yield* RabbitMq.startOwn
+      // of every channel that is opened from now on
+      const patience = "[application:set_env(rabbit, consumer_timeout, 4000)"
+      yield* rabbitMq.ctl("eval", `${patience}, application:set_env(rabbit, channel_tick_interval, 500)].`)
+      yield* Effect.forEach(Stage.runtimes, (runtime) => loseChannel(runtime, rabbitMq.url), { concurrency: 2 })
+    })
+  )
+})
+
+/** A worker whose batch takes longer than the broker waits for. */
+const loseChannel = Effect.fnUntraced(function* (runtime: Program.Runtime, brokerUrl: string) {
+  const stage = yield* Stage.on({ brokerUrl, databaseUrl: Redacted.value(yield* newDatabase) })
+  const tap = yield* DeliveryTap.start(brokerUrl)
+  const worker = yield* Stage.start(stage, { runtime, env: { RABBITMQ_URL: tap.url } })
+  yield* Stage.publish(stage, Stage.payments(10, "before"))
+  yield* Stage.waitForRows(stage, 10)
+  const lock = yield* TableLock.hold(stage.databaseUrl, "payments")
+  const held = [...Stage.payments(10, "held"), ...Array(10).fill({ body: '"without an id"' })]
+  yield* Stage.publish(stage, held)
+  yield* worker.waitForLine(/406 .* timed out.*subscribing again/)
+  yield* eventually(
+    Effect.sync(() => assert.isAtLeast(tap.redeliveries(), held.length)),
+    { deadline: "20 seconds" }
+  )
+  yield* lock.release
+  yield* Stage.waitForRows(stage, 10 + held.length)
+  yield* worker.kill("SIGTERM")
+  assert.strictEqual(yield* worker.exit, 0)
+  const ids = (yield* Stage.rows(stage)).map((row) => row.message_id)
+  assert.strictEqual(ids.length, 10 + held.length)
+  assert.strictEqual(new Set(ids).size, 20 + 1)
+  assert.strictEqual(yield* Stage.depth(stage), 0)
+  assert.strictEqual(Lines.count(worker, subscribingAgain), 1)
+  for (const other of [brokerAway, postgresAway]) assert.strictEqual(Lines.count(worker, other), 0)
 })

@@ -24,6 +24,7 @@ const taken = (port: number) =>
 const [traceId, spanId] = ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"]
 /** As OpenTelemetry numbers them. */
 const [ok, error] = [1, 2]
+const [client, consumer] = [3, 5]
 
 for (const runtime of Stage.runtimes) {
   describe.concurrent(`a worker's pages on ${runtime}`, () => {
@@ -143,6 +144,52 @@ for (const runtime of Stage.runtimes) {
         assert.deepStrictEqual([...collector.serviceNames()], ["paystream-worker"])
         assert.notInclude(collector.text(), "secret-body")
         assert.deepStrictEqual((yield* Stage.takeDeadLetters(stage)).map(Queues.idOf), ["broken"])
+      })
+    )
+
+    it.live("name messages and statements as the conventions do, and tell nothing of a payload or a secret", () =>
+      Effect.gen(function* () {
+        const stage = yield* Stage.make
+        const collector = yield* Collector.start
+        const database = new URL(stage.databaseUrl)
+        database.password ||= "word-of-the-database"
+        const refused = { id: "id-of-a-parameter", body: '{"body-of-a-payment": "\\u0000"}' }
+        yield* Stage.publish(stage, [{ id: "stored", body: '"body-of-a-payment"' }, refused])
+        const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, DATABASE_URL: database.href }
+        assert.strictEqual((yield* Stage.drain(stage, { runtime, env })).code, 0)
+
+        const spans = collector.spans().map((span) => ({ ...span, attributes: Collector.attributesOf(span) }))
+        const batches = spans.filter(({ kind }) => kind === consumer)
+        for (const { attributes } of batches)
+          assert.deepInclude(attributes, {
+            "messaging.system": "rabbitmq",
+            "messaging.operation.type": "process",
+            "messaging.operation.name": "process",
+            "messaging.destination.name": stage.queue
+          })
+        const counts = batches.map(({ attributes }) => Number(attributes["messaging.batch.message_count"]))
+        assert.strictEqual(
+          Arr.reduce(counts, 0, (sum, count) => sum + count),
+          2
+        )
+        const insert = "INSERT INTO payments (payload"
+        const inserts = spans.filter(({ attributes }) => String(attributes["db.query.text"]).includes(insert))
+        for (const { attributes, kind } of inserts) {
+          assert.strictEqual(kind, client)
+          assert.deepInclude(attributes, {
+            "db.system.name": "postgresql",
+            "db.namespace": database.pathname.slice(1),
+            "server.address": database.hostname,
+            "server.port": Number(database.port)
+          })
+        }
+        const failed = inserts.filter(({ status }) => status?.code === error)
+        assert.isAbove(failed.length, 0)
+        for (const { attributes } of failed)
+          assert.deepInclude(attributes, { "db.response.status_code": "22P05", "error.type": "22P05" })
+        // the last are PostgreSQL's own words about the payload
+        const secrets = ["body-of-a-payment", "id-of-a-parameter", database.password, "Unicode escape"]
+        for (const secret of secrets) assert.notInclude(collector.text(), secret)
       })
     )
 

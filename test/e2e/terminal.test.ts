@@ -37,3 +37,21 @@ describe("one Ctrl-C in a terminal", () => {
     })
   )
 })
+
+describe("npm start with a count in a terminal", () => {
+  it.live("shows one line that is written over, with a bar that fills", () =>
+    Effect.gen(function* () {
+      const PAYSTREAM_DATA = yield* temporaryFolder("data")
+      const terminal = yield* Terminal.start("npm start -- --count=1000", { PAYSTREAM_DATA })
+      assert.strictEqual(yield* terminal.exit, 0)
+      const shown = terminal.stdout.filter((line) => line.includes(" received, "))
+      for (const line of shown) assert.match(line.replaceAll("\u001b", "ESC"), writtenOver)
+      assert.isAbove(shown.length, 1)
+      assert.include(shown.at(-1), `[${"#".repeat(24)}] 100 %  1000 received, 1000 stored`)
+      assert.include(terminal.stdout.at(-1), "1000 published, 1000 stored: none lost, none doubled")
+    })
+  )
+})
+
+/** Up to where the last one began, which may have taken two rows; then all is cleared from there on. */
+const writtenOver = /^(ESC\[\d+A)?ESC\[J\[#*\.*\] \d+ % {2}\d+ received, /

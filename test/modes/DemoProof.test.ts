@@ -5,14 +5,39 @@ import { type Found, proofOf } from "../../src/modes/DemoProof.ts"
 const exact: Found = {
   published: { messages: 100, intents: 10 },
   stored: { rows: 100, distinct: 100 },
+  inexact: [],
   intents: { paid: 7, failed: 3, inDoubt: 0, open: 0 },
   books: { recorded: "70.00", charged: "70.00", wrong: 0 }
 }
 
+const missing = { id: "run-7", times: 0 }
+const doubled = { id: "run-8", times: 2 }
+
 const refused: ReadonlyArray<readonly [what: string, change: Partial<Found>, tag: string, says: string]> = [
-  ["a payment is missing", { stored: { rows: 99, distinct: 99 } }, "NotExact", "99 rows of 99 different"],
-  ["a payment is doubled", { stored: { rows: 101, distinct: 100 } }, "NotExact", "101 rows of 100 different"],
-  ["one is missing and one doubled", { stored: { rows: 100, distinct: 99 } }, "NotExact", "100 rows of 99 different"],
+  [
+    "a payment is missing",
+    { stored: { rows: 99, distinct: 99 }, inexact: [missing] },
+    "NotExact",
+    "100 published, but 99 rows of 99 different payments are stored: run-7 is missing"
+  ],
+  [
+    "a payment is doubled",
+    { stored: { rows: 101, distinct: 100 }, inexact: [doubled] },
+    "NotExact",
+    "100 published, but 101 rows of 100 different payments are stored: run-8 is there 2 times"
+  ],
+  [
+    "one is missing and one doubled",
+    { stored: { rows: 100, distinct: 99 }, inexact: [missing, doubled] },
+    "NotExact",
+    "100 rows of 99 different payments are stored: run-7 is missing, run-8 is there 2 times"
+  ],
+  [
+    "many are missing",
+    { stored: { rows: 90, distinct: 90 }, inexact: Array(5).fill(missing) },
+    "NotExact",
+    "run-7 is missing, …"
+  ],
   ["a charge has not ended", { intents: { paid: 7, failed: 2, inDoubt: 0, open: 1 } }, "BooksDiffer", "1 still open"],
   ["a charge was never begun", { intents: { paid: 7, failed: 2, inDoubt: 0, open: 0 } }, "BooksDiffer", "of 10 asked"],
   [

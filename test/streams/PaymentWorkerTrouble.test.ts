@@ -1,6 +1,6 @@
 /** The payment worker in trouble that lasts: what it says of it, and how it ends and goes on. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Logger } from "effect"
+import { Effect, Fiber, Latch, Layer, Logger, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import type { BatchReport } from "../../src/domain/BatchReport.ts"
 import { Broker, BrokerAway, BrokerError } from "../../src/domain/ports/Broker.ts"
@@ -159,6 +159,46 @@ describe("The payment worker whose database says nothing of some payments", () =
       assert.deepStrictEqual(asked, [["1", '"\\u0000"', "2", "3"], ["2", "3"], ["3"]])
       assert.deepStrictEqual(report, { stored: 3, duplicates: 0, deadLettered: 1, returned: 0 })
       assert.deepStrictEqual(yield* payloads, ["1", "2", "3"])
+    })
+  )
+})
+
+/** The broker with deliveries that fail, all of them, each time that the test says so. */
+const lossy = Effect.gen(function* () {
+  const broker = yield* Broker
+  const lost = yield* Latch.make(false)
+  const fail = lost.await.pipe(Effect.andThen(lost.close), Effect.andThen(Effect.fail(brokerAway)))
+  const faulty = Broker.of({
+    ...broker,
+    deliveries: (...asked) => Stream.merge(broker.deliveries(...asked), Stream.fromEffect(fail))
+  })
+  return { faulty, lose: lost.open }
+})
+
+describe("The payment worker that loses its deliveries while it stores them", () => {
+  it_("gives them up, and stores each once when it comes again, those without an id too", () =>
+    Effect.gen(function* () {
+      const { faulty, lose } = yield* lossy
+      const store = yield* PaymentStore
+      const mayStore = yield* Latch.make(false)
+      const slow = PaymentStore.of({
+        ...store,
+        store: (...asked) => Effect.andThen(mayStore.await, store.store(...asked))
+      })
+      const reports: Array<BatchReport> = []
+      yield* publish("1", "2", "{")
+      const { worker } = yield* Effect.provideService(start(faulty, reports), PaymentStore, slow)
+      yield* TestClock.adjust("1 second")
+      yield* lose
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(yield* stateOf(stream), "running")
+      yield* mayStore.open
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(yield* payloads, ["1", "2"])
+      assert.deepStrictEqual(yield* bodiesIn(deadLetterQueue), ["{"])
+      assert.deepStrictEqual(sum(reports), { stored: 2, duplicates: 0, deadLettered: 1, returned: 0 })
+      yield* requestShutdown
+      yield* Fiber.join(worker)
     })
   )
 })

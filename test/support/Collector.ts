@@ -2,17 +2,25 @@
 import { createServer, type IncomingMessage, type RequestListener } from "node:http"
 import { Effect, type Scope } from "effect"
 
+interface Attribute {
+  readonly key: string
+  /** Under the name of its type. */
+  readonly value: Readonly<Record<string, unknown>>
+}
+
 export interface Span {
   readonly traceId: string
   readonly spanId: string
   readonly parentSpanId?: string
   readonly name: string
+  readonly kind: number
+  readonly attributes: ReadonlyArray<Attribute>
   readonly status?: { readonly code: number }
   readonly links?: ReadonlyArray<{ readonly traceId: string; readonly spanId: string }>
 }
 
 interface Resource {
-  readonly attributes: ReadonlyArray<{ readonly key: string; readonly value: { readonly stringValue?: string } }>
+  readonly attributes: ReadonlyArray<Attribute>
 }
 
 interface Export {
@@ -32,7 +40,7 @@ export interface Collector {
   readonly text: () => string
   readonly spans: () => ReadonlyArray<Span>
   readonly metricNames: () => ReadonlySet<string>
-  readonly serviceNames: () => ReadonlySet<string | undefined>
+  readonly serviceNames: () => ReadonlySet<unknown>
 }
 
 const bodyOf = async (request: IncomingMessage): Promise<string> => {
@@ -41,7 +49,9 @@ const bodyOf = async (request: IncomingMessage): Promise<string> => {
   return Buffer.concat(pieces).toString()
 }
 
-const nameOf = ({ attributes }: Resource) => attributes.find(({ key }) => key === "service.name")?.value.stringValue
+/** What a span, or whoever sends it, says of itself. */
+export const attributesOf = ({ attributes }: Resource): Readonly<Record<string, unknown>> =>
+  Object.fromEntries(attributes.map(({ key, value }) => [key, Object.values(value)[0]]))
 
 /** Listens on a free port until the scope closes; its address. */
 const listen = (listener: RequestListener): Effect.Effect<string, never, Scope.Scope> =>
@@ -80,6 +90,7 @@ export const start: Effect.Effect<Collector, never, Scope.Scope> = Effect.gen(fu
           scopeMetrics.flatMap((scope) => scope.metrics.map((metric) => metric.name))
         )
       ),
-    serviceNames: () => new Set([...traces(), ...metrics()].map(({ resource }) => nameOf(resource)))
+    serviceNames: () =>
+      new Set([...traces(), ...metrics()].map(({ resource }) => attributesOf(resource)["service.name"]))
   }
 })

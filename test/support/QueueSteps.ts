@@ -36,15 +36,13 @@ export const depthIs = (queue: string, expected: number) =>
     deadline
   )
 
+/** The deliveries of a queue. */
+export const consuming = (queue: string, prefetch = 10) =>
+  Stream.unwrap(Effect.map(Broker, (broker) => broker.deliveries({ _tag: "Queue", name: queue }, { prefetch })))
+
 /** Deliveries in a list that grows, as long as the scope is open. */
 export const consumeInto = (queue: string, prefetch: number, received: Array<Delivery>) =>
-  Effect.flatMap(Broker, (broker) =>
-    Effect.forkScoped(
-      Stream.runForEach(broker.deliveries({ _tag: "Queue", name: queue }, { prefetch }), (one) =>
-        Effect.sync(() => void received.push(one))
-      )
-    )
-  )
+  Effect.forkScoped(Stream.runForEach(consuming(queue, prefetch), (one) => Effect.sync(() => void received.push(one))))
 
 export const received = (deliveries: ReadonlyArray<Delivery>, count: number) =>
   eventually(

@@ -4,18 +4,8 @@ import { SqlClient } from "effect/sql"
 import { PaymentStore } from "../../domain/ports/PaymentStore.ts"
 import { StoreError, StoreRefused } from "../../domain/StoreError.ts"
 import * as Availability from "../../streams/Availability.ts"
-import {
-  type Attempt,
-  badId,
-  compare,
-  fillGaps,
-  halving,
-  insert,
-  type Rows,
-  type Target,
-  undecided,
-  unstorableId
-} from "./PaymentBatch.ts"
+import { type Attempt, badId, fillGaps, halving, type Rows, undecided, unstorableId } from "./PaymentBatch.ts"
+import { compare, insert, type Target } from "./PaymentStatements.ts"
 import { missingRights, unguardedUpTo } from "./PaymentsTable.ts"
 import * as Statements from "./Statements.ts"
 

@@ -3,9 +3,9 @@ import type { Channel, ChannelModel, ConsumeMessage, Message } from "amqplib"
 import { Array as Arr, Cause, Effect, Queue, Result, type Scope } from "effect"
 import type { BrokerError, Delivery, Settlement } from "../../domain/ports/Broker.ts"
 import { shownId } from "../../streams/MessageIds.ts"
-import * as Flow from "./Flow.ts"
 import { away, brokerError } from "./RabbitMqError.ts"
 import { headersAfterDelay, headersWithoutConfirm } from "./RabbitMqMessage.ts"
+import * as RabbitMqSubscription from "./RabbitMqSubscription.ts"
 import * as Watermark from "./Watermark.ts"
 
 /** What a delivery of this layer carries as its receipt. */
@@ -19,11 +19,8 @@ export interface RabbitMqConsumer {
   readonly settle: (settlements: ReadonlyArray<Settlement>) => void
 }
 
-export interface ConsumerOptions {
+export interface ConsumerOptions extends RabbitMqSubscription.SubscriptionOptions {
   readonly address: string
-  readonly queue: string
-  readonly prefetch: number
-  readonly maxBytesInFlight: number
   /** Deliveries come in the queue's order, whatever happens: it is let go of only with nothing in hand, or all at once. */
   readonly isOrdered?: boolean
 }
@@ -64,14 +61,9 @@ export const consume = Effect.fnUntraced(function* (
   const doing = `consume ${options.queue}`
   const failure = brokerError(options.address, doing)
   const attempt = <A>(evaluate: () => Promise<A>) => Effect.tryPromise({ try: evaluate, catch: failure })
+  const run = Effect.runForkWith(yield* Effect.context())
+  const { fail, interrupted, subscribed } = endingOf(deliveries, run)
   let isOpen = true
-  const fail = (error: BrokerError): void => {
-    Queue.failCauseUnsafe(deliveries, Cause.fail(error))
-  }
-  const ended = (error: BrokerError): void => {
-    isOpen = false
-    fail(error)
-  }
 
   const channel = yield* Effect.acquireRelease(
     attempt(() => model.createChannel()),
@@ -83,23 +75,30 @@ export const consume = Effect.fnUntraced(function* (
         return options.isOrdered ? quietly(() => channel.close()) : giveBackAndClose(channel)
       })
   )
-  channel.on("error", (error: Error) => ended(failure(error)))
-  channel.on("close", () => ended(away(options.address, `${doing}: the channel was closed`)))
+  channel.on("error", (error: Error) => {
+    isOpen = false
+    interrupted(failure(error))
+  })
+  channel.on("close", () => {
+    isOpen = false
+    fail(away(options.address, `${doing}: the channel was closed`))
+  })
 
   const watermark = Watermark.make()
-  const warnOnce = yield* climbingWarning(options.queue)
-  const subscription = (options.isOrdered ? holding : subscribing)(channel, options, {
+  const warnOfClimbing = climbingWarning(options.queue, run)
+  const subscribe = options.isOrdered ? RabbitMqSubscription.holding : RabbitMqSubscription.adapting
+  const subscription = subscribe(channel, options, {
     onDelivery: (message) => {
       const delivery = toDelivery(message, consumer, options.queue)
       Queue.offerUnsafe(deliveries, delivery)
-      warnOnce(delivery)
+      warnOfClimbing(delivery)
     },
     onOverflow: (message) => {
       watermark.skip([message.fields.deliveryTag])
       channel.nack(message, false, true)
     },
     onDrained: () => Queue.endUnsafe(deliveries),
-    onCancelled: () => fail(away(options.address, `${doing}: cancelled by the broker (queue deleted or moved)`)),
+    onCancelled: () => interrupted(away(options.address, `${doing}: cancelled by the broker (queue deleted or moved)`)),
     onFailure: (cause) => fail(failure(cause))
   })
   const consumer: RabbitMqConsumer = {
@@ -117,13 +116,36 @@ export const consume = Effect.fnUntraced(function* (
   // Unsubscribed first: what is given back to a queue that we still consume would come straight back to us.
   yield* Effect.addFinalizer(() => Effect.suspend(() => (isOpen ? quietly(subscription.stop) : Effect.void)))
   yield* attempt(subscription.start)
+  subscribed()
 })
+
+type Run = (effect: Effect.Effect<void>) => unknown
+
+/** How deliveries end before their time. What happens to the channel alone is said here: the connection knows nothing of it. */
+const endingOf = (deliveries: Queue.Queue<Delivery, BrokerError | Cause.Done>, run: Run) => {
+  let isSubscribed = false
+  const fail = (error: BrokerError): void => {
+    Queue.failCauseUnsafe(deliveries, Cause.fail(error))
+  }
+  return {
+    fail,
+    subscribed: (): void => {
+      isSubscribed = true
+    },
+    // Before it has begun it is an attempt, which may fail again and again: those are the supervisor's to tell of.
+    interrupted: (error: BrokerError): void => {
+      if (isSubscribed && error.isRetryable) run(Effect.logWarning(`${error.message}; subscribing again`))
+      isSubscribed = false
+      fail(error)
+    }
+  }
+}
 
 /** So many times back, and a quorum queue is halfway to dropping the message (RabbitMQ 4: after 20 by default). */
 const climbingAttempts = 10
 
-const climbingWarning = Effect.fnUntraced(function* (queue: string) {
-  const run = Effect.runForkWith(yield* Effect.context())
+/** Warns of the first delivery that has come so often. */
+const climbingWarning = (queue: string, run: Run) => {
   let warned = false
   return (delivery: Delivery): void => {
     if (warned || delivery.attempt < climbingAttempts) return
@@ -132,7 +154,7 @@ const climbingWarning = Effect.fnUntraced(function* (queue: string) {
     const text = `queue ${queue} gives out a message for the ${delivery.attempt}th time; check its x-delivery-limit: at the limit the broker drops it`
     run(Effect.annotateLogs(Effect.logWarning(text), { messageId }))
   }
-})
+}
 
 const tagOf = ({ delivery }: Settlement): number => (delivery.receipt as Receipt).tag
 
@@ -145,88 +167,6 @@ const settleOn = (channel: Channel, watermark: Watermark.Watermark, settlements:
   const { single, upTo } = watermark.acknowledge(done.map(tagOf))
   if (upTo !== undefined) channel.ack(tagged(upTo), true)
   for (const tag of single) channel.ack(tagged(tag))
-}
-
-interface Handlers {
-  readonly onDelivery: (message: ConsumeMessage) => void
-  /** A delivery beyond the limit of bytes. */
-  readonly onOverflow: (message: ConsumeMessage) => void
-  /** After an overflow, of one that is ordered: nothing is in hand any more. */
-  readonly onDrained: () => void
-  readonly onCancelled: () => void
-  readonly onFailure: (cause: unknown) => void
-}
-
-const bytesOf = (settlements: ReadonlyArray<Settlement>): number =>
-  Arr.reduce(settlements, 0, (bytes, { delivery }) => bytes + delivery.body.length)
-
-/**
- * Subscribes once: to give it up while something is in hand would let another consumer have what follows. What comes
- * beyond the limit of bytes is not kept; it comes again to whoever subscribes next.
- */
-const holding = (channel: Channel, options: ConsumerOptions, handlers: Handlers) => {
-  const limits: Flow.FlowLimits = { maxPrefetch: options.prefetch, maxBytes: options.maxBytesInFlight }
-  let flow = Flow.start(limits)
-  let inHand = 0
-
-  const onMessage = (message: ConsumeMessage | null): void => {
-    if (message === null) handlers.onCancelled()
-    else if (!flow.paused) {
-      flow = Flow.take(limits, flow, message.content.length)
-      inHand++
-      handlers.onDelivery(message)
-    }
-  }
-  return {
-    start: async () => {
-      await channel.prefetch(options.prefetch)
-      await channel.consume(options.queue, onMessage)
-    },
-    stop: async () => undefined,
-    settled: (settlements: ReadonlyArray<Settlement>): void => {
-      flow = Flow.settle(flow, bytesOf(settlements))
-      inHand -= settlements.length
-      if (flow.paused && inHand === 0) handlers.onDrained()
-    }
-  }
-}
-
-/** Subscribes, and again with another prefetch as the sizes of the bodies ask for it. */
-const subscribing = (channel: Channel, options: ConsumerOptions, handlers: Handlers) => {
-  const limits: Flow.FlowLimits = { maxPrefetch: options.prefetch, maxBytes: options.maxBytesInFlight }
-  let flow = Flow.start(limits)
-  let consumerTag: string | undefined
-
-  const onMessage = (message: ConsumeMessage | null): void => {
-    if (message === null) handlers.onCancelled()
-    else if (flow.paused) handlers.onOverflow(message)
-    else {
-      flow = Flow.take(limits, flow, message.content.length)
-      if (flow.paused) unsubscribe().catch(handlers.onFailure)
-      handlers.onDelivery(message)
-    }
-  }
-  const subscribe = async () => {
-    await channel.prefetch(flow.prefetch)
-    consumerTag = (await channel.consume(options.queue, onMessage)).consumerTag
-  }
-  const unsubscribe = async () => {
-    const tag = consumerTag
-    consumerTag = undefined
-    if (tag !== undefined) await channel.cancel(tag)
-  }
-
-  return {
-    start: subscribe,
-    stop: unsubscribe,
-    settled: (settlements: ReadonlyArray<Settlement>): void => {
-      flow = Flow.settle(flow, bytesOf(settlements))
-      // While a change is under way, wait: the next settlement asks again.
-      if (!Flow.shouldResume(limits, flow) || (!flow.paused && consumerTag === undefined)) return
-      flow = Flow.resume(limits, flow)
-      unsubscribe().then(subscribe).catch(handlers.onFailure)
-    }
-  }
 }
 
 /** What stands for a message where amqplib needs only its tag. */

@@ -16,9 +16,11 @@ const describe = (cause: unknown): string => {
   return code ?? cause.message.replace(/\s+/g, " ").trim()
 }
 
-// 403: credentials or permission, 530: no such virtual host. One that is still starting says "is down" and comes up.
-const isRefusal = (text: string): boolean =>
-  /\b403\b|ACCESS.REFUSED|\b530\b|NOT.ALLOWED/.test(text) && !/is down/.test(text)
+// Credentials or permission; no such virtual host. By code and name: a queue may have a number in its name.
+const refusals = /\b403 \(ACCESS-REFUSED\)|\b530 \(NOT-ALLOWED\)|^530: /
+
+// A virtual host that is still starting "is down", and comes up.
+const isRefusal = (text: string): boolean => refusals.test(text) && !/\bis down\b/.test(text)
 
 /** Our error for one of amqplib's; `doing` says what was tried. Neither quotes a URL or a body. */
 export const brokerError =

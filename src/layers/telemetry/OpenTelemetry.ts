@@ -4,6 +4,7 @@ import { FetchHttpClient } from "effect/http"
 import { OtlpMetrics, OtlpSerialization, OtlpTracer } from "effect/observability"
 import { TracingEnabled } from "../../streams/Tracing.ts"
 import { type Environment, type ProcessSettings, serviceNameOf } from "../config/Settings.ts"
+import * as SpanFailures from "./SpanFailures.ts"
 
 /**
  * OpenTelemetry's own defaults, since Effect exports nothing unless it is said; but for the time in milliseconds that the
@@ -17,7 +18,7 @@ export const layer = (settings: ProcessSettings, environment: Environment, mode:
   const env = { ...defaults, ...definedOnly(environment.variables) }
   const resource = { serviceName: serviceNameOf(settings, mode) }
   return Layer.mergeAll(
-    OtlpTracer.layerFromConfig({ resource }),
+    Layer.provideMerge(SpanFailures.layer, OtlpTracer.layerFromConfig({ resource })),
     OtlpMetrics.layerFromConfig({ resource }),
     Layer.succeed(TracingEnabled, true)
   ).pipe(

@@ -1,15 +1,14 @@
 import { join } from "node:path"
 import { PgClient } from "@effect/sql-pg"
-import { assert, describe, it, layer } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Fiber, Layer, Redacted, Scope, Stream } from "effect"
-import { Broker, type Delivery, type Outcome, type OutgoingMessage } from "../../../src/domain/ports/Broker.ts"
+import { assert, layer } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Layer, Redacted, type Scope, Stream } from "effect"
+import { Broker, type Delivery, type Outcome } from "../../../src/domain/ports/Broker.ts"
 import * as EmbeddedBroker from "../../../src/layers/embedded/EmbeddedBroker.ts"
 import * as EmbeddedPostgres from "../../../src/layers/embedded/EmbeddedPostgres.ts"
+import { dataFolder } from "../../support/dataFolder.ts"
+import { message } from "../../support/Messages.ts"
 import { eventually } from "../../support/servers/eventually.ts"
 import * as Program from "../../support/servers/Program.ts"
-import { temporaryFolder } from "../../support/servers/temporaryFolder.ts"
-
-const dataFolder = Effect.map(temporaryFolder("embedded"), (folder) => join(folder, "server"))
 
 const postgres = Layer.unwrap(Effect.map(dataFolder, (dataDirectory) => EmbeddedPostgres.layer({ dataDirectory })))
 
@@ -20,16 +19,6 @@ const freshQueue = Effect.gen(function* () {
   const queue = `queue-${++queues}`
   yield* (yield* Broker).ensureQueue(queue)
   return queue
-})
-
-const message = (queue: string, fields: Partial<OutgoingMessage> = {}): OutgoingMessage => ({
-  queue,
-  id: undefined,
-  body: Buffer.from("{}"),
-  headers: {},
-  contentType: undefined,
-  publishedAtMillis: undefined,
-  ...fields
 })
 
 const numbered = (queue: string, count: number) =>
@@ -49,14 +38,10 @@ const collect = (queue: string, prefetch: number): Effect.Effect<Array<Delivery>
     return arrived
   })
 
-const untilLength = (
-  arrived: ReadonlyArray<unknown>,
-  length: number,
-  deadline: "10 seconds" | "20 seconds" = "10 seconds"
-) =>
+const untilLength = (arrived: ReadonlyArray<unknown>, length: number) =>
   eventually(
     Effect.sync(() => assert.strictEqual(arrived.length, length)),
-    { deadline }
+    { deadline: "20 seconds" }
   )
 
 const untilAtLeast = (arrived: ReadonlyArray<unknown>, length: number) =>
@@ -300,7 +285,7 @@ layer(servers, { excludeTestServices: true, timeout: "60 seconds" })("EmbeddedBr
         yield* holder.waitForLine(/^taken 20/)
         yield* holder.kill("SIGKILL")
         const arrived = yield* collect(queue, 20)
-        yield* untilLength(arrived, 20, "20 seconds")
+        yield* untilLength(arrived, 20)
         assert.deepStrictEqual(new Set(arrived.map(({ attempt }) => attempt)), new Set([2]))
       })
     )
@@ -314,58 +299,4 @@ layer(servers, { excludeTestServices: true, timeout: "60 seconds" })("EmbeddedBr
       })
     )
   }
-})
-
-describe("EmbeddedBroker without its database", () => {
-  const build = (url: Redacted.Redacted) =>
-    Effect.map(Layer.build(EmbeddedBroker.layerOn({ url })), (context) => Context.get(context, Broker))
-
-  it.live("says that it is away, and works again when the database is back", () =>
-    Effect.gen(function* () {
-      const dataDirectory = yield* dataFolder
-      const server = yield* Scope.make()
-      const { url } = yield* Scope.provide(EmbeddedPostgres.start({ dataDirectory }), server)
-      const broker = yield* build(url)
-      yield* broker.ensureQueue("payments")
-      yield* broker.publish([message("payments")])
-      const consume = broker.deliveries({ _tag: "Queue", name: "payments" }, { prefetch: 1 })
-      const failure = yield* Effect.forkScoped(Effect.flip(Stream.runDrain(consume)))
-      yield* eventually(
-        Effect.map(broker.depth("payments"), (depth) => assert.strictEqual(depth, 0)),
-        { deadline: "10 seconds" }
-      )
-      assert.strictEqual(yield* broker.status, "connected")
-
-      yield* Scope.close(server, Exit.void)
-      assert.strictEqual((yield* Fiber.join(failure)).reason._tag, "BrokerAway")
-      assert.strictEqual((yield* Effect.flip(broker.publish([message("payments")]))).reason._tag, "BrokerAway")
-      assert.strictEqual(yield* broker.status, "away")
-
-      yield* EmbeddedPostgres.start({ dataDirectory })
-      assert.strictEqual(yield* broker.status, "connected")
-      const [again] = yield* Stream.runCollect(Stream.take(consume, 1)).pipe(Effect.timeout("20 seconds"))
-      assert.strictEqual(again?.attempt, 2)
-    })
-  )
-
-  it.live("is refused for good with a wrong password, which it does not repeat", () =>
-    Effect.gen(function* () {
-      const { url } = yield* EmbeddedPostgres.start({ dataDirectory: yield* dataFolder })
-      const wrong = Redacted.make(Redacted.value(url).replace(/:[^:@]*@/, ":open-sesame@"))
-      const error = yield* Effect.flip(build(wrong))
-      assert.strictEqual(error.reason._tag, "BrokerRefused")
-      assert.notInclude(error.message, "open-sesame")
-    })
-  )
-
-  it.live("waits at start until the database is there", () =>
-    Effect.gen(function* () {
-      const dataDirectory = yield* dataFolder
-      const { url } = yield* Effect.scoped(EmbeddedPostgres.start({ dataDirectory }))
-      const building = yield* Effect.forkScoped(build(url))
-      yield* EmbeddedPostgres.start({ dataDirectory })
-      const broker = yield* Fiber.join(building).pipe(Effect.timeout("20 seconds"))
-      assert.strictEqual(yield* broker.status, "connected")
-    })
-  )
 })

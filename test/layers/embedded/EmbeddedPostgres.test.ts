@@ -5,17 +5,15 @@ import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import * as EmbeddedPostgres from "../../../src/layers/embedded/EmbeddedPostgres.ts"
+import { dataFolder } from "../../support/dataFolder.ts"
 import { eventually } from "../../support/servers/eventually.ts"
 import { freePort } from "../../support/servers/freePort.ts"
 import * as Program from "../../support/servers/Program.ts"
-import { temporaryFolder } from "../../support/servers/temporaryFolder.ts"
 
 type Server = EmbeddedPostgres.EmbeddedPostgres["Service"]
 
 const query = <A extends object>(server: Pick<Server, "url">, statement: string) =>
   PgClient.PgClient.use((sql) => sql.unsafe<A>(statement)).pipe(Effect.provide(PgClient.layer({ url: server.url })))
-
-const dataFolder = Effect.map(temporaryFolder("embedded"), (folder) => join(folder, "server"))
 
 const processId = (dataDirectory: string) =>
   Effect.promise(async () =>
