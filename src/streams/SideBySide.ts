@@ -1,5 +1,5 @@
 /** Order within a key, side by side across keys, and never more than so many at the same time. */
-import { type Array as Arr, type Cause, Effect, Exit, FiberSet, Pull, Queue, Stream } from "effect"
+import { Array as Arr, type Cause, Effect, Exit, type Fiber, FiberSet, Pull, Queue, Stream } from "effect"
 import { type BatchOptions, mapInBatches } from "./Batches.ts"
 
 /** What is done with each element: worked on by itself, and finished together with others. */
@@ -26,62 +26,81 @@ export const mapSideBySide =
     Stream.unwrap(
       Effect.gen(function* () {
         const worked = yield* Queue.unbounded<Worked<A, B>, E | E2 | Cause.Done>()
-        const pull = yield* Stream.toPull(self)
-        const run = yield* FiberSet.makeRuntime<R2>()
-        const lanes = makeLanes(stages)
-        let hasEnded = false
-
-        const fail = (cause: Cause.Cause<E | E2>) => Queue.failCauseUnsafe(worked, cause)
-        const endWhenDone = () => {
-          if (hasEnded && lanes.isEmpty()) Queue.endUnsafe(worked)
-        }
-        /** Works on one after the other, for as long as there is one. */
-        const workFrom = (waiting: Waiting<A>): Effect.Effect<void, E2, R2> =>
-          Effect.flatMap(stages.work(waiting.element), (result) => {
-            lanes.leave()
-            Queue.offerUnsafe(worked, { waiting, result })
-            endWhenDone()
-            const next = lanes.enter()
-            return next === undefined ? Effect.void : workFrom(next)
-          })
-        // Runs until it has to wait for something: only then is there anything left for another place.
-        const takePlaces = () => {
-          for (let next = lanes.enter(); next !== undefined; next = lanes.enter()) {
-            const first = next
-            run(Effect.suspend(() => workFrom(first))).addObserver((exit) => {
-              if (Exit.isFailure(exit)) fail(exit.cause)
-            })
-          }
-        }
+        const floor = { lanes: makeLanes(stages), worked }
+        const takePlaces = makePlaces(floor, stages.work, yield* FiberSet.makeRuntime<R2>())
+        // Pulled in this scope: the source stays open until what came from it is finished.
+        yield* Effect.forkScoped(takeAll(yield* Stream.toPull(self), floor, takePlaces))
         const finish = (batch: Arr.NonEmptyReadonlyArray<Worked<A, B>>) =>
-          Effect.map(stages.finish(batch.map(({ result }) => result) as [B, ...Array<B>]), (finished) => {
-            for (const { waiting } of batch) lanes.finish(waiting)
+          Effect.map(stages.finish(Arr.map(batch, ({ result }) => result)), (finished) => {
+            for (const { waiting } of batch) floor.lanes.finish(waiting)
             takePlaces()
             return finished
           })
-
-        const takeAll = pull.pipe(
-          Effect.tap((elements) =>
-            Effect.sync(() => {
-              elements.forEach(lanes.add)
-              takePlaces()
-            })
-          ),
-          Effect.forever,
-          Pull.catchDone(() => Effect.void),
-          Effect.onExit((exit) =>
-            Effect.sync(() => {
-              hasEnded = true
-              if (Exit.isFailure(exit)) fail(exit.cause)
-              endWhenDone()
-            })
-          ),
-          Effect.exit
-        )
-        yield* Effect.forkScoped(takeAll)
         return Stream.fromQueue(worked).pipe(mapInBatches(stages.batches, finish))
       })
     )
+
+/** What has come in, and what was worked on and is to be finished. */
+interface Floor<A, B, E> {
+  readonly lanes: Lanes<A>
+  readonly worked: Queue.Queue<Worked<A, B>, E | Cause.Done>
+}
+
+const endWhenDone = <A, B, E>({ lanes, worked }: Floor<A, B, E>): void => {
+  if (lanes.isDone()) Queue.endUnsafe(worked)
+}
+
+/** Has all work done that can be done now, in as many places as are free; to be asked again whenever that may be more. */
+const makePlaces = <A, B, E, E2 extends E, R2>(
+  floor: Floor<A, B, E>,
+  work: (element: A) => Effect.Effect<B, E2, R2>,
+  run: (work: Effect.Effect<void, E2, R2>) => Fiber.Fiber<void, E2>
+) => {
+  const { lanes, worked } = floor
+  /** One after the other, for as long as there is one. */
+  const workFrom = (waiting: Waiting<A>): Effect.Effect<void, E2, R2> =>
+    Effect.flatMap(work(waiting.element), (result) => {
+      lanes.leave()
+      Queue.offerUnsafe(worked, { waiting, result })
+      endWhenDone(floor)
+      const next = lanes.enter()
+      return next === undefined ? Effect.void : workFrom(next)
+    })
+  const takePlace = (first: Waiting<A>): void => {
+    run(Effect.suspend(() => workFrom(first))).addObserver((exit) => {
+      if (Exit.isFailure(exit)) Queue.failCauseUnsafe(worked, exit.cause)
+    })
+  }
+  return (): void => {
+    // A place works until it has to wait for something: only then is there anything left for the next one.
+    for (let next = lanes.enter(); next !== undefined; next = lanes.enter()) takePlace(next)
+  }
+}
+
+/** Takes all that comes from the source, and its end. */
+const takeAll = <A, B, E, E1 extends E, R>(
+  pull: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E1, void, R>,
+  floor: Floor<A, B, E>,
+  takePlaces: () => void
+) => {
+  const { lanes, worked } = floor
+  const arrived = (elements: ReadonlyArray<A>): void => {
+    elements.forEach(lanes.add)
+    takePlaces()
+  }
+  const ended = (exit: Exit.Exit<void, E>): void => {
+    lanes.close()
+    if (Exit.isFailure(exit)) Queue.failCauseUnsafe(worked, exit.cause)
+    endWhenDone(floor)
+  }
+  return pull.pipe(
+    Effect.map(arrived),
+    Effect.forever,
+    Pull.catchDone(() => Effect.void),
+    Effect.onExit((exit) => Effect.sync(() => ended(exit))),
+    Effect.exit
+  )
+}
 
 /** An element, and how many of its keys others have, or will have before it. */
 interface Waiting<A> {
@@ -96,6 +115,8 @@ interface Worked<A, B> {
   readonly result: B
 }
 
+type Lanes<A> = ReturnType<typeof makeLanes<A>>
+
 /** Elements that wait for their keys, or for a place; a key is here as long as one of its elements is. */
 const makeLanes = <A>({
   concurrency,
@@ -106,9 +127,15 @@ const makeLanes = <A>({
   let places = concurrency
   /** Not worked on yet, or at work. */
   let unworked = 0
+  let isClosed = false
 
   return {
-    isEmpty: () => unworked === 0,
+    /** No more will come. */
+    close: (): void => {
+      isClosed = true
+    },
+    /** Nothing is left to work on, nor will be. */
+    isDone: () => isClosed && unworked === 0,
     add: (element: A): void => {
       const waiting = { element, keys: keysOf(element), keysTaken: 0 }
       for (const key of waiting.keys) {

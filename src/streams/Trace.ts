@@ -25,8 +25,13 @@ export const publisherOf = (headers: Headers): Option.Option<Tracer.ExternalSpan
 
 const flagsOf = ({ sampled }: Tracer.AnySpan): string => (sampled ? "01" : "00")
 
-/** What goes on from a span; what tracing systems noted on its publisher's goes with it. */
-export const traceFrom = (span: Tracer.AnySpan, { tracestate }: Headers = {}): Trace => {
-  const traceparent = `00-${span.traceId.padStart(32, "0")}-${span.spanId}-${flagsOf(span)}`
-  return Predicate.isString(tracestate) ? { traceparent, tracestate } : { traceparent }
+/** What goes on from a span; what tracing systems noted of its trace before goes with it. */
+export const traceFrom = (
+  span: Tracer.AnySpan,
+  { traceparent: before, tracestate }: { readonly [Name in keyof Trace]?: unknown } = {}
+): Trace => {
+  const traceId = span.traceId.padStart(32, "0")
+  const traceparent = `00-${traceId}-${span.spanId}-${flagsOf(span)}`
+  const isOfThisTrace = Predicate.isString(before) && before.includes(traceId)
+  return isOfThisTrace && Predicate.isString(tracestate) ? { traceparent, tracestate } : { traceparent }
 }

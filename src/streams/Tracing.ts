@@ -102,10 +102,14 @@ const endOf = <A, E>(
   return Exit.fail(problem)
 }
 
-/** The trace that what is published now belongs to: from the span that is open, or from the message that is handled. */
-export const currentTrace: Effect.Effect<Trace | undefined> = Effect.gen(function* () {
-  const carried = (yield* CurrentMessage)?.trace
-  if (!(yield* TracingEnabled)) return carried
-  const span = yield* Effect.serviceOption(Tracer.ParentSpan)
-  return Option.isSome(span) ? traceFrom(span.value) : carried
-})
+/** The trace that goes on: from the span that is open, where spans go anywhere; else as it came in, if it did. */
+export const onwardTrace = (context: Context.Context<never>, carried: Trace | undefined): Trace | undefined => {
+  if (!Context.get(context, TracingEnabled)) return carried
+  const span = Context.getOption(context, Tracer.ParentSpan)
+  return Option.isSome(span) ? traceFrom(span.value, carried) : carried
+}
+
+/** The trace that what is published now belongs to: from the span that is open, or from what is worked on. */
+export const currentTrace: Effect.Effect<Trace | undefined> = Effect.map(Effect.context<never>(), (context) =>
+  onwardTrace(context, Context.get(context, CurrentMessage)?.trace)
+)

@@ -67,17 +67,7 @@ const startConsumers = (runtime: Runtime, env: Environment) =>
       )
   )
 
-const startApi = (runtime: Runtime, env: Environment) =>
-  Effect.gen(function* () {
-    const port = yield* freePort
-    const url = `http://127.0.0.1:${port}`
-    yield* Program.start({ runtime, args: ["--mode=api"], env: { ...env, PORT: `${port}`, API_HOST: "127.0.0.1" } })
-    yield* eventually(
-      Effect.tryPromise(async () => assert.strictEqual((await fetch(`${url}/readyz`)).status, 200)),
-      { deadline: "30 seconds", every: "50 millis" }
-    )
-    return url
-  })
+const startApi = (runtime: Runtime, env: Environment) => Effect.map(Api.startAt({ runtime, env }), ({ url }) => url)
 
 /** Both brokers, with Kafka's topics made as an operator makes them: RabbitMQ's queues are the workers' own work. */
 const onBoth = Effect.gen(function* () {

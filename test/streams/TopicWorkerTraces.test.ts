@@ -63,12 +63,28 @@ describe("The trace of a message", () => {
         })
         assert.isUndefined(other?.parentId)
         assert.isFalse(spans.some(({ isError }) => isError))
-        const expected = [one, other].map((span) => span && traceparentOf(span))
+        assert.isDefined(one)
+        assert.isDefined(other)
         for (const topic of ["out", "beside"])
-          assert.deepStrictEqual(
-            (yield* seen(topic)).map(({ headers }) => headers.traceparent),
-            expected
-          )
+          assert.deepStrictEqual((yield* seen(topic)).map(traceOf), [
+            { traceparent: traceparentOf(one), tracestate: "vendor=1" },
+            { traceparent: traceparentOf(other) }
+          ])
+      })
+    )
+  )
+
+  onStage("is a new one where its publisher's cannot be read, without what was noted on that", () =>
+    traced((spans) =>
+      Effect.gen(function* () {
+        yield* watch("out", "beside")
+        yield* start(fanOut)
+        yield* send("in", "1", { headers: { traceparent: "unreadable", tracestate: "vendor=1" } })
+        const [one] = spans
+        assert.isDefined(one)
+        assert.isUndefined(one.parentId)
+        for (const topic of ["out", "beside"])
+          assert.deepStrictEqual((yield* seen(topic)).map(traceOf), [{ traceparent: traceparentOf(one) }])
       })
     )
   )

@@ -6,7 +6,7 @@ import { Effect } from "effect"
 import * as Stage from "./Stage.ts"
 import { eventually } from "./servers/eventually.ts"
 import { freePort } from "./servers/freePort.ts"
-import type * as Program from "./servers/Program.ts"
+import * as Program from "./servers/Program.ts"
 
 export interface Answer {
   readonly status: number
@@ -36,19 +36,23 @@ export interface ApiOptions {
   readonly isAway?: boolean
 }
 
-/** Starts the API on a stage, for its RabbitMQ alone, and waits until it is ready. */
-export const start = (stage: Stage.Stage, { env, isAway, runtime }: ApiOptions) =>
+/** Starts the API where its environment says, and waits until it is ready. */
+export const startAt = ({ env, isAway, runtime }: ApiOptions) =>
   Effect.gen(function* () {
     const port = yield* freePort
     const url = `http://127.0.0.1:${port}`
-    const child = yield* Stage.start(stage, {
+    const child = yield* Program.start({
       runtime,
       args: ["--mode=api"],
-      env: { PORT: `${port}`, API_HOST: "127.0.0.1", API_BROKERS: "rabbitmq", ...env }
+      env: { PORT: `${port}`, API_HOST: "127.0.0.1", ...env }
     })
     yield* waitFor(`${url}/${isAway ? "healthz" : "readyz"}`)
     return { url, child }
   })
+
+/** Starts the API on a stage, for its RabbitMQ alone, and waits until it is ready. */
+export const start = (stage: Stage.Stage, options: ApiOptions) =>
+  startAt({ ...options, env: { ...Stage.environmentOf(stage), API_BROKERS: "rabbitmq", ...options.env } })
 
 const waitFor = (url: string) =>
   eventually(

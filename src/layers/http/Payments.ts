@@ -18,6 +18,7 @@ import { changeStored } from "../../streams/PaymentChanges.ts"
 import type { PaymentOutlet } from "../../streams/PaymentOutlet.ts"
 import * as PaymentRequests from "../../streams/PaymentRequests.ts"
 import { Client } from "./Access.ts"
+import { inCallersTrace } from "./CallersTrace.ts"
 import * as Idempotency from "./Idempotency.ts"
 import * as PaymentBody from "./PaymentBody.ts"
 import * as PaymentView from "./PaymentView.ts"
@@ -109,9 +110,9 @@ export const layer = (api: Api, options: PaymentOptions, work: PaymentWork) =>
   Layer.merge(
     HttpApiBuilder.group(api, "payments", (handlers) =>
       handlers
-        .handleRaw("take", take(options, work))
+        .handleRaw("take", inCallersTrace(take(options, work)))
         .handle("find", find(work))
-        .handleRaw("refund", refund(options, work))
+        .handleRaw("refund", inCallersTrace(refund(options, work)))
     ),
     HttpApiBuilder.group(api, "orders", (handlers) => handlers.handle("cancel", cancel(work)))
   )

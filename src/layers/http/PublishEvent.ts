@@ -7,13 +7,14 @@
  * - A request with an Idempotency-Key that was begun is ended, also when its client has gone.
  */
 import { hash } from "node:crypto"
-import { Clock, Context, Duration, Effect, Option, Tracer } from "effect"
+import { Clock, Duration, Effect } from "effect"
 import { type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { versionHeader } from "../../domain/PixEvent.ts"
 import type { Broker, BrokerError, TopicMessage } from "../../domain/ports/Broker.ts"
 import * as Batcher from "../../streams/Batcher.ts"
-import { traceFrom } from "../../streams/Trace.ts"
+import { onwardTrace } from "../../streams/Tracing.ts"
 import { Client } from "./Access.ts"
+import { callersTrace } from "./CallersTrace.ts"
 import * as EventBody from "./EventBody.ts"
 import * as Idempotency from "./Idempotency.ts"
 import * as Problems from "./Problems.ts"
@@ -61,18 +62,6 @@ const encoder = new TextEncoder()
 const fingerprintOf = ({ topic, value }: EventBody.ReceivedEvent): string =>
   hash("sha256", `${topic}\n${value}`).slice(0, 40)
 
-const takenTraceparent = /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/
-
-/** Where the trace of the request goes on: from our own span, or the client's where we keep none. */
-const traceOf = (headers: Headers, context: Context.Context<never>): Readonly<Record<string, string>> => {
-  const span = Context.getOption(context, Tracer.ParentSpan)
-  if (Option.isSome(span) && span.value._tag === "Span") {
-    return { ...traceFrom(span.value) }
-  }
-  const { traceparent } = headers
-  return traceparent !== undefined && takenTraceparent.test(traceparent) ? { traceparent } : {}
-}
-
 /** Publishes to one broker. */
 const publisher = ({ name, publish }: Target, timeout: Duration.Duration) => {
   const failed = (error: BrokerError | Batcher.Late) => {
@@ -81,13 +70,14 @@ const publisher = ({ name, publish }: Target, timeout: Duration.Duration) => {
     return Effect.andThen(log, unavailable(`${name} cannot be reached`))
   }
   return Effect.fnUntraced(function* (headers: Headers, event: EventBody.ReceivedEvent, fingerprint: string) {
+    const trace = onwardTrace(yield* Effect.context<never>(), callersTrace(headers))
     const message = {
       topic: event.topic,
       id: `${event.transactionId}/${fingerprint}`,
       body: encoder.encode(event.value),
       contentType: "application/json",
       publishedAtMillis: yield* Clock.currentTimeMillis,
-      headers: { key: event.transactionId, ...versionHeader, ...traceOf(headers, yield* Effect.context()) }
+      headers: { key: event.transactionId, ...versionHeader, ...trace }
     }
     return yield* publish(message).pipe(
       Effect.as(HttpServerResponse.jsonUnsafe({ status: `Event sent to ${name}`, topic: event.topic })),

@@ -17,6 +17,7 @@ import { type Payment, PaymentIntents } from "../../domain/ports/PaymentIntents.
 import { sha256Hex } from "../../streams/Digests.ts"
 import { changeStored } from "../../streams/PaymentChanges.ts"
 import { PaymentOutlet } from "../../streams/PaymentOutlet.ts"
+import { inCallersTrace } from "./CallersTrace.ts"
 import type { PaymentOptions, PaymentWork } from "./PaymentWork.ts"
 import type { Api } from "./PaystreamApi.ts"
 import * as Problems from "./Problems.ts"
@@ -89,5 +90,7 @@ export const layer = (
   notices: ChargeNotices["Service"] | undefined
 ) =>
   HttpApiBuilder.group(api, "webhooks", (handlers) =>
-    notices === undefined ? (handlers as never) : handlers.handleRaw("stripe", make(options, work, notices))
+    notices === undefined
+      ? (handlers as never)
+      : handlers.handleRaw("stripe", inCallersTrace(make(options, work, notices)))
   )

@@ -1,70 +1,21 @@
+/** Messages of the embedded broker: as they were published, and how each ends. */
 import { join } from "node:path"
-import { PgClient } from "@effect/sql-pg"
 import { assert, layer } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Redacted, type Scope, Stream } from "effect"
-import { Broker, type Delivery, type Outcome } from "../../../src/domain/ports/Broker.ts"
-import * as EmbeddedBroker from "../../../src/layers/embedded/EmbeddedBroker.ts"
-import * as EmbeddedPostgres from "../../../src/layers/embedded/EmbeddedPostgres.ts"
-import { dataFolder } from "../../support/dataFolder.ts"
+import { Effect } from "effect"
+import { Broker, type Delivery } from "../../../src/domain/ports/Broker.ts"
+import {
+  collect,
+  dataFolder,
+  freshQueue,
+  rowsOf,
+  servers,
+  settle,
+  sql,
+  takeOne,
+  untilLength
+} from "../../support/EmbeddedStage.ts"
 import { message } from "../../support/Messages.ts"
-import { eventually } from "../../support/servers/eventually.ts"
 import * as Program from "../../support/servers/Program.ts"
-
-const postgres = Layer.unwrap(Effect.map(dataFolder, (dataDirectory) => EmbeddedPostgres.layer({ dataDirectory })))
-
-const servers = EmbeddedBroker.layer.pipe(Layer.provideMerge(postgres))
-
-let queues = 0
-const freshQueue = Effect.gen(function* () {
-  const queue = `queue-${++queues}`
-  yield* (yield* Broker).ensureQueue(queue)
-  return queue
-})
-
-const numbered = (queue: string, count: number) =>
-  Array.from({ length: count }, (_, index) => message(queue, { id: `${index}` }))
-
-const subscribe = (queue: string, prefetch: number) =>
-  Stream.unwrap(Broker.useSync((broker) => broker.deliveries({ _tag: "Queue", name: queue }, { prefetch })))
-
-const settle = (delivery: Delivery, outcome: Outcome) => Broker.use((broker) => broker.settle([{ delivery, outcome }]))
-
-/** What arrives while the scope is open: the list grows by itself. */
-const collect = (queue: string, prefetch: number): Effect.Effect<Array<Delivery>, never, Broker | Scope.Scope> =>
-  Effect.gen(function* () {
-    const arrived: Array<Delivery> = []
-    const fill = Stream.runForEach(subscribe(queue, prefetch), (delivery) => Effect.sync(() => arrived.push(delivery)))
-    yield* Effect.forkScoped(Effect.orDie(fill))
-    return arrived
-  })
-
-const untilLength = (arrived: ReadonlyArray<unknown>, length: number) =>
-  eventually(
-    Effect.sync(() => assert.strictEqual(arrived.length, length)),
-    { deadline: "20 seconds" }
-  )
-
-const untilAtLeast = (arrived: ReadonlyArray<unknown>, length: number) =>
-  eventually(
-    Effect.sync(() => assert.isAtLeast(arrived.length, length)),
-    { deadline: "10 seconds", every: "1 millis" }
-  )
-
-const takeOne = (queue: string) =>
-  Effect.gen(function* () {
-    const arrived = yield* collect(queue, 1)
-    yield* untilLength(arrived, 1)
-    return arrived[0] as Delivery
-  })
-
-const sql = (statement: string) =>
-  Effect.gen(function* () {
-    const { url } = yield* EmbeddedPostgres.EmbeddedPostgres
-    const ask = PgClient.PgClient.use((client) => client.unsafe<Record<string, unknown>>(statement))
-    return yield* ask.pipe(Effect.provide(PgClient.layer({ url })))
-  })
-
-const rowsOf = (queue: string) => sql(`SELECT state::text FROM paystream_broker.job WHERE name = '${queue}'`)
 
 layer(servers, { excludeTestServices: true, timeout: "60 seconds" })("EmbeddedBroker", (it) => {
   it.effect("delivers a message as it was published", () =>
@@ -160,136 +111,7 @@ layer(servers, { excludeTestServices: true, timeout: "60 seconds" })("EmbeddedBr
     })
   )
 
-  it.effect("keeps to the prefetch, and counts what waits beyond it", () =>
-    Effect.gen(function* () {
-      const broker = yield* Broker
-      const queue = yield* freshQueue
-      yield* broker.publish(numbered(queue, 100))
-      const arrived = yield* collect(queue, 10)
-      yield* untilLength(arrived, 10)
-      assert.strictEqual(yield* broker.depth(queue), 90)
-      yield* broker.settle(arrived.slice(0, 4).map((delivery) => ({ delivery, outcome: "done" })))
-      yield* untilLength(arrived, 14)
-      assert.strictEqual(yield* broker.depth(queue), 86)
-    })
-  )
-
-  it.effect("keeps to the limit of bytes", () =>
-    Effect.gen(function* () {
-      const { url } = yield* EmbeddedPostgres.EmbeddedPostgres
-      const queue = yield* freshQueue
-      yield* (yield* Broker).publish(numbered(queue, 20).map((small) => ({ ...small, body: new Uint8Array(1000) })))
-      const narrow = yield* Layer.build(EmbeddedBroker.layerOn({ url, maxBytesInFlight: 5500 }))
-      const arrived = yield* Effect.provide(collect(queue, 100), narrow)
-      yield* untilLength(arrived, 5)
-      assert.strictEqual(yield* (yield* Broker).depth(queue), 15)
-    })
-  )
-
-  it.effect("gives back what is not settled when the stream closes", () =>
-    Effect.gen(function* () {
-      const broker = yield* Broker
-      const queue = yield* freshQueue
-      yield* broker.publish(numbered(queue, 100))
-      const late = yield* Effect.scoped(Effect.tap(collect(queue, 50), (arrived) => untilLength(arrived, 50)))
-      assert.strictEqual(yield* broker.depth(queue), 100)
-      // settled too late: it is the next consumer's by now
-      yield* settle(late[0] as Delivery, "done")
-      const arrived = yield* collect(queue, 100)
-      yield* untilLength(arrived, 100)
-      assert.strictEqual(arrived.filter(({ attempt }) => attempt === 2).length, 50)
-    })
-  )
-
-  it.effect("gives back everything, at whatever moment the stream closes", () =>
-    Effect.gen(function* () {
-      const broker = yield* Broker
-      const queue = yield* freshQueue
-      yield* broker.publish(numbered(queue, 200))
-      for (let round = 0; round < 40; round++) {
-        yield* Effect.scoped(Effect.tap(collect(queue, 20 + round), (arrived) => untilAtLeast(arrived, round % 20)))
-        assert.strictEqual(yield* broker.depth(queue), 200)
-      }
-    })
-  )
-
-  it.effect("ends a stream whose queue is deleted", () =>
-    Effect.gen(function* () {
-      const queue = yield* freshQueue
-      yield* (yield* Broker).publish([message(queue)])
-      const arrived: Array<Delivery> = []
-      const fill = Stream.runForEach(subscribe(queue, 1), (delivery) => Effect.sync(() => arrived.push(delivery)))
-      const failure = yield* Effect.forkScoped(Effect.flip(fill))
-      yield* untilLength(arrived, 1)
-      yield* sql(`SELECT paystream_broker.delete_queue('${queue}')`)
-      assert.strictEqual((yield* Fiber.join(failure)).reason._tag, "Unroutable")
-      yield* (yield* Broker).ensureQueue(queue)
-      yield* (yield* Broker).publish([message(queue)])
-      assert.strictEqual((yield* takeOne(queue)).attempt, 1)
-    })
-  )
-
-  it.effect("shares 10,000 messages among consumers, none of them twice", () =>
-    Effect.gen(function* () {
-      const broker = yield* Broker
-      const queue = yield* freshQueue
-      const count = 10_000
-      const seen: Array<string | undefined> = []
-      const all = yield* Deferred.make<void>()
-      const consume = Stream.runForEachArray(subscribe(queue, 300), (batch) => {
-        for (const { id } of batch) seen.push(id)
-        if (seen.length === count) Deferred.doneUnsafe(all, Effect.void)
-        return broker.settle(batch.map((delivery) => ({ delivery, outcome: "done" })))
-      })
-      const fibers = yield* Effect.all(Array.from({ length: 4 }, () => Effect.forkScoped(consume)))
-      yield* broker.publish(numbered(queue, count))
-      yield* Deferred.await(all).pipe(Effect.timeout("20 seconds"))
-      yield* eventually(
-        Effect.map(rowsOf(queue), (rows) => assert.strictEqual(rows.length, 0)),
-        { deadline: "10 seconds" }
-      )
-      yield* Fiber.interruptAll(fibers)
-      assert.strictEqual(seen.length, count)
-      assert.strictEqual(new Set(seen).size, count)
-    })
-  )
-
-  it.effect("renews the claim on what a slow consumer holds", () =>
-    Effect.gen(function* () {
-      const queue = yield* freshQueue
-      yield* (yield* Broker).publish([message(queue)])
-      yield* takeOne(queue)
-      const other = yield* collect(queue, 1)
-      yield* sql(
-        `UPDATE paystream_broker.job SET heartbeat_on = now() - interval '3500 milliseconds' WHERE name = '${queue}'`
-      )
-      const age = sql(
-        `SELECT now() - heartbeat_on < interval '3 seconds' AS renewed FROM paystream_broker.job WHERE name = '${queue}'`
-      )
-      yield* eventually(
-        Effect.map(age, (rows) => assert.deepStrictEqual(rows, [{ renewed: true }])),
-        { deadline: "10 seconds" }
-      )
-      assert.strictEqual(other.length, 0)
-    })
-  )
-
   for (const runtime of ["bun", "node"] as const) {
-    it.effect(`delivers again what a process on ${runtime} held when it was killed`, () =>
-      Effect.gen(function* () {
-        const { url } = yield* EmbeddedPostgres.EmbeddedPostgres
-        const queue = yield* freshQueue
-        yield* (yield* Broker).publish(numbered(queue, 20))
-        const main = join(import.meta.dirname, "holdDeliveries.ts")
-        const holder = yield* Program.start({ runtime, main, args: [Redacted.value(url), queue, "20"] })
-        yield* holder.waitForLine(/^taken 20/)
-        yield* holder.kill("SIGKILL")
-        const arrived = yield* collect(queue, 20)
-        yield* untilLength(arrived, 20)
-        assert.deepStrictEqual(new Set(arrived.map(({ attempt }) => attempt)), new Set([2]))
-      })
-    )
-
     it.effect(`works on ${runtime}, with a PostgreSQL of its own`, () =>
       Effect.gen(function* () {
         const main = join(import.meta.dirname, "drain.ts")

@@ -1,9 +1,10 @@
+/** The embedded broker whose database is away, or does not let it in. */
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Redacted, Scope, Stream } from "effect"
 import { Broker } from "../../../src/domain/ports/Broker.ts"
 import * as EmbeddedBroker from "../../../src/layers/embedded/EmbeddedBroker.ts"
 import * as EmbeddedPostgres from "../../../src/layers/embedded/EmbeddedPostgres.ts"
-import { dataFolder } from "../../support/dataFolder.ts"
+import { dataFolder } from "../../support/EmbeddedStage.ts"
 import { message } from "../../support/Messages.ts"
 import { eventually } from "../../support/servers/eventually.ts"
 
