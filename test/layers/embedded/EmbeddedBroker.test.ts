@@ -7,6 +7,7 @@ import * as EmbeddedBroker from "../../../src/layers/embedded/EmbeddedBroker.ts"
 import * as EmbeddedPostgres from "../../../src/layers/embedded/EmbeddedPostgres.ts"
 import { dataFolder } from "../../support/dataFolder.ts"
 import { message } from "../../support/Messages.ts"
+import { consuming } from "../../support/QueueSteps.ts"
 import { eventually } from "../../support/servers/eventually.ts"
 import * as Program from "../../support/servers/Program.ts"
 
@@ -24,16 +25,13 @@ const freshQueue = Effect.gen(function* () {
 const numbered = (queue: string, count: number) =>
   Array.from({ length: count }, (_, index) => message(queue, { id: `${index}` }))
 
-const subscribe = (queue: string, prefetch: number) =>
-  Stream.unwrap(Broker.useSync((broker) => broker.deliveries({ _tag: "Queue", name: queue }, { prefetch })))
-
 const settle = (delivery: Delivery, outcome: Outcome) => Broker.use((broker) => broker.settle([{ delivery, outcome }]))
 
 /** What arrives while the scope is open: the list grows by itself. */
 const collect = (queue: string, prefetch: number): Effect.Effect<Array<Delivery>, never, Broker | Scope.Scope> =>
   Effect.gen(function* () {
     const arrived: Array<Delivery> = []
-    const fill = Stream.runForEach(subscribe(queue, prefetch), (delivery) => Effect.sync(() => arrived.push(delivery)))
+    const fill = Stream.runForEach(consuming(queue, prefetch), (delivery) => Effect.sync(() => arrived.push(delivery)))
     yield* Effect.forkScoped(Effect.orDie(fill))
     return arrived
   })
@@ -218,7 +216,7 @@ layer(servers, { excludeTestServices: true, timeout: "60 seconds" })("EmbeddedBr
       const queue = yield* freshQueue
       yield* (yield* Broker).publish([message(queue)])
       const arrived: Array<Delivery> = []
-      const fill = Stream.runForEach(subscribe(queue, 1), (delivery) => Effect.sync(() => arrived.push(delivery)))
+      const fill = Stream.runForEach(consuming(queue, 1), (delivery) => Effect.sync(() => arrived.push(delivery)))
       const failure = yield* Effect.forkScoped(Effect.flip(fill))
       yield* untilLength(arrived, 1)
       yield* sql(`SELECT paystream_broker.delete_queue('${queue}')`)
@@ -236,7 +234,7 @@ layer(servers, { excludeTestServices: true, timeout: "60 seconds" })("EmbeddedBr
       const count = 10_000
       const seen: Array<string | undefined> = []
       const all = yield* Deferred.make<void>()
-      const consume = Stream.runForEachArray(subscribe(queue, 300), (batch) => {
+      const consume = Stream.runForEachArray(consuming(queue, 300), (batch) => {
         for (const { id } of batch) seen.push(id)
         if (seen.length === count) Deferred.doneUnsafe(all, Effect.void)
         return broker.settle(batch.map((delivery) => ({ delivery, outcome: "done" })))
