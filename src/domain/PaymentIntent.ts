@@ -3,7 +3,7 @@
  *
  * It is taken in three steps: the order is reserved, the money is charged, the order is confirmed. When a step fails for
  * good, those that are finished are undone in reverse: a payment whose money had moved ends `compensated`, any other
- * `failed`. A charge that was sent and not answered is `in_doubt` until the provider says what became of it. A refund that
+ * `failed`. It is `processing` from when its order is reserved. A charge that was sent and not answered is `in_doubt` until the provider says what became of it. A refund that
  * the provider has only taken on leaves the payment `compensating` until the money is back; one that came to nothing, even
  * after it was said to be done, makes it wait for an operator.
  */
@@ -51,7 +51,7 @@ export interface PaymentState {
 }
 
 export type PaymentCommand =
-  | { readonly _tag: "Begin" | "AwaitRefund" | "RequireCompensation" | "ResumeCompensation" }
+  | { readonly _tag: "AwaitRefund" | "RequireCompensation" | "ResumeCompensation" }
   | { readonly _tag: "PrepareCharge"; readonly reference: string }
   | { readonly _tag: "FinishStep" | "UndoStep"; readonly step: Step }
   /** A charge was sent, and nobody knows what became of it. */
@@ -79,17 +79,19 @@ export class IllegalTransition extends Schema.TaggedError<IllegalTransition>()("
 /** What is to be done next for a payment. */
 export type Next =
   | { readonly _tag: "Do" | "Undo"; readonly step: Step }
-  | { readonly _tag: "Begin" | "ResolveDoubt" | "ResolveRefund" | "Nothing" }
+  | { readonly _tag: "ResolveDoubt" | "ResolveRefund" | "Nothing" }
 
 /** Whether nothing will happen to it any more by itself. */
 export const isFinal = ({ status }: Pick<PaymentState, "status">): boolean =>
   status === "succeeded" || status === "failed" || status === "compensated"
 
+/** Whether its steps are taken, one after the other. */
+const isGoingOn = ({ status }: PaymentState): boolean => status === "requested" || status === "processing"
+
 /** The next thing to do. */
 export const next = (state: PaymentState): Next => {
-  if (state.status === "requested") return { _tag: "Begin" }
   if (state.status === "in_doubt") return { _tag: "ResolveDoubt" }
-  if (state.status === "processing") {
+  if (isGoingOn(state)) {
     const step = steps[state.finished.length]
     return step === undefined ? { _tag: "Nothing" } : { _tag: "Do", step }
   }
@@ -104,9 +106,10 @@ const failing = ({ finished }: PaymentState, reason: string): PaymentEvent =>
 
 const finishing = (state: PaymentState, step: Step): ReadonlyArray<PaymentEvent> | undefined => {
   const isCharge = step === "charge" && state.reference !== undefined
-  const isExpected = state.status === "in_doubt" ? isCharge : state.status === "processing"
+  const isExpected = state.status === "in_doubt" ? isCharge : isGoingOn(state)
   if (!isExpected || step !== steps[state.finished.length] || (step === "charge" && !isCharge)) return undefined
   const finished: PaymentEvent = { _tag: "StepFinished", step }
+  if (state.status === "requested") return [{ _tag: "Begun" }, finished]
   return step === "confirm" ? [finished, { _tag: "Succeeded" }] : [finished]
 }
 
@@ -150,8 +153,6 @@ const isCharging = (state: PaymentState): boolean =>
 
 const events = (state: PaymentState, command: PaymentCommand): ReadonlyArray<PaymentEvent> | undefined => {
   switch (command._tag) {
-    case "Begin":
-      return state.status === "requested" ? [{ _tag: "Begun" }] : []
     case "PrepareCharge":
       return preparing(state, command.reference)
     case "FinishStep":

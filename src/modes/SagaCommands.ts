@@ -145,6 +145,7 @@ const found = Effect.fnUntraced(function* (id: string) {
 
 const stepStateOf = (step: Step, state: PaymentState, wasUndone: boolean): string => {
   const wanted = next(state)
+  if (state.status === "requested") return "not done"
   if ("step" in wanted && wanted.step === step) return wanted._tag === "Do" ? "under way" : "being undone"
   if (state.finished.includes(step)) return "done"
   if (wasUndone) return "undone"

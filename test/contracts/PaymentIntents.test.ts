@@ -152,12 +152,12 @@ layer(postgres(), { excludeTestServices: true, timeout: "60 seconds" })("The tab
       const more = `UPDATE payment_events SET event = event || '{"later": {"n": 1}}' WHERE payment_id = '${id}'`
       const url = yield* Database
       yield* query(url, more)
-      yield* go((yield* payments.find(id)) as never, { _tag: "Begin" })
+      yield* go((yield* payments.find(id)) as never, { _tag: "FinishStep", step: "reserve" })
       const rows = yield* query<{ event: unknown }>(
         url,
         `SELECT event->'later' AS event FROM payment_events WHERE payment_id = '${id}' ORDER BY version`
       )
-      assert.deepStrictEqual(rows, [{ event: { n: 1 } }, { event: null }])
+      assert.deepStrictEqual(rows, [{ event: { n: 1 } }, { event: null }, { event: null }])
     })
   )
 

@@ -84,14 +84,14 @@ export const go = Effect.fnUntraced(function* (payment: Payment, ...commands: Re
   return yield* found(payment.id)
 })
 
-const begin = { _tag: "Begin" } as const
 const fail = { _tag: "Fail", reason: "declined" } as const
 const finish = (step: "reserve" | "charge" | "confirm") => ({ _tag: "FinishStep", step }) as const
+/** What a payment begins with. */
+const begin = finish("reserve")
 const prepare = (reference: string) => ({ _tag: "PrepareCharge", reference }) as const
 
 export const toSuccess = (reference: string): ReadonlyArray<PaymentCommand> => [
   begin,
-  finish("reserve"),
   prepare(reference),
   { _tag: "Doubt", reason: "time-out" },
   finish("charge"),
@@ -323,6 +323,23 @@ export const suite = (name: string, layer: Layer.Layer<Services, unknown>): void
       })
     )
 
+    it.effect("are nobody's any more when they have ended, whoever had them", () =>
+      Effect.gen(function* () {
+        const payments = yield* PaymentIntents
+        for (const isClaimant of [true, false]) {
+          const first = yield* created()
+          const held = yield* claimed(first.id)
+          assert.isTrue(yield* change(isClaimant ? held : first, fail))
+          assert.isFalse(yield* payments.renew(held, lease))
+          const next = yield* claimed(first.id)
+          assert.isTrue(next.token > held.token)
+        }
+        const held = yield* claimed((yield* created()).id)
+        assert.isTrue(yield* change(held, begin))
+        assert.isUndefined(yield* claim(held.id))
+      })
+    )
+
     it.effect("say how long they are held", () =>
       Effect.gen(function* () {
         const payments = yield* PaymentIntents
@@ -403,7 +420,7 @@ export const suite = (name: string, layer: Layer.Layer<Services, unknown>): void
           const history = yield* payments.history(first.id)
           // The claim may have come before the rival's change.
           assert.isAtMost(held.version, history.length)
-          if (isKept) assert.deepStrictEqual([held.version, held.state.status], [2, "processing"])
+          if (isKept) assert.deepStrictEqual([held.version, held.state.status], [3, "processing"])
         }
       }).pipe(Effect.scoped)
     )
@@ -417,7 +434,7 @@ export const suite = (name: string, layer: Layer.Layer<Services, unknown>): void
             yield* payments.create(given)
             const held = yield* claimed(given.id)
             assert.isTrue(yield* append(held, begin))
-            assert.strictEqual((yield* found(given.id)).version, 2)
+            assert.strictEqual((yield* found(given.id)).version, 3)
           })
         )
         assert.strictEqual((yield* found(given.id)).state.status, "processing")
@@ -436,11 +453,11 @@ export const suite = (name: string, layer: Layer.Layer<Services, unknown>): void
     it.effect("are overdue while they should go on, nobody has them and nothing is new about them", () =>
       Effect.gen(function* () {
         const payments = yield* PaymentIntents
-        const compensating = [begin, finish("reserve"), fail]
+        const compensating = [begin, fail]
         const older = yield* created()
         const waiting = yield* created()
         const held = yield* created()
-        const inDoubt = yield* go(yield* created(), ...toSuccess(`pi_${randomUUID()}`).slice(0, 4))
+        const inDoubt = yield* go(yield* created(), ...toSuccess(`pi_${randomUUID()}`).slice(0, 3))
         const undoing = yield* go(yield* created(), ...compensating)
         const required = yield* go(yield* created(), ...compensating, { _tag: "RequireCompensation" })
         const ended = yield* go(yield* created(), fail)
@@ -520,7 +537,7 @@ export const suite = (name: string, layer: Layer.Layer<Services, unknown>): void
         const last = yield* claimed(one.id)
         yield* payments.postpone(last, Duration.hours(1))
         yield* payments.release(last)
-        yield* go(last, finish("reserve"))
+        yield* go(last, prepare(`pi_${randomUUID()}`))
         assert.deepStrictEqual([yield* isOverdue, yield* isStuck, yield* postponed], [true, true, 0])
       })
     )
@@ -530,9 +547,9 @@ export const suite = (name: string, layer: Layer.Layer<Services, unknown>): void
         const payments = yield* PaymentIntents
         const before = yield* payments.standing(Duration.hours(1))
         const stuckBefore = (yield* payments.standing(Duration.zero)).stuck
-        const compensating = [begin, finish("reserve"), fail]
+        const compensating = [begin, fail]
         yield* Effect.forEach(Arr.range(1, 3), () =>
-          Effect.flatMap(created(), (one) => go(one, ...toSuccess(`pi_${randomUUID()}`).slice(0, 4)))
+          Effect.flatMap(created(), (one) => go(one, ...toSuccess(`pi_${randomUUID()}`).slice(0, 3)))
         )
         yield* go(yield* created(), ...compensating)
         yield* go(yield* created(), ...compensating, { _tag: "RequireCompensation" })

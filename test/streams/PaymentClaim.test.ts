@@ -72,6 +72,36 @@ describe("Several processors", () => {
       assert.deepStrictEqual(yield* money(id), once)
     }))
 
+  test("ask the store for nothing more than a claim and a change for each step of what ends, and give back the rest", () =>
+    Effect.gen(function* () {
+      const intents = yield* PaymentIntents
+      const asked: Array<string> = []
+      const noted = {
+        ...intents,
+        claim: (...given: Parameters<typeof intents.claim>) => {
+          asked.push("claim")
+          return intents.claim(...given)
+        },
+        append: (...given: Parameters<typeof intents.append>) => {
+          asked.push("append")
+          return intents.append(...given)
+        },
+        release: (...given: Parameters<typeof intents.release>) => {
+          asked.push("release")
+          return intents.release(...given)
+        }
+      }
+      const process = (id: string) => Effect.provideService(processPayment(id, options), PaymentIntents, noted)
+      const id = yield* ask()
+      yield* process(id)
+      assert.deepStrictEqual(asked.splice(0), ["claim", "append", "append", "append", "append"])
+      // One that had ended before has nothing to end with.
+      yield* process(id)
+      assert.deepStrictEqual(asked.splice(0), ["claim", "release"])
+      yield* Effect.flip(process(yield* ask({ number: 2, method: "sandbox_error" })))
+      assert.deepStrictEqual(asked, ["claim", "append", "append", "release"])
+    }))
+
   test("go on from what a provider has told meanwhile", () =>
     Effect.gen(function* () {
       const id = yield* ask()

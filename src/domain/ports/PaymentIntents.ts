@@ -98,7 +98,10 @@ export class PaymentIntents extends Context.Service<
     readonly find: (id: string) => Stored<Payment | undefined>
     readonly findByReference: (reference: string) => Stored<Payment | undefined>
     readonly history: (id: string) => Stored<ReadonlyArray<PaymentStep>>
-    /** `false` if its history has grown meanwhile, or the claim was lost: then nothing is stored. */
+    /**
+     * `false` if its history has grown meanwhile, or the claim was lost: then nothing is stored. What ends a payment
+     * ends the claim on it too, whoever has it: there is nothing left to do.
+     */
     readonly append: (append: Append) => Effect.Effect<boolean, StoreError, Transaction>
     /** `undefined` where it is not known, or somebody has it. */
     readonly claim: (id: string, lease: Duration.Duration) => Stored<ClaimedPayment | undefined>

@@ -61,10 +61,11 @@ const holds = (row: Row, token: bigint): boolean => row.token === token && row.l
 const isAllowed = (from: Status, to: Status): boolean =>
   from === to || (transitions[from] as ReadonlyArray<Status>).includes(to)
 
-const appended = (row: Row, { events }: Append, now: number, place: number): Row => ({
+const appended = (row: Row, { events, state }: Append, now: number, place: number): Row => ({
   ...row,
   changed: place,
   postponedUntil: 0,
+  leaseUntil: isFinal(state) ? 0 : row.leaseUntil,
   payment: {
     ...row.payment,
     state: events.reduce(evolve, row.payment.state),

@@ -1,7 +1,7 @@
 /** Payments in PostgreSQL. All times are the database's: the clocks of those who ask do not matter. */
 import { Duration, Effect, Layer } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
-import type { Status } from "../../domain/PaymentIntent.ts"
+import { isFinal, type Status } from "../../domain/PaymentIntent.ts"
 import {
   type Append,
   type ClaimedPayment,
@@ -119,7 +119,8 @@ const storingIn = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "create" | "a
     WITH changed AS (
       UPDATE payment_intents SET status = ${state.status}, provider_reference = ${state.reference ?? null},
         failure = ${state.failure ?? null}, compensation_required = ${state.isCompensationRequired},
-        version = version + ${events.length}, updated_at = clock_timestamp(), postponed_until = NULL
+        version = version + ${events.length}, updated_at = clock_timestamp(), postponed_until = NULL,
+        lease_until = CASE WHEN ${isFinal(state)}::boolean THEN NULL ELSE lease_until END
       WHERE id = ${id} AND version = ${version} AND deleted_at IS NULL
         AND (${token ?? null}::bigint IS NULL OR (lease_token = ${token ?? null}::bigint AND lease_until IS NOT NULL))
       RETURNING id
