@@ -32,8 +32,9 @@ const known = <A>(id: string, orElse: A, ask: Effect.Effect<A, StoreError>): Eff
 
 const after = (sql: SqlClient.SqlClient, duration: Duration.Duration) =>
   sql`clock_timestamp() + ${Duration.toMillis(duration)}::float8 * interval '1 millisecond'`
+/** As the statement began: an index is looked up with that, and not with a clock that goes on while it looks. */
 const before = (sql: SqlClient.SqlClient, duration: Duration.Duration) =>
-  sql`clock_timestamp() - ${Duration.toMillis(duration)}::float8 * interval '1 millisecond'`
+  sql`statement_timestamp() - ${Duration.toMillis(duration)}::float8 * interval '1 millisecond'`
 const millis = (sql: SqlClient.SqlClient, column: string) =>
   sql`(extract(epoch FROM ${sql.literal(column)}) * 1000)::float8`
 
@@ -192,7 +193,7 @@ const claimingIn = (sql: SqlClient.SqlClient, run: Run, address: string, find: P
 
 const nothing: Standing = { inDoubt: 0, oldestInDoubtMillis: 0, compensating: 0, required: 0, stuck: 0 }
 
-const isNobodys = (sql: SqlClient.SqlClient) => sql`(lease_until IS NULL OR lease_until <= clock_timestamp())`
+const isNobodys = (sql: SqlClient.SqlClient) => sql`(lease_until IS NULL OR lease_until <= statement_timestamp())`
 
 const isStuck = (sql: SqlClient.SqlClient, age: Duration.Duration) => sql`
   ${sql.literal(underWay)} AND updated_at <= ${before(sql, age)} AND deleted_at IS NULL AND ${isNobodys(sql)}
@@ -209,7 +210,7 @@ const upkeepOf = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "overdue" | "s
     return run(sql<OverduePayment>`
       SELECT id, status, (extract(epoch FROM updated_at) * 1000000)::bigint AS since FROM payment_intents
       WHERE ${sql.literal(underWay)} AND updated_at <= ${before(sql, age)} AND deleted_at IS NULL
-        AND ${isNobodys(sql)} AND (postponed_until IS NULL OR postponed_until <= clock_timestamp()) ${isAfter}
+        AND ${isNobodys(sql)} AND (postponed_until IS NULL OR postponed_until <= statement_timestamp()) ${isAfter}
       ORDER BY updated_at, id LIMIT ${limit}`)
   },
   stuck: (age, limit) =>
