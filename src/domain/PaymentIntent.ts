@@ -5,7 +5,7 @@
  * good, those that are finished are undone in reverse: a payment whose money had moved ends `compensated`, any other
  * `failed`. It is `processing` from when its order is reserved. A charge that was sent and not answered is `in_doubt` until the provider says what became of it. A refund that
  * the provider has only taken on leaves the payment `compensating` until the money is back; one that came to nothing, even
- * after it was said to be done, makes it wait for an operator.
+ * after it was said to be done, makes it wait for an operator; so does one that its process has died of again and again.
  */
 import { Result, Schema } from "effect"
 import { type PaymentEvent, type Step, steps } from "./PaymentEvent.ts"
@@ -40,6 +40,8 @@ export interface PaymentState {
   readonly failure: string | undefined
   /** Why nobody takes its command any more. */
   readonly setAside: string | undefined
+  /** Why nobody takes it up any more until an operator says so. */
+  readonly quarantine: string | undefined
   /** Whether it waits for somebody to ask for its compensation. */
   readonly isCompensationRequired: boolean
   /** Whether the provider is at the refund. */
@@ -51,7 +53,7 @@ export interface PaymentState {
 }
 
 export type PaymentCommand =
-  | { readonly _tag: "AwaitRefund" | "RequireCompensation" | "ResumeCompensation" }
+  | { readonly _tag: "AwaitRefund" | "RequireCompensation" | "ResumeCompensation" | "LiftQuarantine" }
   | { readonly _tag: "PrepareCharge"; readonly reference: string }
   | { readonly _tag: "FinishStep" | "UndoStep"; readonly step: Step }
   /** A charge was sent, and nobody knows what became of it. */
@@ -61,6 +63,8 @@ export type PaymentCommand =
   | { readonly _tag: "Refund"; readonly reason: string }
   /** Its command is taken by nobody any more. */
   | { readonly _tag: "SetAside"; readonly reason: string }
+  /** Whoever takes it up dies of it. */
+  | { readonly _tag: "Quarantine"; readonly reason: string }
   /** A refund came to nothing. */
   | { readonly _tag: "FailRefund"; readonly reason: string }
   /** The provider tells of a refund of its that came to nothing, after all. */
@@ -89,7 +93,11 @@ export const isFinal = ({ status }: Pick<PaymentState, "status">): boolean =>
 const isGoingOn = ({ status }: PaymentState): boolean => status === "requested" || status === "processing"
 
 /** The next thing to do. */
-export const next = (state: PaymentState): Next => {
+export const next = (state: PaymentState): Next =>
+  state.quarantine === undefined ? following(state) : { _tag: "Nothing" }
+
+/** What would be done next if somebody took it up: a provider tells of it all the same. */
+const following = (state: PaymentState): Next => {
   if (state.status === "in_doubt") return { _tag: "ResolveDoubt" }
   if (isGoingOn(state)) {
     const step = steps[state.finished.length]
@@ -114,7 +122,7 @@ const finishing = (state: PaymentState, step: Step): ReadonlyArray<PaymentEvent>
 }
 
 const undoing = (state: PaymentState, step: Step): ReadonlyArray<PaymentEvent> | undefined => {
-  const wanted = next(state)
+  const wanted = following(state)
   const isWanted = wanted._tag === "ResolveRefund" ? step === "charge" : wanted._tag === "Undo" && wanted.step === step
   if (!isWanted) return undefined
   const undone: PaymentEvent = { _tag: "StepUndone", step }
@@ -124,7 +132,7 @@ const undoing = (state: PaymentState, step: Step): ReadonlyArray<PaymentEvent> |
 
 /** Whether the charge is what is undone next, asked for before or not. */
 const isRefunding = (state: PaymentState): boolean => {
-  const wanted = next(state)
+  const wanted = following(state)
   return wanted._tag === "ResolveRefund" || (wanted._tag === "Undo" && wanted.step === "charge")
 }
 
@@ -138,7 +146,7 @@ const doubting = (state: PaymentState, refund: string): ReadonlyArray<PaymentEve
 
 const preparing = (state: PaymentState, reference: string): ReadonlyArray<PaymentEvent> | undefined => {
   if (state.reference === reference) return []
-  const wanted = next(state)
+  const wanted = following(state)
   const isWanted = wanted._tag === "Do" && wanted.step === "charge" && state.reference === undefined
   return isWanted ? [{ _tag: "ChargePrepared", reference }] : undefined
 }
@@ -166,6 +174,10 @@ const events = (state: PaymentState, command: PaymentCommand): ReadonlyArray<Pay
       return mayBeGivenUp(state) && state.setAside === undefined
         ? [{ _tag: "CommandSetAside", reason: command.reason }]
         : []
+    case "Quarantine":
+      return isFinal(state) || state.quarantine !== undefined ? [] : [{ _tag: "Quarantined", reason: command.reason }]
+    case "LiftQuarantine":
+      return state.quarantine === undefined ? [] : [{ _tag: "QuarantineLifted" }]
     case "Refund":
       if (state.status === "compensating" || state.status === "compensated") return []
       return state.status === "succeeded" ? [failing(state, command.reason)] : undefined
@@ -210,6 +222,7 @@ export const requested = (event: Extract<PaymentEvent, { readonly _tag: "Request
   wasCharged: false,
   failure: undefined,
   setAside: undefined,
+  quarantine: undefined,
   isCompensationRequired: false,
   isRefundPending: false,
   refundFailures: [],
@@ -236,6 +249,10 @@ export const evolve = (state: PaymentState, event: PaymentEvent): PaymentState =
       return { ...state, status: "in_doubt" }
     case "CommandSetAside":
       return { ...state, setAside: event.reason }
+    case "Quarantined":
+      return { ...state, quarantine: event.reason }
+    case "QuarantineLifted":
+      return { ...state, quarantine: undefined }
     case "CompensationBegun":
       return { ...state, status: "compensating", failure: event.reason }
     case "CompensationRequired":
@@ -263,11 +280,11 @@ export const evolve = (state: PaymentState, event: PaymentEvent): PaymentState =
     case "StepUndone":
       return { ...state, isRefundPending: false, finished: state.finished.filter((step) => step !== event.step) }
     case "Succeeded":
-      return { ...state, status: "succeeded" }
+      return { ...state, status: "succeeded", quarantine: undefined }
     case "Failed":
-      return { ...state, status: "failed", failure: event.reason }
+      return { ...state, status: "failed", failure: event.reason, quarantine: undefined }
     case "Compensated":
-      return { ...state, status: "compensated" }
+      return { ...state, status: "compensated", quarantine: undefined }
   }
 }
 

@@ -25,7 +25,7 @@ import { givenUp, nextStep, type StepOptions } from "./PaymentSteps.ts"
 export type Processed =
   /** Nothing will happen to it any more by itself. */
   | { readonly _tag: "Ended"; readonly payment: Payment }
-  /** It is in doubt, its refund is under way, or its compensation waits for an operator. */
+  /** It is in doubt, its refund is under way, or it waits for an operator. */
   | { readonly _tag: "Waiting"; readonly payment: Payment }
   /** Somebody else is at it. */
   | { readonly _tag: "Held"; readonly payment: Payment }

@@ -113,15 +113,18 @@ export class PaymentIntents extends Context.Service<
     readonly postpone: (claimed: Pick<ClaimedPayment, "id" | "token">, wait: Duration.Duration) => Stored<void>
     /**
      * Payments that should go on by themselves and that nobody has: not final, not waiting for an operator, not
-     * postponed, nothing new about them for `age`, longest first. With `after`, only those whose place is after that one's: so all of them are
-     * come by, however many there are.
+     * postponed, nothing new about them for `age`, longest first. With `after`, only those whose place is after that
+     * one's: so all of them are come by, however many there are.
      */
     readonly overdue: (
       age: Duration.Duration,
       limit: number,
       after?: Pick<OverduePayment, "id" | "since">
     ) => Stored<ReadonlyArray<OverduePayment>>
-    /** Those of `overdue` that do not get on: nor were they postponed until later than `age` ago. Longest first. */
+    /**
+     * Those that do not get on: of `overdue`, unless they were postponed until later than `age` ago, and of those in
+     * quarantine. Longest first.
+     */
     readonly stuck: (age: Duration.Duration, limit: number) => Stored<ReadonlyArray<string>>
     /** How many there are that somebody may have to look at, exactly; those that are `stuck` for `stuckAfter`. */
     readonly standing: (stuckAfter: Duration.Duration) => Stored<Standing>

@@ -195,6 +195,7 @@ const make = Effect.sync(() => {
     overdue: (age, limit, after) =>
       table.read((rows, now) =>
         quietIn(rows, now - Duration.toMillis(age), now, now)
+          .filter(({ payment }) => payment.state.quarantine === undefined)
           .map(({ changed, payment: { id, state } }) => ({ id, status: state.status, since: BigInt(changed) }))
           .filter(({ since }) => after === undefined || since > after.since)
           .slice(0, limit)

@@ -99,3 +99,9 @@ export const addRefundsUnderWay: Effect.Effect<void, SqlError.SqlError, SqlClien
   yield* sql`DROP TRIGGER payment_intents_transition ON payment_intents`
   yield* makeTransitionGuard
 })
+
+/** Migration 33: a payment that its process dies of is left alone. */
+export const addQuarantine: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`ALTER TABLE payment_intents ADD COLUMN quarantined boolean NOT NULL DEFAULT false`
+})

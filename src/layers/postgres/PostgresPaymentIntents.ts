@@ -120,6 +120,7 @@ const storingIn = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "create" | "a
     WITH changed AS (
       UPDATE payment_intents SET status = ${state.status}, provider_reference = ${state.reference ?? null},
         failure = ${state.failure ?? null}, compensation_required = ${state.isCompensationRequired},
+        quarantined = ${state.quarantine !== undefined},
         version = version + ${events.length}, updated_at = clock_timestamp(), postponed_until = NULL,
         lease_until = CASE WHEN ${isFinal(state)}::boolean THEN NULL ELSE lease_until END
       WHERE id = ${id} AND version = ${version} AND deleted_at IS NULL
@@ -210,7 +211,7 @@ const upkeepOf = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "overdue" | "s
     return run(sql<OverduePayment>`
       SELECT id, status, (extract(epoch FROM updated_at) * 1000000)::bigint AS since FROM payment_intents
       WHERE ${sql.literal(underWay)} AND updated_at <= ${before(sql, age)} AND deleted_at IS NULL
-        AND ${isNobodys(sql)} AND (postponed_until IS NULL OR postponed_until <= statement_timestamp()) ${isAfter}
+        AND NOT quarantined AND ${isNobodys(sql)} AND (postponed_until IS NULL OR postponed_until <= statement_timestamp()) ${isAfter}
       ORDER BY updated_at, id LIMIT ${limit}`)
   },
   stuck: (age, limit) =>
