@@ -12,9 +12,10 @@ import { addRefundsUnderWay } from "../../src/layers/postgres/PaymentIntentsTabl
 import * as PostgresOutbox from "../../src/layers/postgres/PostgresOutbox.ts"
 import * as PostgresPaymentIntents from "../../src/layers/postgres/PostgresPaymentIntents.ts"
 import { newDatabase, query } from "../support/Databases.ts"
+import { created, go, toSuccess } from "../support/PaymentIntentsGround.ts"
 import { postgresClient } from "../support/Services.ts"
 import { eventually } from "../support/servers/eventually.ts"
-import { created, go, suite, toSuccess } from "./PaymentIntentsContract.ts"
+import { suite } from "./PaymentIntentsContract.ts"
 
 /** Where the tables are. */
 class Database extends Context.Service<Database, Redacted.Redacted>()("paystream/test/PaymentIntentsDatabase") {}
