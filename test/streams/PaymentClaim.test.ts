@@ -1,16 +1,11 @@
-import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Fiber, type Layer } from "effect"
+import { assert, describe } from "@effect/vitest"
+import { Deferred, Duration, Effect, Fiber } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
 import { changeStored } from "../../src/streams/PaymentChanges.ts"
 import { processPayment } from "../../src/streams/PaymentProcessor.ts"
-import { ask, ground, happened, money, options, stateOf } from "../support/PaymentGround.ts"
-
-const test = <A, E>(name: string, body: () => Effect.Effect<A, E, Layer.Success<typeof ground>>) =>
-  it.effect(name, () => Effect.provide(body(), ground))
-
-const once = { charged: 10_000n, refunded: 0n, charges: 1, refunds: 0 }
+import { ask, happened, money, once, options, stateOf, test } from "../support/PaymentGround.ts"
 
 describe("Several processors", () => {
   const slowly = Effect.fnUntraced(function* () {
@@ -76,20 +71,16 @@ describe("Several processors", () => {
     Effect.gen(function* () {
       const intents = yield* PaymentIntents
       const asked: Array<string> = []
+      const noting = <A, E, R>(name: string, call: Effect.Effect<A, E, R>) =>
+        Effect.andThen(
+          Effect.sync(() => void asked.push(name)),
+          call
+        )
       const noted = {
         ...intents,
-        claim: (...given: Parameters<typeof intents.claim>) => {
-          asked.push("claim")
-          return intents.claim(...given)
-        },
-        append: (...given: Parameters<typeof intents.append>) => {
-          asked.push("append")
-          return intents.append(...given)
-        },
-        release: (...given: Parameters<typeof intents.release>) => {
-          asked.push("release")
-          return intents.release(...given)
-        }
+        claim: (...given: Parameters<typeof intents.claim>) => noting("claim", intents.claim(...given)),
+        append: (...given: Parameters<typeof intents.append>) => noting("append", intents.append(...given)),
+        release: (...given: Parameters<typeof intents.release>) => noting("release", intents.release(...given))
       }
       const process = (id: string) => Effect.provideService(processPayment(id, options), PaymentIntents, noted)
       const id = yield* ask()

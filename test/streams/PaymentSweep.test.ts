@@ -1,5 +1,5 @@
-import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Logger } from "effect"
+import { assert, describe } from "@effect/vitest"
+import { Duration, Effect, Logger } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { GatewayAway, GatewayError, GatewayRefused, PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
@@ -9,21 +9,7 @@ import { changeStored } from "../../src/streams/PaymentChanges.ts"
 import { processPayment } from "../../src/streams/PaymentProcessor.ts"
 import { type Looks, noLooks, swept } from "../../src/streams/PaymentSweep.ts"
 import { Shutdown } from "../../src/streams/Shutdown.ts"
-import { ask, ground, money, options, requests, scripted, stateOf } from "../support/PaymentGround.ts"
-
-const world = Layer.merge(ground, Shutdown.layer)
-
-const test = <A, E>(name: string, body: () => Effect.Effect<A, E, Layer.Success<typeof world>>) =>
-  it.effect(name, () => Effect.provide(body(), world))
-
-const sweeping = {
-  ...options,
-  every: Duration.seconds(5),
-  overdueAfter: Duration.seconds(15),
-  giveUpAfter: Duration.hours(1),
-  stuckAfter: Duration.minutes(15),
-  concurrency: 4
-}
+import { ask, money, options, refund, requests, scripted, stateOf, sweeping, test } from "../support/PaymentGround.ts"
 
 const sweep = (looks: Looks = noLooks()) => swept(sweeping, looks)
 
@@ -93,7 +79,7 @@ describe("The sweep", () => {
     Effect.gen(function* () {
       const id = yield* ask()
       yield* processPayment(id, options)
-      yield* changeStored(id, { _tag: "Refund", reason: "requested_by_customer" })
+      yield* changeStored(id, refund)
       yield* scripted("refund", ...Array.from({ length: 4 }, () => "away" as const))
       const looks = noLooks()
       yield* TestClock.adjust("14 minutes")
@@ -134,7 +120,7 @@ describe("The sweep", () => {
       const id = yield* ask()
       const stopping = { ...options, isCompensating: false }
       yield* processPayment(id, stopping)
-      yield* changeStored(id, { _tag: "Refund", reason: "requested_by_customer" })
+      yield* changeStored(id, refund)
       yield* processPayment(id, stopping)
       yield* TestClock.adjust("2 hours")
       yield* sweep()
@@ -190,7 +176,7 @@ describe("The sweep", () => {
         (number) => ask({ number })
       )
       yield* Effect.forEach(refunds, (id) => processPayment(id, options))
-      yield* Effect.forEach(refunds, (id) => changeStored(id, { _tag: "Refund", reason: "requested_by_customer" }))
+      yield* Effect.forEach(refunds, (id) => changeStored(id, refund))
       const orphan = yield* ask({ number: 1 })
       yield* TestClock.adjust("15 seconds")
       const refusal = new GatewayError({ reason: new GatewayRefused({ detail: "no" }) })
