@@ -2,9 +2,7 @@
 import { randomUUID } from "node:crypto"
 import { assert, layer } from "@effect/vitest"
 import { Array as Arr, Context, Duration, Effect, Layer, type Redacted } from "effect"
-import { SqlClient } from "effect/sql"
 import { type Status, transitions } from "../../src/domain/PaymentIntent.ts"
-import { Outbox } from "../../src/domain/ports/Outbox.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
 import * as MemoryOutbox from "../../src/layers/memory/MemoryOutbox.ts"
 import * as MemoryPaymentIntents from "../../src/layers/memory/MemoryPaymentIntents.ts"
@@ -13,6 +11,7 @@ import * as PostgresOutbox from "../../src/layers/postgres/PostgresOutbox.ts"
 import * as PostgresPaymentIntents from "../../src/layers/postgres/PostgresPaymentIntents.ts"
 import { newDatabase, query } from "../support/Databases.ts"
 import { created, go, toSuccess } from "../support/PaymentIntentsGround.ts"
+import { rowsLookedAt } from "../support/RowsLookedAt.ts"
 import { postgresClient } from "../support/Services.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import { suite } from "./PaymentIntentsContract.ts"
@@ -205,19 +204,9 @@ layer(postgres(), { excludeTestServices: true, timeout: "60 seconds" })("The tab
     })
   )
 
-  /** How often a session has read the whole table so far, and how many rows it has looked up. */
-  const lookedAt = Effect.flatMap(SqlClient.SqlClient, (sql) =>
-    Effect.map(
-      sql<{ by: { scans: number; rows: number } }>`
-        SELECT jsonb_build_object('scans', seq_scan, 'rows', coalesce(idx_tup_fetch, 0)) AS by
-        FROM pg_stat_xact_user_tables WHERE relname = 'payment_intents'`,
-      ([row]) => row?.by ?? { scans: 0, rows: 0 }
-    )
-  )
-
   it.effect("is asked for what is overdue and stuck by an index, however many payments are under way or have ended", () =>
     Effect.gen(function* () {
-      const [outbox, payments] = [yield* Outbox, yield* PaymentIntents]
+      const payments = yield* PaymentIntents
       yield* query(
         yield* Database,
         `INSERT INTO payment_intents (id, amount_minor, currency, idempotency_key, payment_method, order_id, updated_at)
@@ -235,10 +224,9 @@ layer(postgres(), { excludeTestServices: true, timeout: "60 seconds" })("The tab
         Effect.map(payments.standing(hour), ({ stuck }) => stuck)
       ]
       for (const ask of all) {
-        const [before, found, after] = yield* outbox.transaction(Effect.all([lookedAt, ask, lookedAt]))
-        assert.strictEqual(found, 20)
-        assert.strictEqual(after.scans - before.scans, 0)
-        assert.isBelow(after.rows - before.rows, 200)
+        const { found, rows, scans } = yield* rowsLookedAt("payment_intents", ask)
+        assert.deepStrictEqual([found, scans], [20, 0])
+        assert.isBelow(rows, 200)
       }
     })
   )

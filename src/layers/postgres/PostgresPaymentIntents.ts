@@ -15,6 +15,7 @@ import {
 import { Transaction } from "../../domain/ports/Transaction.ts"
 import * as Sandbox from "../../domain/Sandbox.ts"
 import type { StoreError } from "../../domain/StoreError.ts"
+import { removing } from "./OldRows.ts"
 import { texts } from "./OutboxStatements.ts"
 import { ended, underWay } from "./PaymentIntentsTable.ts"
 import { eventsOf, type PaymentRow, paymentOf, textsOf } from "./PaymentRows.ts"
@@ -232,21 +233,14 @@ const upkeepOf = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "overdue" | "s
         FROM payment_intents WHERE status IN ('in_doubt', 'compensating') AND deleted_at IS NULL`),
       ([row]) => row ?? nothing
     ),
-  // With the sandbox's books: one that is asked for again would find its old charge there, and money that is not its own.
-  // now() and not the clock: an index is looked up with it.
-  forget: (age, limit) =>
-    Effect.map(
-      run(sql<{ removed: number }>`
-        WITH old AS (
-          SELECT id FROM payment_intents WHERE ${sql.literal(ended)}
-            AND updated_at < now() - ${Duration.toMillis(age)}::float8 * interval '1 millisecond'
-          ORDER BY updated_at LIMIT ${limit} FOR UPDATE SKIP LOCKED
-        ), books AS (
-          DELETE FROM sandbox_charges USING old WHERE reference = ${Sandbox.referenceOf("")} || old.id
-        ), removed AS (DELETE FROM payment_intents USING old WHERE payment_intents.id = old.id RETURNING 1)
-        SELECT count(*)::int AS removed FROM removed`),
-      ([row]) => row?.removed ?? 0
-    )
+  forget: removing(sql, run, {
+    table: "payment_intents",
+    key: "id",
+    at: "updated_at",
+    among: ended,
+    // One that is asked for again would find its old charge in the sandbox's books, and money that is not its own.
+    beside: sql`books AS (DELETE FROM sandbox_charges USING old WHERE reference = ${Sandbox.referenceOf("")} || old.key)`
+  })
 })
 
 const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) {
