@@ -2,9 +2,13 @@
 import { randomUUID } from "node:crypto"
 import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Layer, Redacted } from "effect"
+import type { Status } from "../../src/domain/PaymentIntent.ts"
+import { commandTopic, eventTopic } from "../../src/domain/PaymentMessages.ts"
+import { eventTopics } from "../../src/modes/PaymentTopics.ts"
 import { newDatabase, query } from "../support/Databases.ts"
 import * as KafkaRecords from "../support/KafkaRecords.ts"
 import { admin } from "../support/KafkaServices.ts"
+import { ask, stores } from "../support/PaymentsAsked.ts"
 import { runtimes } from "../support/Stage.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import * as Kafka from "../support/servers/Kafka.ts"
@@ -25,7 +29,7 @@ const make = Effect.fnUntraced(function* (runtime: Program.Runtime) {
   const database = yield* newDatabase
   const topic = `outbox-${randomUUID()}`
   yield* makeTopic(address, topic)
-  const start = (...args: ReadonlyArray<string>) =>
+  const start = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>> = {}) =>
     Program.start({
       runtime,
       args,
@@ -37,12 +41,14 @@ const make = Effect.fnUntraced(function* (runtime: Program.Runtime) {
         OUTBOX_LEASE_SECONDS: "2",
         OUTBOX_POLL_SECONDS: "1",
         OUTBOX_RETRY_SECONDS: "0.2",
-        OUTBOX_MAX_ATTEMPTS: "2"
+        OUTBOX_MAX_ATTEMPTS: "2",
+        ...env
       }
     })
-  const outbox = (...args: ReadonlyArray<string>) =>
+  /** What a command says that runs to its end. */
+  const run = (...args: ReadonlyArray<string>) =>
     Effect.gen(function* () {
-      const program = yield* start("outbox", ...args)
+      const program = yield* start(args)
       assert.strictEqual(yield* program.exit, 0, program.stderr.join("\n"))
       return program.stdout.join("\n")
     }).pipe(Effect.scoped)
@@ -66,7 +72,15 @@ const make = Effect.fnUntraced(function* (runtime: Program.Runtime) {
     Effect.map(unpublished, (count) => assert.strictEqual(count, 0)),
     { deadline: "60 seconds", every: "100 millis" }
   )
-  return { address, append, outbox, relay: start("--mode=outbox"), sql, topic, waitUntilPublished }
+  const outbox = (...args: ReadonlyArray<string>) => run("outbox", ...args)
+  /** A relay that has made its tables. */
+  const relay = Effect.gen(function* () {
+    const running = yield* start(["--mode=outbox"])
+    yield* running.waitForLine(/connected to PostgreSQL/, { deadline: "60 seconds" })
+    yield* eventually(sql("SELECT 1 FROM outbox_events"), { deadline: "20 seconds" })
+    return running
+  })
+  return { address, append, database, outbox, relay, run, sql, start, topic, waitUntilPublished }
 })
 
 /** Of each key all numbers up to `last`, in order at their first time. */
@@ -91,8 +105,6 @@ layer(OwnKafka.layer, { excludeTestServices: true, timeout: "120 seconds" })("a 
         const kafka = yield* OwnKafka
         const { append, outbox, relay, sql, topic, waitUntilPublished } = yield* make(runtime)
         const running = yield* relay
-        yield* running.waitForLine(/connected to PostgreSQL/, { deadline: "60 seconds" })
-        yield* eventually(sql("SELECT 1 FROM outbox_events"), { deadline: "20 seconds" })
         yield* append(1, 20)
         yield* waitUntilPublished
         const whileAway = Effect.gen(function* () {
@@ -126,8 +138,6 @@ layer(OwnKafka.layer, { excludeTestServices: true, timeout: "120 seconds" })("a 
     Effect.gen(function* () {
       const { address, append, outbox, relay, sql, topic, waitUntilPublished } = yield* make("bun")
       const running = yield* relay
-      yield* running.waitForLine(/connected to PostgreSQL/, { deadline: "60 seconds" })
-      yield* eventually(sql("SELECT 1 FROM outbox_events"), { deadline: "20 seconds" })
       const missing = `${topic}.missing`
       yield* sql(`INSERT INTO outbox_events (topic, key, payload) VALUES ('${missing}', 'key-0', '{"n": 0}')`)
       yield* append(1, 10)
@@ -140,6 +150,30 @@ layer(OwnKafka.layer, { excludeTestServices: true, timeout: "120 seconds" })("a 
       yield* waitUntilPublished
       checkOrder(yield* KafkaRecords.recordsOf(topic, address), 10)
       assert.lengthOf(yield* KafkaRecords.recordsOf(missing, address), 1)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("takes payments from their commands to their events, on topics that `--mode=migrate` has made", () =>
+    Effect.gen(function* () {
+      const { address, database, relay, run, start, waitUntilPublished } = yield* make("node")
+      const made = yield* run("--mode=migrate")
+      for (const name of [commandTopic, `${commandTopic}.dlq`, ...eventTopics]) assert.include(made, name)
+      assert.notInclude(yield* run("--mode=migrate", "--topics", "--status"), "missing")
+      yield* relay
+      yield* start(["--mode=commands"], { PAYMENT_GATEWAY: "sandbox" })
+      const ids = yield* Effect.forEach(["pm_card_visa", "pm_card_chargeDeclined"], ask).pipe(
+        Effect.provide(stores(database))
+      )
+      const told = (status: Status) =>
+        Effect.map(KafkaRecords.recordsOf(eventTopic(status), address), (all) => all.map(({ key }) => key))
+      yield* eventually(
+        Effect.gen(function* () {
+          assert.deepStrictEqual(yield* Effect.all([told("succeeded"), told("failed")]), [[ids[0]], [ids[1]]])
+        }),
+        { deadline: "90 seconds", every: "500 millis" }
+      )
+      yield* waitUntilPublished
+      assert.sameMembers([...(yield* told("processing"))], ids)
     }).pipe(Effect.scoped)
   )
 })

@@ -1,16 +1,13 @@
 /** `--mode=commands` and `sagas` on real servers of their own: the commands' queue has one name for all. */
 import { randomUUID } from "node:crypto"
 import { assert, layer } from "@effect/vitest"
-import { Effect, Layer, Random, Redacted } from "effect"
-import * as PostgresOutbox from "../../src/layers/postgres/PostgresOutbox.ts"
-import * as PostgresPaymentIntents from "../../src/layers/postgres/PostgresPaymentIntents.ts"
-import { changeStored, request } from "../../src/streams/PaymentChanges.ts"
-import { PaymentOutlet } from "../../src/streams/PaymentOutlet.ts"
+import { Effect, Random, Redacted } from "effect"
+import { changeStored } from "../../src/streams/PaymentChanges.ts"
 import * as HealthPages from "../support/HealthPages.ts"
 import * as Ground from "../support/OutboxGround.ts"
 import { OwnServers } from "../support/OwnServers.ts"
+import { ask, stores as storesOf } from "../support/PaymentsAsked.ts"
 import * as Queues from "../support/Queues.ts"
-import { postgresClient } from "../support/Services.ts"
 import { runtimes } from "../support/Stage.ts"
 import { eventually, realSleep } from "../support/servers/eventually.ts"
 import { freePort } from "../support/servers/freePort.ts"
@@ -57,21 +54,7 @@ const run = (ground: Ground.Ground, args: ReadonlyArray<string>, env: Readonly<R
     return { code, stdout: program.stdout.join("\n"), stderr: program.stderr.join("\n") }
   }).pipe(Effect.scoped)
 
-const stores = (ground: Ground.Ground) => {
-  const store = { address: "the tests' server", migrateOnStart: false }
-  const outbox = PostgresOutbox.layer(store)
-  return Layer.merge(PostgresPaymentIntents.layer(store), Layer.provide(PaymentOutlet.outbox, outbox)).pipe(
-    Layer.provide(postgresClient(Redacted.make(ground.databaseUrl)))
-  )
-}
-
-/** Asks for a payment, as the API does; gives its id. */
-const ask = Effect.fnUntraced(function* (paymentMethod: string) {
-  const id = randomUUID()
-  const event = { _tag: "Requested", amount: 10_000n, currency: "BRL", paymentMethod, orderId: id } as const
-  yield* request({ id, idempotencyKey: randomUUID(), event }, { commandId: randomUUID() })
-  return id
-})
+const stores = (ground: Ground.Ground) => storesOf(Redacted.make(ground.databaseUrl))
 
 const statuses = (ground: Ground.Ground) =>
   Effect.map(Ground.sql(ground, "SELECT id::text, status FROM payment_intents"), (rows) =>
