@@ -196,6 +196,51 @@ layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("-
   )
 
   it.effect(
+    "forgets payments and orders that are older than they are to be kept, and no others",
+    () =>
+      Effect.gen(function* () {
+        const ground = yield* onOwnServers
+        yield* Ground.sql(
+          ground,
+          `INSERT INTO order_reservations (order_id, payment_id, confirmed_at, cancelled_at, updated_at)
+           SELECT name, CASE WHEN name LIKE '%cancelled' THEN NULL ELSE gen_random_uuid() END,
+             CASE WHEN name LIKE '%paid' THEN now() END, CASE WHEN name LIKE '%cancelled' THEN now() END,
+             now() - CASE WHEN name LIKE 'old%' THEN interval '25 hours' ELSE interval '23 hours' END
+           FROM unnest(ARRAY['old paid', 'old cancelled', 'old held', 'new paid', 'new cancelled']) AS name`
+        )
+        yield* Ground.sql(
+          ground,
+          `INSERT INTO payment_intents (id, amount_minor, currency, idempotency_key, payment_method, order_id)
+           SELECT gen_random_uuid(), 1, 'BRL', name, 'pm_card_visa', name
+           FROM unnest(ARRAY['old failed', 'old required', 'new failed']) AS name`
+        )
+        yield* Ground.sql(
+          ground,
+          `UPDATE payment_intents SET status = CASE WHEN order_id LIKE '%failed' THEN 'failed' ELSE 'processing' END,
+             updated_at = now() - CASE WHEN order_id LIKE 'old%' THEN interval '49 hours' ELSE interval '47 hours' END`
+        )
+        yield* Ground.sql(
+          ground,
+          `UPDATE payment_intents SET status = 'compensating', compensation_required = true
+           WHERE order_id = 'old required'`
+        )
+        yield* start(ground, "node", { ORDERS_RETENTION: "1 day", PAYMENT_INTENTS_RETENTION: "2 days" })
+        const ordersIn = (table: string) =>
+          Effect.map(Ground.sql(ground, `SELECT order_id FROM ${table} ORDER BY order_id`), (rows) =>
+            rows.map(({ order_id }) => order_id)
+          )
+        yield* eventually(
+          Effect.gen(function* () {
+            assert.deepStrictEqual(yield* ordersIn("order_reservations"), ["new cancelled", "new paid", "old held"])
+            assert.deepStrictEqual(yield* ordersIn("payment_intents"), ["new failed", "old required"])
+          }),
+          { deadline: "60 seconds", every: "200 millis" }
+        )
+      }).pipe(Effect.scoped),
+    { timeout: 90_000 }
+  )
+
+  it.effect(
     "and sagas refuse what makes no sense",
     () =>
       Effect.gen(function* () {
