@@ -196,6 +196,24 @@ layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("-
   )
 
   it.effect(
+    "tries nothing twice where retries are switched off, and says so",
+    () =>
+      Effect.gen(function* () {
+        const ground = yield* onOwnServers
+        yield* Ground.startRelay(ground, "node")
+        const program = yield* start(ground, "bun", { ENABLE_RETRY_LOGIC: "false" })
+        yield* program.waitForLine(/ENABLE_RETRY_LOGIC=false/, { deadline: "60 seconds" })
+        const id = yield* Effect.provide(ask("sandbox_twice"), stores(ground))
+        yield* waitForAll(ground, isFinal)
+        assert.strictEqual((yield* statuses(ground))[id], "failed")
+        const charges = yield* Ground.sql(ground, "SELECT attempts FROM sandbox_charges")
+        assert.deepStrictEqual(charges, [{ attempts: 1 }])
+        yield* Queues.takeAll(ground.brokerUrl, `${commandQueue}.dlq`)
+      }).pipe(Effect.scoped),
+    { timeout: 90_000 }
+  )
+
+  it.effect(
     "forgets payments and orders that are older than they are to be kept, and no others",
     () =>
       Effect.gen(function* () {

@@ -5,7 +5,20 @@ import { PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
 import * as RetryPolicy from "../../src/domain/RetryPolicy.ts"
 import { changeStored } from "../../src/streams/PaymentChanges.ts"
 import { giveUp, processNow, processPayment } from "../../src/streams/PaymentProcessor.ts"
-import { ask, back, money, never, once, options, refund, requests, scripted, stateOf, test, told } from "../support/PaymentGround.ts"
+import {
+  ask,
+  back,
+  money,
+  never,
+  once,
+  options,
+  refund,
+  requests,
+  scripted,
+  stateOf,
+  test,
+  told
+} from "../support/PaymentGround.ts"
 
 describe("A provider that does not let us in", () => {
   test("fails no payment: it stays as it is at every step, and goes on with better credentials", () =>
@@ -196,7 +209,21 @@ describe("A charge without an answer", () => {
       assert.deepStrictEqual(yield* requests, ["prepare", "confirm", "retrieve", "cancel"])
     }))
 
-  test("stays in doubt while its provider is away or has not decided", () =>
+  test("that was cancelled or refunded at the provider, by somebody else, makes the payment fail: no money is held", () =>
+    Effect.gen(function* () {
+      const gateway = yield* PaymentGateway
+      for (const [number, tag, failure] of [
+        [1, "Cancelled", "unanswered"],
+        [2, "Refunded", "refunded_at_provider"]
+      ] as const) {
+        const id = yield* ask({ number, method: "sandbox_timeout" })
+        const told = { ...gateway, retrieve: () => Effect.succeed({ _tag: tag } as const) }
+        yield* Effect.provideService(processPayment(id, options), PaymentGateway, told)
+        assert.deepInclude(yield* stateOf(id), { status: "failed", failure })
+      }
+    }))
+
+  test("stays in doubt while its provider or has not decided", () =>
     Effect.gen(function* () {
       const id = yield* ask({ method: "sandbox_timeout_charged" })
       yield* scripted("retrieve", "away")
