@@ -1,7 +1,7 @@
 /** The topics of payments, for a broker where they have to be made: those of the commands, and one for each status. */
 import { Duration } from "effect"
-import { transitions } from "../domain/PaymentIntent.ts"
 import { eventTopic } from "../domain/PaymentMessages.ts"
+import { transitions } from "../domain/PaymentState.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import { paymentCommands } from "../streams/PaymentCommands.ts"
 import type { Any } from "../streams/Worker.ts"
@@ -15,6 +15,6 @@ export const commandWorker: Any = paymentCommands({
 })
 
 /** What is told of payments. */
-export const eventTopics: ReadonlyArray<string> = (Object.keys(transitions) as ReadonlyArray<keyof typeof transitions>).map(
-  eventTopic
-)
+export const eventTopics: ReadonlyArray<string> = (
+  Object.keys(transitions) as ReadonlyArray<keyof typeof transitions>
+).map(eventTopic)

@@ -1,6 +1,6 @@
 /** A payment in one processor's hands: claimed, held as long as work on it goes on, and given back. */
 import { Duration, Effect, Exit } from "effect"
-import { isFinal } from "../domain/PaymentIntent.ts"
+import { isFinal } from "../domain/PaymentState.ts"
 import { type ClaimedPayment, PaymentIntents } from "../domain/ports/PaymentIntents.ts"
 import type { StoreError } from "../domain/StoreError.ts"
 

@@ -13,7 +13,8 @@
  * - Somebody comes back to what has to wait: the sweep does.
  */
 import { Clock, Duration, Effect, Random } from "effect"
-import { isFinal, next, type PaymentCommand } from "../domain/PaymentIntent.ts"
+import { next, type PaymentCommand } from "../domain/PaymentIntent.ts"
+import { isFinal } from "../domain/PaymentState.ts"
 import { type ClaimedPayment, type Payment, PaymentIntents } from "../domain/ports/PaymentIntents.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import type { StoreError } from "../domain/StoreError.ts"

@@ -13,7 +13,8 @@
  * - A refund that is under way is looked at less and less often, and does not count as stuck while the provider answers.
  */
 import { Clock, Duration, Effect, Random, Stream } from "effect"
-import { next, type Status } from "../domain/PaymentIntent.ts"
+import { next } from "../domain/PaymentIntent.ts"
+import type { Status } from "../domain/PaymentState.ts"
 import type { GatewayError } from "../domain/ports/PaymentGateway.ts"
 import {
   type OverduePayment,
@@ -26,8 +27,8 @@ import { GatewayAccess } from "./GatewayAccess.ts"
 import { changeStored } from "./PaymentChanges.ts"
 import * as Metrics from "./PaymentIntentMetrics.ts"
 import { giveUp, type ProcessOptions, processPayment } from "./PaymentProcessor.ts"
-import { Shutdown, untilShutdown } from "./Shutdown.ts"
 import type { StepAway } from "./PaymentSteps.ts"
+import { Shutdown, untilShutdown } from "./Shutdown.ts"
 import { supervised } from "./Supervisor.ts"
 import { Suspects } from "./Suspects.ts"
 

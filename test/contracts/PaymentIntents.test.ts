@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto"
 import { assert, layer } from "@effect/vitest"
 import { Array as Arr, Context, Duration, Effect, Layer, type Redacted } from "effect"
-import { type Status, transitions } from "../../src/domain/PaymentIntent.ts"
+import { type Status, transitions } from "../../src/domain/PaymentState.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
 import * as MemoryOutbox from "../../src/layers/memory/MemoryOutbox.ts"
 import * as MemoryPaymentIntents from "../../src/layers/memory/MemoryPaymentIntents.ts"
@@ -204,31 +204,33 @@ layer(postgres(), { excludeTestServices: true, timeout: "60 seconds" })("The tab
     })
   )
 
-  it.effect("is asked for what is overdue and stuck by an index, however many payments are under way or have ended", () =>
-    Effect.gen(function* () {
-      const payments = yield* PaymentIntents
-      yield* query(
-        yield* Database,
-        `INSERT INTO payment_intents (id, amount_minor, currency, idempotency_key, payment_method, order_id, updated_at)
+  it.effect(
+    "is asked for what is overdue and stuck by an index, however many payments are under way or have ended",
+    () =>
+      Effect.gen(function* () {
+        const payments = yield* PaymentIntents
+        yield* query(
+          yield* Database,
+          `INSERT INTO payment_intents (id, amount_minor, currency, idempotency_key, payment_method, order_id, updated_at)
           SELECT gen_random_uuid(), 1, 'BRL', 'k', 'm', n % 1000,
             now() - CASE WHEN n % 1000 = 0 THEN interval '2 hours' ELSE interval '0' END
           FROM generate_series(1, 20000) AS n;
         UPDATE payment_intents SET status = 'failed' WHERE status = 'requested' AND order_id LIKE '%7';
         ANALYZE payment_intents`
-      )
-      const hour = Duration.hours(1)
-      const all = [
-        Effect.map(payments.overdue(hour, 10_000), ({ length }) => length),
-        Effect.map(payments.overdue(hour, 10_000, { id: randomUUID(), since: 0n }), ({ length }) => length),
-        Effect.map(payments.stuck(hour, 10_000), ({ length }) => length),
-        Effect.map(payments.standing(hour), ({ stuck }) => stuck)
-      ]
-      for (const ask of all) {
-        const { found, rows, scans } = yield* rowsLookedAt("payment_intents", ask)
-        assert.deepStrictEqual([found, scans], [20, 0])
-        assert.isBelow(rows, 200)
-      }
-    })
+        )
+        const hour = Duration.hours(1)
+        const all = [
+          Effect.map(payments.overdue(hour, 10_000), ({ length }) => length),
+          Effect.map(payments.overdue(hour, 10_000, { id: randomUUID(), since: 0n }), ({ length }) => length),
+          Effect.map(payments.stuck(hour, 10_000), ({ length }) => length),
+          Effect.map(payments.standing(hour), ({ stuck }) => stuck)
+        ]
+        for (const ask of all) {
+          const { found, rows, scans } = yield* rowsLookedAt("payment_intents", ask)
+          assert.deepStrictEqual([found, scans], [20, 0])
+          assert.isBelow(rows, 200)
+        }
+      })
   )
 
   it.effect("has as many events of a payment as its version says, however many payments change at once", () =>

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Schema } from "effect"
 import { largest } from "../../src/domain/Money.ts"
 import { PaymentEvent, steps } from "../../src/domain/PaymentEvent.ts"
-import { stateOf } from "../../src/domain/PaymentIntent.ts"
+import { stateOf } from "../../src/domain/PaymentState.ts"
 import { beginning } from "../support/PaymentLives.ts"
 
 describe("A payment's history", () => {

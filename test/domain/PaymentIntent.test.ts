@@ -2,7 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
 import { steps } from "../../src/domain/PaymentEvent.ts"
-import { decide, next, stateOf } from "../../src/domain/PaymentIntent.ts"
+import { decide, next } from "../../src/domain/PaymentIntent.ts"
+import { stateOf } from "../../src/domain/PaymentState.ts"
 import {
   beginning,
   born,
@@ -117,10 +118,10 @@ describe("A payment", () => {
 
 describe("A payment whose order is reserved", () => {
   it("has begun with it, in one change", () => {
-    assert.deepStrictEqual(decide(born.state, { _tag: "FinishStep", step: "reserve" }), Result.succeed([
-      { _tag: "Begun" },
-      { _tag: "StepFinished", step: "reserve" }
-    ]))
+    assert.deepStrictEqual(
+      decide(born.state, { _tag: "FinishStep", step: "reserve" }),
+      Result.succeed([{ _tag: "Begun" }, { _tag: "StepFinished", step: "reserve" }])
+    )
   })
 
   it("goes on where an earlier version has begun it before its order was reserved", () => {
@@ -129,7 +130,10 @@ describe("A payment whose order is reserved", () => {
     assert.deepStrictEqual(next(begun), { _tag: "Do", step: "reserve" })
     const end = carriedOn({ state: begun, history: [beginning, { _tag: "Begun" }] })
     assert.strictEqual(end.state.status, "succeeded")
-    assert.lengthOf(end.history.filter(({ _tag }) => _tag === "Begun"), 1)
+    assert.lengthOf(
+      end.history.filter(({ _tag }) => _tag === "Begun"),
+      1
+    )
   })
 
   it("is not begun where it cannot be had: it fails at once", () => {

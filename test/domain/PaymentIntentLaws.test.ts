@@ -2,7 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
 import { steps } from "../../src/domain/PaymentEvent.ts"
-import { decide, evolve, isFinal, next, type Status, stateOf, transitions } from "../../src/domain/PaymentIntent.ts"
+import { decide, next } from "../../src/domain/PaymentIntent.ts"
+import { evolve, isFinal, type Status, stateOf, transitions } from "../../src/domain/PaymentState.ts"
 import { born, carriedOn, commands, endOf, following, livesOf, refused } from "../support/PaymentLives.ts"
 
 describe("Whatever commands come, a payment", () => {

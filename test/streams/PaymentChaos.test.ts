@@ -4,8 +4,8 @@
  */
 import { assert, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Random } from "effect"
-import { stateOf as stateAfter } from "../../src/domain/PaymentIntent.ts"
 import { commandTopic, processCommand, statusEvents } from "../../src/domain/PaymentMessages.ts"
+import { stateOf as stateAfter } from "../../src/domain/PaymentState.ts"
 import { Broker } from "../../src/domain/ports/Broker.ts"
 import { IdempotencyKeys } from "../../src/domain/ports/IdempotencyKeys.ts"
 import { type Payment, PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"

@@ -1,7 +1,7 @@
 /** Payments with everything around them in memory: stores, a provider with open books, and an outbox to look into. */
 import { it } from "@effect/vitest"
 import { type Context, Duration, Effect, Layer } from "effect"
-import type { PaymentState } from "../../src/domain/PaymentIntent.ts"
+import type { PaymentState } from "../../src/domain/PaymentState.ts"
 import { Outbox } from "../../src/domain/ports/Outbox.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
 import * as MemoryGateway from "../../src/layers/memory/MemoryGateway.ts"

@@ -3,7 +3,8 @@ import { randomUUID } from "node:crypto"
 import { assert, type Vitest } from "@effect/vitest"
 import { Deferred, Duration, Effect, Exit, Fiber, Result } from "effect"
 import type { PaymentEvent } from "../../src/domain/PaymentEvent.ts"
-import { decide, evolve, type PaymentCommand } from "../../src/domain/PaymentIntent.ts"
+import { decide, type PaymentCommand } from "../../src/domain/PaymentIntent.ts"
+import { evolve } from "../../src/domain/PaymentState.ts"
 import { Outbox } from "../../src/domain/ports/Outbox.ts"
 import {
   type ClaimedPayment,

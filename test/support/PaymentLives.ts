@@ -1,14 +1,8 @@
 /** Lives of payments: what commands make of one, for examples and for laws. */
 import { Result, Schema } from "effect"
 import { type PaymentEvent, type Step, steps } from "../../src/domain/PaymentEvent.ts"
-import {
-  decide,
-  evolve,
-  next,
-  type PaymentCommand,
-  type PaymentState,
-  requested
-} from "../../src/domain/PaymentIntent.ts"
+import { decide, next, type PaymentCommand } from "../../src/domain/PaymentIntent.ts"
+import { evolve, type PaymentState, requested } from "../../src/domain/PaymentState.ts"
 
 export const beginning = {
   _tag: "Requested",
@@ -20,7 +14,9 @@ export const beginning = {
 
 /** Any command, as the process, an operator or a late message might give it: legal ones and others. */
 const Command = Schema.Union([
-  Schema.Struct({ _tag: Schema.Literals(["AwaitRefund", "RequireCompensation", "ResumeCompensation", "LiftQuarantine"]) }),
+  Schema.Struct({
+    _tag: Schema.Literals(["AwaitRefund", "RequireCompensation", "ResumeCompensation", "LiftQuarantine"])
+  }),
   Schema.TaggedStruct("DoubtRefund", { refund: Schema.Literals(["re_1", "re_2"]) }),
   Schema.TaggedStruct("PrepareCharge", { reference: Schema.Literals(["pi_1", "pi_2"]) }),
   Schema.Struct({ _tag: Schema.Literals(["FinishStep", "UndoStep"]), step: Schema.Literals(steps) }),
@@ -69,7 +65,8 @@ export const livesOf = (given: Given): ReadonlyArray<Life> => {
 
 export const endOf = (given: Given): Life => livesOf(given).at(-1) ?? born
 
-export const refused = (state: PaymentState, command: PaymentCommand): boolean => Result.isFailure(decide(state, command))
+export const refused = (state: PaymentState, command: PaymentCommand): boolean =>
+  Result.isFailure(decide(state, command))
 
 export const paid: ReadonlyArray<PaymentCommand> = [
   { _tag: "FinishStep", step: "reserve" },

@@ -15,7 +15,7 @@
  */
 import { Context, type Duration, type Effect } from "effect"
 import type { PaymentEvent } from "../PaymentEvent.ts"
-import type { PaymentState, Status } from "../PaymentIntent.ts"
+import type { PaymentState, Status } from "../PaymentState.ts"
 import type { StoreError } from "../StoreError.ts"
 import type { Transaction } from "./Transaction.ts"
 

@@ -6,7 +6,7 @@
  * - What is created or appended in a transaction of `MemoryOutbox` belongs to it.
  */
 import { Duration, Effect, HashMap, Layer, Option } from "effect"
-import { evolve, isFinal, type PaymentState, requested, type Status, transitions } from "../../domain/PaymentIntent.ts"
+import { evolve, isFinal, type PaymentState, requested, type Status, transitions } from "../../domain/PaymentState.ts"
 import {
   type Append,
   type ClaimedPayment,

@@ -9,7 +9,7 @@
  */
 import { Effect } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
-import { isFinal, type Status, transitions } from "../../domain/PaymentIntent.ts"
+import { isFinal, type Status, transitions } from "../../domain/PaymentState.ts"
 
 const statuses = Object.keys(transitions) as ReadonlyArray<Status>
 const first: Status = "requested"

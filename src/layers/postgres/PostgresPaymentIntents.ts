@@ -1,7 +1,7 @@
 /** Payments in PostgreSQL. All times are the database's: the clocks of those who ask do not matter. */
 import { Duration, Effect, Layer } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
-import { isFinal, type Status } from "../../domain/PaymentIntent.ts"
+import { isFinal, type Status } from "../../domain/PaymentState.ts"
 import {
   type Append,
   type ClaimedPayment,
