@@ -3,8 +3,9 @@ import { randomUUID } from "node:crypto"
 import { Effect, Layer, type Redacted } from "effect"
 import * as PostgresOutbox from "../../src/layers/postgres/PostgresOutbox.ts"
 import * as PostgresPaymentIntents from "../../src/layers/postgres/PostgresPaymentIntents.ts"
-import { request } from "../../src/streams/PaymentChanges.ts"
+import { changeStored, request } from "../../src/streams/PaymentChanges.ts"
 import { PaymentOutlet } from "../../src/streams/PaymentOutlet.ts"
+import { query } from "./Databases.ts"
 import { postgresClient } from "./Services.ts"
 
 /** The stores of a database whose tables are there. */
@@ -28,3 +29,11 @@ export const ask = (paymentMethod: string) => store(paymentMethod, randomUUID())
 
 /** The same, with a command that got lost: a sweep finds it. */
 export const askWithoutCommand = (paymentMethod: string) => store(paymentMethod, undefined)
+
+/** As an operator does: what was in hand at one kill after the other has killed nobody. */
+export const liftQuarantines = Effect.fnUntraced(function* (url: Redacted.Redacted) {
+  const held = yield* query<{ id: string }>(url, "SELECT id::text FROM payment_intents WHERE quarantined")
+  if (held.length === 0) return
+  const lift = Effect.forEach(held, ({ id }) => changeStored(id, { _tag: "LiftQuarantine" }), { discard: true })
+  yield* Effect.provide(lift, stores(url))
+})
