@@ -1,15 +1,26 @@
-/** A payment that its process dies of, again and again: `--mode=commands` does not die of it for ever. */
+/** A payment that its process dies of, again and again: no process dies of it for ever. */
 import { randomUUID } from "node:crypto"
 import { assert, layer } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import * as Ground from "../support/OutboxGround.ts"
 import { OwnServers } from "../support/OwnServers.ts"
 import { askWithoutCommand, stores } from "../support/PaymentsAsked.ts"
-import { runtimes } from "../support/Stage.ts"
 import { eventually } from "../support/servers/eventually.ts"
+import { freePort } from "../support/servers/freePort.ts"
 import * as Program from "../support/servers/Program.ts"
 
 const maxCrashes = 2
+
+/** Who sweeps payments up: the processes of commands, and an API that processes payments itself. */
+const sweepers = [
+  { runtime: "bun", mode: "commands", env: {} },
+  { runtime: "node", mode: "commands", env: {} },
+  {
+    runtime: "node",
+    mode: "api",
+    env: { ENABLE_ASYNC_COMMANDS: "false", API_BROKERS: "none", API_HOST: "127.0.0.1" }
+  }
+] as const
 
 const make = Effect.fnUntraced(function* (runtime: Program.Runtime) {
   const { postgres, rabbitMq } = yield* OwnServers
@@ -53,15 +64,18 @@ const begun = (ground: Ground.Ground, id: string) =>
   Effect.map(Ground.sql(ground, `SELECT begun FROM crash_marks WHERE identity = '${id}'`), ([row]) => row?.begun ?? 0)
 
 layer(OwnServers.layer, { excludeTestServices: true, timeout: "120 seconds" })("a payment that kills", (it) => {
-  for (const runtime of runtimes) {
-    it.effect(`is left alone by the sweep in the end, and goes on when an operator says so (${runtime})`, () =>
+  for (const { env, mode, runtime } of sweepers) {
+    it.effect(`is left alone by --mode=${mode} in the end, and goes on when an operator says so (${runtime})`, () =>
       Effect.gen(function* () {
         const { ground, sagas, start } = yield* make(runtime)
+        const port = `${yield* freePort}`
+        const sweeper = (more: Readonly<Record<string, string>> = {}) =>
+          start([`--mode=${mode}`], { ...env, PORT: port, ...more })
         const asked = Effect.provide(askWithoutCommand("pm_card_visa"), stores(Redacted.make(ground.databaseUrl)))
         const id = yield* asked
         // Slow enough that whoever has begun it dies while it is under way: first beside others, as it may be, then alone.
         for (let deaths = 1; deaths <= maxCrashes + 1; deaths++) {
-          const dying = yield* start(["--mode=commands"], { SANDBOX_DELAY_MILLIS: "60000" })
+          const dying = yield* sweeper({ SANDBOX_DELAY_MILLIS: "60000" })
           yield* eventually(
             Effect.map(begun(ground, id), (count) => assert.strictEqual(count, deaths)),
             patience
@@ -69,9 +83,12 @@ layer(OwnServers.layer, { excludeTestServices: true, timeout: "120 seconds" })("
           yield* dying.kill("SIGKILL")
           yield* dying.exit
         }
-        const living = yield* start(["--mode=commands"])
+        const living = yield* sweeper()
         yield* living.waitForLine(/a payment is in quarantine, its process died 2 times/, { deadline: "60 seconds" })
-        assert.strictEqual(yield* begun(ground, id), 0)
+        yield* eventually(
+          Effect.map(begun(ground, id), (count) => assert.strictEqual(count, 0)),
+          patience
+        )
 
         const other = yield* asked
         yield* eventually(
