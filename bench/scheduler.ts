@@ -9,7 +9,7 @@ import { Command, Flag } from "effect/cli"
 import { machine } from "./machine.ts"
 import { type Figures, measure } from "./scheduler/measure.ts"
 import { quantile } from "./statistics.ts"
-import { number, table } from "./table.ts"
+import { figure, number, table } from "./table.ts"
 import * as Services from "./worker/Services.ts"
 
 const flags = {
@@ -22,8 +22,6 @@ const flags = {
 /** Of each runtime, jobs that are due at the same instant, and jobs that are not. */
 const turnsOf = (runtimes: ReadonlyArray<"bun" | "node">) =>
   runtimes.flatMap((runtime) => [false, true].map((isSpread) => ({ runtime, isSpread })))
-
-const figure = (value: number, digits = 0): string => (Number.isNaN(value) ? "-" : number(value, digits))
 
 const figuresOf = ({ lateness, ...own }: Figures) => ({
   ...own,
