@@ -6,14 +6,16 @@ import type { Decision, Holder, Proposal } from "../../domain/ports/JobHistory.t
 import { instants, leaseMillis } from "./JobStatements.ts"
 import { textArray } from "./TextArrays.ts"
 
+/** One for each occurrence that is kept, one for each job that was not decided, and one for the time. */
 interface Row {
-  readonly now: Date
-  readonly job: string
-  readonly decided_until: Date
+  readonly now: Date | null
+  readonly job: string | null
+  /** Of a job that was not decided. */
+  readonly decided_until: Date | null
   readonly scheduled_for: Date | null
   readonly outcome: string | null
-  readonly fencing_token: bigint | null
   readonly attempt: number | null
+  readonly fencing_token: bigint | null
 }
 
 interface Occurrence {
@@ -49,16 +51,18 @@ const statement = (
     ORDER BY kept.name FOR UPDATE OF kept SKIP LOCKED
   ), decided AS (
     UPDATE scheduled_jobs AS kept SET decided_until = locked.until FROM locked WHERE kept.name = locked.name
-    RETURNING kept.name, kept.overlap, kept.decided_until
-  ), asked AS (
-    SELECT given.job, given.at::timestamptz AS at, given.reason, decided.overlap,
-      row_number() OVER (PARTITION BY given.job, given.reason = '' ORDER BY given.at::timestamptz) AS place,
-      EXISTS (SELECT FROM job_runs AS open WHERE open.job = given.job AND open.is_open) AS is_busy
+    RETURNING kept.name, kept.decided_until
+  ), given AS MATERIALIZED (
+    SELECT job, at::timestamptz AS at, reason, job IN (SELECT name FROM decided) AS is_decided
     FROM unnest(${textArray(occurrences.map(({ job }) => job))}, ${instants(occurrences.map(({ at }) => at))},
-      ${textArray(occurrences.map(({ reason }) => reason))}) AS given(job, at, reason)
-    JOIN decided ON decided.name = given.job
-    WHERE NOT EXISTS (SELECT FROM job_runs AS known
-      WHERE known.job = given.job AND known.scheduled_for = given.at::timestamptz)
+      ${textArray(occurrences.map(({ reason }) => reason))}) AS listed(job, at, reason)
+  ), asked AS (
+    SELECT given.job, given.at, given.reason, known.overlap,
+      row_number() OVER (PARTITION BY given.job, given.reason = '' ORDER BY given.at) AS place,
+      EXISTS (SELECT FROM job_runs AS open WHERE open.job = given.job AND open.is_open) AS is_busy
+    FROM given JOIN scheduled_jobs AS known ON known.name = given.job
+    WHERE is_decided AND NOT EXISTS (SELECT FROM job_runs AS run
+      WHERE run.job = given.job AND run.scheduled_for = given.at)
   ), fates AS (
     SELECT job, at, CASE WHEN reason <> '' THEN reason WHEN is_busy AND overlap = 'skip' THEN 'overlap' END AS reason,
       NOT is_busy AND place = 1 AS is_first FROM asked
@@ -76,23 +80,28 @@ const statement = (
     FROM fates ON CONFLICT DO NOTHING
     RETURNING job, scheduled_for, outcome, attempt, fencing_token
   )
-  SELECT (SELECT now FROM clock) AS now, proposed.job, kept.scheduled_for, kept.outcome, kept.attempt, kept.fencing_token,
-    coalesce(decided.decided_until, known.decided_until, proposed.decided_until) AS decided_until
-  FROM proposed LEFT JOIN decided ON decided.name = proposed.job LEFT JOIN kept ON kept.job = proposed.job
-  LEFT JOIN scheduled_jobs AS known ON known.name = proposed.job`
+  SELECT now, NULL AS job, NULL::timestamptz AS decided_until, NULL::timestamptz AS scheduled_for, NULL AS outcome,
+    NULL::integer AS attempt, NULL::bigint AS fencing_token FROM clock
+  UNION ALL
+  SELECT NULL, job, NULL, scheduled_for, outcome, attempt, fencing_token FROM kept
+  UNION ALL
+  SELECT NULL, known.name, known.decided_until, NULL, NULL, NULL, NULL
+  FROM (SELECT job, job IN (SELECT name FROM decided) AS is_decided FROM proposed OFFSET 0) AS others
+  JOIN scheduled_jobs AS known ON known.name = others.job WHERE NOT is_decided`
 
-const heldOf = ({ attempt, fencing_token, job, scheduled_for }: Row): ReadonlyArray<HeldRun> =>
+const heldOf = (job: string, { attempt, fencing_token, scheduled_for }: Row): ReadonlyArray<HeldRun> =>
   scheduled_for === null || attempt !== 1 || fencing_token === null
     ? []
     : [{ job, scheduledFor: scheduled_for.getTime(), attempt, fencingToken: fencing_token, losses: 0 }]
 
-const decisionOf = (job: string, rows: ReadonlyArray<Row>, proposal: Proposal): Decision => {
-  const [run] = rows.flatMap(heldOf)
+const decisionOf = ({ job, until }: Proposal, rows: ReadonlyArray<Row>): Decision => {
+  const undecided = rows.find(({ decided_until }) => decided_until !== null)
+  const [run] = rows.flatMap((row) => heldOf(job, row))
   const kept = rows.filter(({ scheduled_for }) => scheduled_for !== null)
   const skipped = kept.filter(({ outcome }) => outcome === "skipped").length
   return {
     job,
-    decidedUntil: rows[0]?.decided_until.getTime() ?? proposal.decidedUntil,
+    decidedUntil: undecided?.decided_until?.getTime() ?? until,
     run,
     skipped,
     queued: kept.length - skipped - (run === undefined ? 0 : 1)
@@ -107,6 +116,6 @@ export const decide = Effect.fnUntraced(function* (
 ) {
   const rows = yield* statement(sql, holder, proposals, proposals.flatMap(occurrencesOf))
   const byJob = Map.groupBy(rows, ({ job }) => job)
-  const decisions = proposals.map((proposal) => decisionOf(proposal.job, byJob.get(proposal.job) ?? [], proposal))
-  return { now: rows[0]?.now.getTime() ?? 0, decisions }
+  const decisions = proposals.map((proposal) => decisionOf(proposal, byJob.get(proposal.job) ?? []))
+  return { now: byJob.get(null)?.[0]?.now?.getTime() ?? 0, decisions }
 })
