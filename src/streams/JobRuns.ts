@@ -106,7 +106,7 @@ const release = Effect.fnUntraced(function* ({ isLost, run }: Running) {
 
 const drain = Effect.fnUntraced(function* ({ allEnded, running }: Places, longest: Duration.Duration) {
   if (running.size === 0) return
-  yield* Effect.logInfo(`waiting for ${running.size} runs to end, for up to ${Duration.format(longest)}`)
+  yield* Effect.logInfo(`waiting for runs to end (${running.size}), for up to ${Duration.format(longest)}`)
   yield* Effect.timeoutOption(allEnded, longest)
   const left = [...running.values()]
   for (const { run } of left)

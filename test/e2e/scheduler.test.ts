@@ -76,6 +76,12 @@ for (const runtime of Stage.runtimes)
         yield* scheduler.waitForLine(/going on for ever/)
         yield* scheduler.kill("SIGTERM")
         assert.strictEqual(yield* scheduler.exit, 0, scheduler.stderr.join("\n"))
+        for (const told of [
+          "stopping: finishing what is in flight; a second signal stops at once",
+          "waiting for runs to end (1), for up to 3s",
+          "has not ended in time: it is interrupted and released"
+        ])
+          assert.include(scheduler.stdout.join("\n"), told)
         const [run] = yield* rows(on, "SELECT outcome, is_open, attempt FROM job_runs WHERE job = 'endless'")
         assert.deepStrictEqual({ ...run }, { outcome: "interrupted", is_open: true, attempt: 1 })
         const next = yield* start(on, ["--mode=scheduler", "--job=endless"], { runtime })

@@ -45,10 +45,10 @@ const statement = (
       ${instants(proposals.map(({ decidedUntil }) => decidedUntil))}, ${instants(proposals.map(({ until }) => until))}
     ) AS given(job, decided, until)
   ), locked AS MATERIALIZED (
-    SELECT kept.name, proposed.until FROM scheduled_jobs AS kept JOIN proposed ON proposed.job = kept.name
-    WHERE kept.decided_until = proposed.decided_until AND kept.paused_at IS NULL AND kept.removed_at IS NULL
-      AND proposed.until <= (SELECT now FROM clock)
-    ORDER BY kept.name FOR UPDATE OF kept SKIP LOCKED
+    SELECT kept.name, proposed.until FROM proposed CROSS JOIN LATERAL (
+      SELECT name FROM scheduled_jobs WHERE name = proposed.job AND decided_until = proposed.decided_until
+        AND paused_at IS NULL AND removed_at IS NULL FOR UPDATE SKIP LOCKED
+    ) AS kept WHERE proposed.until <= (SELECT now FROM clock)
   ), decided AS (
     UPDATE scheduled_jobs AS kept SET decided_until = locked.until FROM locked WHERE kept.name = locked.name
     RETURNING kept.name, kept.decided_until
@@ -60,7 +60,7 @@ const statement = (
     SELECT given.job, given.at, given.reason, known.overlap,
       row_number() OVER (PARTITION BY given.job, given.reason = '' ORDER BY given.at) AS place,
       EXISTS (SELECT FROM job_runs AS open WHERE open.job = given.job AND open.is_open) AS is_busy
-    FROM given JOIN scheduled_jobs AS known ON known.name = given.job
+    FROM given CROSS JOIN LATERAL (SELECT overlap FROM scheduled_jobs WHERE name = given.job OFFSET 0) AS known
     WHERE is_decided AND NOT EXISTS (SELECT FROM job_runs AS run
       WHERE run.job = given.job AND run.scheduled_for = given.at)
   ), fates AS (
@@ -87,7 +87,8 @@ const statement = (
   UNION ALL
   SELECT NULL, known.name, known.decided_until, NULL, NULL, NULL, NULL
   FROM (SELECT job, job IN (SELECT name FROM decided) AS is_decided FROM proposed OFFSET 0) AS others
-  JOIN scheduled_jobs AS known ON known.name = others.job WHERE NOT is_decided`
+  CROSS JOIN LATERAL (SELECT name, decided_until FROM scheduled_jobs WHERE name = others.job OFFSET 0) AS known
+  WHERE NOT is_decided`
 
 const heldOf = (job: string, { attempt, fencing_token, scheduled_for }: Row): ReadonlyArray<HeldRun> =>
   scheduled_for === null || attempt !== 1 || fencing_token === null
