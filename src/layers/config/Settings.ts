@@ -44,7 +44,8 @@ export {
   processSettings,
   serviceNameOf,
   shutdownTimeout,
-  withDatabase
+  withDatabase,
+  withDatabaseFor
 } from "./ProcessSettings.ts"
 export { type RabbitMqSettings, rabbitMqSettings } from "./RabbitMqSettings.ts"
 export { type RedisSettings, redisSettings } from "./RedisSettings.ts"
