@@ -63,6 +63,16 @@ export const withDatabaseFor = <A extends WithProcess>(who: string, group: Group
 export const withDatabase = <A extends WithProcess>(mode: string, group: Group<A>): Group<A> =>
   withDatabaseFor(`--mode=${mode}`, group)
 
+/** For a mode that works with queues, which Kafka has none of. */
+export const withQueues = <A extends WithProcess>(mode: string, group: Group<A>): Group<A> =>
+  refine(group, (value) =>
+    value.process.broker === "kafka"
+      ? Result.fail([
+          { name: "BROKER", got: '"kafka"', takes: `rabbitmq or embedded with --mode=${mode}: Kafka has no queues` }
+        ])
+      : Result.succeed(value)
+  )
+
 const namedAs = (name: string, mode: string) =>
   optional(Parser.text, {
     name,

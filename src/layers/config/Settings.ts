@@ -45,7 +45,8 @@ export {
   serviceNameOf,
   shutdownTimeout,
   withDatabase,
-  withDatabaseFor
+  withDatabaseFor,
+  withQueues
 } from "./ProcessSettings.ts"
 export { type RabbitMqSettings, rabbitMqSettings } from "./RabbitMqSettings.ts"
 export { type RedisSettings, redisSettings } from "./RedisSettings.ts"
