@@ -23,8 +23,8 @@ export const DeadLetterHeader = {
 /** Longest error text in a header, in characters: it shares the frame with all other headers. */
 const maxErrorCharacters = 4096
 
-// Text that cannot be encoded (a lone surrogate, cut in half or quoted from the body) would fail the publish.
-const headerText = (text: string): string => text.slice(0, maxErrorCharacters).toWellFormed()
+/** An error as a header takes it: text that cannot be encoded (half a character, cut or quoted) would fail the publish. */
+export const headerError = (error: string): string => error.slice(0, maxErrorCharacters).toWellFormed()
 
 /** The message to publish to the dead-letter queue; `time` is RFC 3339. */
 export const deadLetter = (options: {
@@ -43,7 +43,7 @@ export const deadLetter = (options: {
   ...(options.delivery.properties === undefined ? {} : { properties: options.delivery.properties }),
   headers: fitting(options.delivery.headers, {
     [DeadLetterHeader.reason]: options.reason,
-    [DeadLetterHeader.error]: headerText(options.error),
+    [DeadLetterHeader.error]: headerError(options.error),
     [DeadLetterHeader.source]: options.source,
     [DeadLetterHeader.time]: options.time,
     [DeadLetterHeader.attempt]: options.delivery.attempt

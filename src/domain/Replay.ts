@@ -1,8 +1,10 @@
 /** Putting an original back to whoever failed to handle it: which message that is, and how it can be told later. */
 
 import { Result } from "effect"
+import { DeadLetterHeader } from "./DeadLetter.ts"
 import type { MessageContent } from "./ports/Broker.ts"
 import { type DeadLetter, type Origin, readDeadLetter } from "./ReadDeadLetter.ts"
+import { WorkerDeadLetterHeader } from "./WorkerDeadLetter.ts"
 
 /** The headers of a message that was put back: which replay it was, who asked for it, and when. */
 export const ReplayHeader = {
@@ -43,7 +45,7 @@ const nameOf = ({ body, headers }: MessageContent): string => {
     hash = Math.imul(hash ^ byte, prime) >>> 0
   }
   for (const byte of body) add(byte)
-  for (const character of JSON.stringify([headers["x-paystream-time"], headers["x-paystream-group"]])) {
+  for (const character of JSON.stringify([headers[DeadLetterHeader.time], headers[WorkerDeadLetterHeader.group]])) {
     add(character.charCodeAt(0))
   }
   return `~${hash.toString(16).padStart(8, "0")}-${body.length}`

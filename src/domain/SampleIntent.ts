@@ -1,7 +1,7 @@
 /** Requests for card payments, for demonstrations: most are charged, some are declined or go through trouble. */
 import { samplePayment } from "./SamplePayment.ts"
 
-/** What the sandbox answers to, in turn; each kind of trouble is one of twenty. */
+/** What the sandbox answers to, in turn: of twenty, three are declined, and each kind of trouble comes once. */
 const methods = [
   "pm_card_visa",
   "pm_card_visa",

@@ -3,7 +3,7 @@
  * The original is spliced in as it was received, so that no digit of a number is lost.
  */
 import { Predicate } from "effect"
-import { DeadLetterHeader } from "./DeadLetter.ts"
+import { DeadLetterHeader, headerError } from "./DeadLetter.ts"
 import { fitting } from "./Headers.ts"
 import type { Delivery, TopicMessage } from "./ports/Broker.ts"
 
@@ -50,9 +50,6 @@ export interface WorkerFailure {
   readonly time: string
 }
 
-/** Longest error text in a header, in characters: it shares the frame with all other headers. */
-const maxErrorCharacters = 4096
-
 const originalJson = ({ isJson, text }: WorkerFailure["original"]): string =>
   text === undefined ? "null" : isJson ? text : JSON.stringify(text)
 
@@ -77,7 +74,7 @@ const encoder = new TextEncoder()
 
 /** The message for the dead-letter topic, with the original's headers. */
 export const workerDeadLetter = (failure: WorkerFailure): TopicMessage => {
-  const error = failure.error.slice(0, maxErrorCharacters).toWellFormed()
+  const error = headerError(failure.error)
   const binary = failure.original.text === undefined ? base64(failure.delivery.body) : undefined
   const fitsHeader = binary !== undefined && binary.length <= maxOriginalHeaderCharacters
   const rest = JSON.stringify({

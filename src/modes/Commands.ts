@@ -1,9 +1,9 @@
 /** The subcommands, as the command line takes them; what they do is loaded when it is asked for. */
 import { Effect, Option } from "effect"
-import { Argument, Command } from "effect/cli"
+import { Argument, Command, Flag } from "effect/cli"
 import { deadLetters } from "./DeadLetterCommands.ts"
 import { erase } from "./EraseCommandLine.ts"
-import { type Flags, flags } from "./Flags.ts"
+import { type Flags, flags, json } from "./Flags.ts"
 import { jobs, runJob } from "./JobCommandLine.ts"
 import { outbox } from "./OutboxCommandLine.ts"
 import type { Part } from "./Part.ts"
@@ -45,19 +45,23 @@ export const publishOf = Effect.fnUntraced(function* (
   else yield* (yield* load(import("./Publish.ts"))).publish(given)
 })
 
-const { count: samples, host, json, key, queue, topic, values } = flags
+const { count, host, key, queue, topic, values } = flags
 
-const publish = Command.make("publish", { topic, values, key, json, count: samples, queue, host }, publishOf).pipe(
+const publish = Command.make("publish", { topic, values, key, json, count, queue, host }, publishOf).pipe(
   Command.withDescription("Publish values to a topic, or samples to a queue: the same as --mode=publish")
 )
 
-const workers = Command.make("workers", { workers: flags.workers, json: flags.json }, (given) =>
+const module = flags.workers.pipe(Flag.withDescription("The module that exports the workers, instead of WORKERS"))
+
+const workers = Command.make("workers", { workers: module, json }, (given) =>
   Effect.flatMap(load(import("./ListWorkers.ts")), ({ listWorkers }) =>
     listWorkers({ module: Option.getOrUndefined(given.workers), json: given.json })
   )
 ).pipe(Command.withDescription("List the topic workers"))
 
-const runWorker = Command.make("runworker", { name: Argument.String("name"), workers: flags.workers }, (given) =>
+const workerName = Argument.String("name").pipe(Argument.withDescription("The worker's name, or all"))
+
+const runWorker = Command.make("runworker", { name: workerName, workers: module }, (given) =>
   consumersOf({ workers: given.workers, worker: given.name === "all" ? [] : [given.name] })
 ).pipe(Command.withDescription("Run one topic worker, or all: the same as --mode=consumers"))
 

@@ -12,7 +12,7 @@ import { table } from "./Table.ts"
 import { WrongUsage } from "./WrongUsage.ts"
 
 const settings = Settings.all({
-  services: Settings.withDatabase("erase", databaseOnly),
+  services: Settings.withDatabaseFor("`erase`", databaseOnly),
   fields: Settings.personalFields,
   log: Settings.logSettings
 })

@@ -1,6 +1,7 @@
 /** `erase`, as the command line takes it; what it does is loaded when it is asked for. */
 import { Effect, type Option } from "effect"
 import { Command, Flag } from "effect/cli"
+import { json } from "./Flags.ts"
 
 // Empty is what a script says whose variable is not set: that is nobody's name.
 const text = (name: string, description: string) =>
@@ -19,7 +20,7 @@ const flags = {
   transaction: text("transaction", "The id of a PIX transaction"),
   by: text("by", "Who asks for it; the user of the system by default"),
   dryRun: Flag.Boolean("dry-run").pipe(Flag.withDefault(false), Flag.withDescription("Only say what would be erased")),
-  json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("Print for machines"))
+  json
 }
 
 /** What was given. */

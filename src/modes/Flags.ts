@@ -7,6 +7,17 @@ export const fromOne = Flag.filter(
   () => "a whole number from 1"
 )
 
+/** Of a command whose answer a machine may read. */
+export const json = Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("Print for machines"))
+
+/** Of a command that lists. */
+export const limit = (unset: number) =>
+  Flag.Int("limit").pipe(
+    fromOne,
+    Flag.withDefault(unset),
+    Flag.withDescription(`At most so many; ${unset} unless told`)
+  )
+
 const count = Flag.Int("count").pipe(fromOne)
 
 const number = (name: string, accepts: (given: number) => boolean, takes: string, unset: number) =>
@@ -17,7 +28,7 @@ const number = (name: string, accepts: (given: number) => boolean, takes: string
 
 const simulateFlags = {
   rate: number("rate", (given) => given > 0 && given <= 100_000, "a number above 0, up to 100000", 10).pipe(
-    Flag.withDescription("simulate: flows begun per second")
+    Flag.withDescription("simulate: flows begun per second; 10 unless told")
   ),
   target: Flag.String("target").pipe(
     Flag.filter(
@@ -25,13 +36,20 @@ const simulateFlags = {
       () => "an http:// or https:// address"
     ),
     Flag.withDefault("http://localhost:5000"),
-    Flag.withDescription("simulate: the address of the API")
+    Flag.withDescription("simulate: the address of the API; http://localhost:5000 unless told")
   ),
   invalid: number("invalid", (given) => given >= 0 && given <= 1, "a share from 0 to 1", 0).pipe(
-    Flag.withDescription("simulate: the share of requests that are invalid")
+    Flag.withDescription("simulate: the share of requests that are invalid; 0 unless told")
   ),
-  timeout: number("timeout", (given) => given > 0 && given <= 86_400, "seconds, from 0 to 86400", 60).pipe(
-    Flag.withDescription("simulate: the longest wait in seconds, for an answer and for all flows to end")
+  timeout: number(
+    "timeout",
+    (given) => given > 0 && given <= 86_400,
+    "a number of seconds above 0, up to 86400",
+    60
+  ).pipe(
+    Flag.withDescription(
+      "simulate: the longest wait in seconds, for an answer and for all flows to end; 60 unless told"
+    )
   )
 }
 
@@ -41,7 +59,10 @@ export const flags = {
     Flag.optional,
     Flag.withDescription("The job to do; MODE in the environment says it too")
   ),
-  count: count.pipe(Flag.optional, Flag.withDescription("publish, demo, simulate: how many payments")),
+  count: count.pipe(
+    Flag.optional,
+    Flag.withDescription("publish, simulate, demo: how many payments; 1, 100, and without end unless told")
+  ),
   queue: Flag.String("queue").pipe(Flag.optional, Flag.withDescription("publish: the queue, instead of QUEUE_NAME")),
   host: Flag.String("host").pipe(Flag.optional, Flag.withDescription("publish: the broker, instead of RABBITMQ_HOST")),
   topic: Flag.String("topic").pipe(Flag.optional, Flag.withDescription("publish: a topic for --value, not samples")),
@@ -67,7 +88,7 @@ export const flags = {
     Flag.withDescription("scheduler: the module that exports the jobs, instead of JOBS")
   ),
   ...simulateFlags,
-  json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("Print for machines"))
+  json: json.pipe(Flag.withDescription("migrate, publish, simulate: print for machines"))
 }
 
 /** What was given. */

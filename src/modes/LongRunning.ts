@@ -28,22 +28,13 @@ const brokersOf = ({ needs }: Part) => (typeof needs.broker === "string" ? ofBro
 const record = <A>(parts: ReadonlyArray<Part>, of: (part: Part) => A): Readonly<Record<string, A>> =>
   Object.fromEntries(parts.map((part) => [part.name, of(part)]))
 
-const refuseKafka = (mode: string) => (where: ServiceSettings) =>
-  where.process.broker === "kafka"
-    ? Result.fail([
-        { name: "BROKER", got: '"kafka"', takes: `rabbitmq or embedded with --mode=${mode}: Kafka has no queues` }
-      ])
-    : Result.succeed(where)
-
 const worldSettings = (mode: string, parts: ReadonlyArray<Part>) => {
   const kinds = Settings.refine(Settings.all(record(parts, brokersOf)), (all) =>
     Result.succeed([...new Set(Object.values(all).flat())])
   )
   const reached = serviceSettingsFor(kinds)
   const stores = parts.some(({ needs }) => needs.database) ? Settings.withDatabase(mode, reached) : reached
-  const queues = parts.some(({ needs }) => needs.broker === "queues")
-    ? Settings.refine(reached, refuseKafka(mode))
-    : reached
+  const queues = parts.some(({ needs }) => needs.broker === "queues") ? Settings.withQueues(mode, reached) : reached
   // Side by side, so that neither problem hides the other.
   return Settings.refine(Settings.all({ stores, queues }), (both) => Result.succeed(both.stores))
 }

@@ -1,11 +1,9 @@
 /** The flags of `outbox list | stats | retry | skip`; what they do is loaded when it is asked for. */
 import { Effect } from "effect"
 import { Command, Flag } from "effect/cli"
-import { fromOne } from "./Flags.ts"
+import { json, limit } from "./Flags.ts"
 
 const commands = Effect.promise(() => import("./OutboxCommands.ts"))
-
-const json = Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("Print for machines"))
 
 const ids = Flag.String("id").pipe(Flag.atLeast(0), Flag.withDescription("An event's id; may be repeated"))
 
@@ -13,11 +11,7 @@ const list = Command.make(
   "list",
   {
     dead: Flag.Boolean("dead").pipe(Flag.withDefault(false), Flag.withDescription("Only dead events")),
-    limit: Flag.Int("limit").pipe(
-      fromOne,
-      Flag.withDefault(100),
-      Flag.withDescription("At most so many; 100 unless told")
-    ),
+    limit: limit(100),
     json
   },
   (given) => Effect.flatMap(commands, (outbox) => outbox.list(given))

@@ -4,11 +4,15 @@ import type { OrderRules } from "../domain/OutboxOrder.ts"
 import { Outbox, type OutboxStats } from "../domain/ports/Outbox.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
-import { serviceSettings, services } from "./Services.ts"
+import { databaseOnly, services } from "./Services.ts"
 import { table } from "./Table.ts"
 import { WrongUsage } from "./WrongUsage.ts"
 
-const settings = Settings.all({ services: serviceSettings, rules: Settings.outboxRules, log: Settings.logSettings })
+const settings = Settings.all({
+  services: Settings.withDatabaseFor("`outbox`", databaseOnly),
+  rules: Settings.outboxRules,
+  log: Settings.logSettings
+})
 
 /** Nothing was changed for an event that was named. */
 export class UnchangedEvent extends Schema.TaggedError<UnchangedEvent>()("UnchangedEvent", { detail: Schema.String }) {

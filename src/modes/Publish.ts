@@ -5,11 +5,11 @@ import * as Settings from "../layers/config/Settings.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
 import { sampleBatches } from "../streams/SamplePublisher.ts"
 import { untilShutdown } from "../streams/Shutdown.ts"
-import { queueServiceSettings, services } from "./Services.ts"
+import { serviceSettings, services } from "./Services.ts"
 import { StoppedEarly } from "./StoppedEarly.ts"
 
 const settings = Settings.all({
-  services: queueServiceSettings("publish"),
+  services: Settings.withQueues("publish", serviceSettings),
   queue: Settings.queueName,
   log: Settings.logSettings
 })

@@ -1,11 +1,10 @@
 /** The flags of `sagas list | show | compensate | resume`; what they do is loaded when it is asked for. */
 import { Effect } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { fromOne } from "./Flags.ts"
+import { json, limit } from "./Flags.ts"
 
 const commands = Effect.promise(() => import("./SagaCommands.ts"))
 
-const json = Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("Print for machines"))
 const id = Argument.String("id").pipe(Argument.withDescription("The payment's id"))
 
 const list = Command.make(
@@ -19,11 +18,7 @@ const list = Command.make(
       Flag.withDefault(false),
       Flag.withDescription("Only payments that do not get on by themselves (PAYMENT_STUCK_AFTER), longest first")
     ),
-    limit: Flag.Int("limit").pipe(
-      fromOne,
-      Flag.withDefault(100),
-      Flag.withDescription("At most so many; 100 unless told")
-    ),
+    limit: limit(100),
     json
   },
   (given) => Effect.flatMap(commands, (sagas) => sagas.list(given))

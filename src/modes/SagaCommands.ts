@@ -15,7 +15,7 @@ import { cards, table } from "./Table.ts"
 import { WrongUsage } from "./WrongUsage.ts"
 
 const settings = Settings.all({
-  services: Settings.withDatabase("sagas", databaseOnly),
+  services: Settings.withDatabaseFor("`sagas`", databaseOnly),
   payments: Settings.paymentSettings,
   log: Settings.logSettings
 })

@@ -42,16 +42,6 @@ export type ServiceSettings = ValueOf<typeof serviceSettings>
 /** What a command needs that asks nothing but the database. */
 export const databaseOnly = serviceSettingsFor({ settings: [], read: () => Result.succeed([]) })
 
-/** The same for a mode that works with queues, which Kafka has none of. */
-export const queueServiceSettings = (mode: string) =>
-  Settings.refine(serviceSettings, (services) =>
-    services.process.broker === "kafka"
-      ? Result.fail([
-          { name: "BROKER", got: '"kafka"', takes: `rabbitmq or embedded with --mode=${mode}: Kafka has no queues` }
-        ])
-      : Result.succeed(services)
-  )
-
 export interface BrokerOptions {
   /** Bodies that a consumer may have in hand, in bytes. */
   readonly maxBytesInFlight: number

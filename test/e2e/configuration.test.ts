@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto"
 import { symlink, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -42,6 +43,23 @@ describe.concurrent("the command line", () => {
         const { code, output } = yield* run("bun", [name, "list", "--limit=-1"])
         assert.strictEqual(code, 2)
         assert.match(output, /--limit: "-1".*a whole number from 1/)
+      }
+    })
+  )
+
+  it.live("starts no database for a command that was told there is none, and asks no broker's settings of it", () =>
+    Effect.gen(function* () {
+      const id = randomUUID()
+      for (const [name, ...args] of [
+        ["outbox", "list"],
+        ["outbox", "retry", "--all"],
+        ["sagas", "show", id],
+        ["erase", `--payment=${id}`]
+      ] as const) {
+        const { code, output } = yield* run("bun", [name, ...args], { DATABASE: "none", RABBITMQ_URL: "nowhere" })
+        assert.strictEqual(code, 2, output)
+        assert.match(output, /\(1 to mend\)/)
+        assert.include(output, `DATABASE: got "none"; takes postgres or embedded for \`${name}\``)
       }
     })
   )

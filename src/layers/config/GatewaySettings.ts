@@ -55,12 +55,10 @@ const delay = setting(Parser.millis({ minimum: 0, maximum: 60_000 }), {
   reason: "How long the sandbox takes for each request, as a provider on the network would."
 })
 
-const visible = /^[\x21-\x7e]+$/
-
 const keyOf = (given: Redacted.Redacted | undefined): Reading<Redacted.Redacted> => {
   const takes = "a secret key of Stripe's, of visible ASCII characters"
   if (given === undefined) return Result.fail([{ name: "STRIPE_API_KEY", got: "nothing", takes }])
-  return visible.test(Redacted.value(given))
+  return Parser.isVisible(Redacted.value(given))
     ? Result.succeed(given)
     : Result.fail([{ name: "STRIPE_API_KEY", got: "a secret value", takes }])
 }
@@ -104,25 +102,14 @@ export const gatewaySettings: Group<GatewaySettings> = {
     )
 }
 
-const secret = optional(Parser.secret, {
+const webhookSecret = optional(Parser.secrets("secrets"), {
   name: "STRIPE_WEBHOOK_SECRET",
   default: "no webhooks are taken",
   reason: "What Stripe signs its webhooks with; several are separated by commas, while one takes another's place.",
   secret: true
 })
 
-const secretsOf = (given: Redacted.Redacted): Reading<ReadonlyArray<Redacted.Redacted>> => {
-  const secrets = Redacted.value(given)
-    .split(/[,\n]/)
-    .map((text) => text.trim())
-  return secrets.every((text) => visible.test(text))
-    ? Result.succeed(secrets.map((text) => Redacted.make(text)))
-    : Result.fail([
-        { name: secret.name, got: "a secret value", takes: "secrets of visible ASCII characters, separated by commas" }
-      ])
-}
-
 /** The secrets that a webhook may be signed with; none: webhooks are not taken. */
-export const webhookSecrets: Group<ReadonlyArray<Redacted.Redacted>> = refine(secret, (given) =>
-  given === undefined ? Result.succeed([]) : secretsOf(given)
+export const webhookSecrets: Group<ReadonlyArray<Redacted.Redacted>> = refine(webhookSecret, (given = []) =>
+  Result.succeed(given)
 )

@@ -160,3 +160,18 @@ export const secret: Parser<Redacted.Redacted> = {
   takes: "any text",
   parse: (text) => Result.succeed(Redacted.make(text))
 }
+
+/** Whether a header of a request can carry it as it is. */
+export const isVisible = (text: string): boolean => /^[\x21-\x7e]+$/.test(text)
+
+/** Several secrets for headers, separated by commas or on lines of their own; `what` says what they are. */
+export const secrets = (what: string): Parser<ReadonlyArray<Redacted.Redacted>> => {
+  const takes = `${what} of visible ASCII characters, separated by commas`
+  return {
+    takes,
+    parse: (text) => {
+      const all = text.split(/[,\n]/).map((one) => one.trim())
+      return all.every(isVisible) ? Result.succeed(all.map((one) => Redacted.make(one))) : Result.fail(takes)
+    }
+  }
+}

@@ -47,14 +47,29 @@ export const shutdownTimeout = setting(Parser.seconds({ minimum: 1, maximum: 360
   reason: "The longest drain; keep it below what Docker or Kubernetes waits before it kills."
 })
 
-/** For a mode that cannot do without one. */
-export const withDatabase = <A extends { readonly process: ProcessSettings }>(
-  mode: string,
-  group: Group<A>
-): Group<A> =>
+interface WithProcess {
+  readonly process: ProcessSettings
+}
+
+/** For whoever cannot do without a database; `who` is how the user asks for it. */
+export const withDatabaseFor = <A extends WithProcess>(who: string, group: Group<A>): Group<A> =>
   refine(group, (value) =>
     value.process.database === "none"
-      ? Result.fail([{ name: "DATABASE", got: '"none"', takes: `postgres or embedded for --mode=${mode}` }])
+      ? Result.fail([{ name: "DATABASE", got: '"none"', takes: `postgres or embedded for ${who}` }])
+      : Result.succeed(value)
+  )
+
+/** For a mode that cannot do without a database. */
+export const withDatabase = <A extends WithProcess>(mode: string, group: Group<A>): Group<A> =>
+  withDatabaseFor(`--mode=${mode}`, group)
+
+/** For a mode that works with queues, which Kafka has none of. */
+export const withQueues = <A extends WithProcess>(mode: string, group: Group<A>): Group<A> =>
+  refine(group, (value) =>
+    value.process.broker === "kafka"
+      ? Result.fail([
+          { name: "BROKER", got: '"kafka"', takes: `rabbitmq or embedded with --mode=${mode}: Kafka has no queues` }
+        ])
       : Result.succeed(value)
   )
 

@@ -44,7 +44,9 @@ export {
   processSettings,
   serviceNameOf,
   shutdownTimeout,
-  withDatabase
+  withDatabase,
+  withDatabaseFor,
+  withQueues
 } from "./ProcessSettings.ts"
 export { type RabbitMqSettings, rabbitMqSettings } from "./RabbitMqSettings.ts"
 export { type RedisSettings, redisSettings } from "./RedisSettings.ts"
