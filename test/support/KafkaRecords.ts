@@ -1,6 +1,6 @@
 /** Topics as a stranger to the product sees them: the bare client. */
 import { Effect } from "effect"
-import type { Kafka } from "kafkajs"
+import type { Kafka, KafkaMessage } from "kafkajs"
 import { client, lag } from "./KafkaServices.ts"
 
 const text = (value: unknown): string => JSON.stringify(value)
@@ -15,31 +15,35 @@ export const publish = (topic: string, messages: ReadonlyArray<{ readonly key: s
   })
 
 /** Reads a topic from its beginning to its end, as it is now. */
-const readAll = async (kafka: Kafka, topic: string): Promise<ReadonlyArray<string>> => {
+const readAll = async (kafka: Kafka, topic: string): Promise<ReadonlyArray<KafkaMessage>> => {
   const admin = kafka.admin()
   await admin.connect()
   const ends = await admin.fetchTopicOffsets(topic).finally(() => admin.disconnect())
   const missing = new Map(ends.filter(({ high, low }) => high !== low).map((one) => [one.partition, Number(one.high)]))
-  const values: Array<string> = []
-  if (missing.size === 0) return values
+  const records: Array<KafkaMessage> = []
+  if (missing.size === 0) return records
   const consumer = kafka.consumer({ groupId: `reader-${crypto.randomUUID()}`, maxWaitTimeInMs: 50 })
   await consumer.connect()
   await consumer.subscribe({ topic, fromBeginning: true })
   await new Promise<void>((resolve, reject) => {
     const eachBatch = async ({ batch }: { readonly batch: import("kafkajs").Batch }) => {
-      for (const { value } of batch.messages) values.push(String(value))
+      records.push(...batch.messages)
       if (Number(batch.lastOffset()) + 1 >= (missing.get(batch.partition) ?? 0)) missing.delete(batch.partition)
       if (missing.size === 0) resolve()
     }
     consumer.run({ autoCommit: false, eachBatch }).catch(reject)
   })
   await consumer.disconnect()
-  return values
+  return records
 }
+
+/** All that is in a topic now, partition by partition in order. */
+export const recordsOf = (topic: string): Effect.Effect<ReadonlyArray<KafkaMessage>> =>
+  Effect.promise(() => readAll(client(), topic))
 
 /** The field `n` of each value in a topic, partition by partition in order. */
 export const numbersOf = (topic: string): Effect.Effect<ReadonlyArray<number>> =>
-  Effect.promise(async () => (await readAll(client(), topic)).map((value) => JSON.parse(value).n))
+  Effect.map(recordsOf(topic), (records) => records.map(({ value }) => JSON.parse(String(value)).n))
 
 /** What a group has not committed. */
 export const lagOf = (topic: string, group: string) => lag({ _tag: "Topic", topic, group })
