@@ -6,7 +6,7 @@ import { readDeadLetter } from "../../src/domain/ReadDeadLetter.ts"
 import { letterOf } from "../support/DeadLetters.ts"
 import { bytes, take, text, withDeliveries } from "../support/Messages.ts"
 import { deadline, numbers, settle, sorted } from "../support/QueueSteps.ts"
-import { eventually } from "../support/servers/eventually.ts"
+import { eventually, realSleep } from "../support/servers/eventually.ts"
 import {
   content,
   contentOf,
@@ -287,6 +287,27 @@ export const suite = (name: string, layer: Layer.Layer<Broker, unknown>, propert
         assert.deepStrictEqual(sorted(taken.map(({ id }) => id ?? "")), sorted(delays.map(String)))
         assert.notStrictEqual(taken[0]?.id, String(delays[0]))
         yield* depthIs(group, 0)
+      })
+    )
+
+    it.effect("deliver a retry before what is published half a second after its time, be its delay short or long", () =>
+      Effect.gen(function* () {
+        const topic = yield* newTopic
+        const group = yield* subscribe(topic, "g")
+        const delays = [50, 130, 280, 415, 610, 777, 905, 1_130, 1_450]
+        const received: Array<Delivery> = []
+        yield* consumeInto(group, received)
+        // Both take the same ways, and wait for the same machine: only what is late for its time comes behind.
+        const raced = (delay: number) =>
+          deliverLater(group, content({ id: `after ${delay}` }), delay).pipe(
+            Effect.andThen(realSleep(delay + 500)),
+            Effect.andThen(publish(topic, [`half a second after ${delay}`]))
+          )
+        yield* Effect.forEach(delays, raced, { concurrency: "unbounded", discard: true })
+        yield* receivedIs([received], delays.length * 2)
+        const ids = received.map(({ id }) => id)
+        for (const delay of delays)
+          assert.isBelow(ids.indexOf(`after ${delay}`), ids.indexOf(`half a second after ${delay}`), ids.join(", "))
       })
     )
   })

@@ -245,6 +245,16 @@ describe.concurrent("--mode=consumers refuses to start", () => {
   > = [
     ["a worker that is not there", "relay", ["--worker=nobody"], {}, /no worker "nobody".*effects, relay/],
     ["dedupe without a database", "relay", [], {}, /DATABASE: got "none".*worker effects \(dedupe: true\)/],
+    ...["rabbitmq", "kafka", "embedded"].map(
+      (broker) =>
+        [
+          `order per key through retries without a database (${broker})`,
+          "ordered",
+          [],
+          { BROKER: broker },
+          /DATABASE: got "none".*worker ledger \(ordered: true\)/
+        ] as const
+    ),
     ["crash marks asked for without a database", "relay", [], { MAX_CRASHES: "5" }, /MAX_CRASHES.*DATABASE=none/],
     [
       "names that collide, a reserved group and no handlers, all at once",

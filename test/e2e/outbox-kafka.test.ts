@@ -129,7 +129,7 @@ layer(OwnKafka.layer, { excludeTestServices: true, timeout: "120 seconds" })("a 
         assert.strictEqual(yield* running.exit, 0, running.stderr.join("\n"))
         const [{ attempts } = {}] = yield* sql("SELECT max(attempts) AS attempts FROM outbox_events")
         assert.strictEqual(attempts, 0)
-        checkOrder(yield* KafkaRecords.recordsOf(topic, kafka.address), 50)
+        checkOrder(yield* KafkaRecords.messagesOf(topic, kafka.address), 50)
       }).pipe(Effect.scoped)
     )
   }
@@ -150,8 +150,8 @@ layer(OwnKafka.layer, { excludeTestServices: true, timeout: "120 seconds" })("a 
         yield* makeTopic(address, missing)
         assert.strictEqual(yield* outbox("retry", "--id", dead.id), "to be tried again: 1")
         yield* waitUntilPublished
-        checkOrder(yield* KafkaRecords.recordsOf(topic, address), 10)
-        assert.lengthOf(yield* KafkaRecords.recordsOf(missing, address), 1)
+        checkOrder(yield* KafkaRecords.messagesOf(topic, address), 10)
+        assert.lengthOf(yield* KafkaRecords.messagesOf(missing, address), 1)
       }).pipe(Effect.scoped)
   )
 
@@ -167,7 +167,7 @@ layer(OwnKafka.layer, { excludeTestServices: true, timeout: "120 seconds" })("a 
         Effect.provide(stores(database))
       )
       const told = (status: Status) =>
-        Effect.map(KafkaRecords.recordsOf(eventTopic(status), address), (all) => all.map(({ key }) => key))
+        Effect.map(KafkaRecords.messagesOf(eventTopic(status), address), (all) => all.map(({ key }) => key))
       yield* eventually(
         Effect.gen(function* () {
           assert.deepStrictEqual(yield* Effect.all([told("succeeded"), told("failed")]), [[paid], [declined]])
