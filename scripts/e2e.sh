@@ -82,15 +82,19 @@ is_kind() { [ "$E2E_CLUSTER" = kind ]; }
 
 create_cluster() {
   step "create the cluster $CLUSTER_NAME"
-  had_cluster=true
   if ! is_kind; then
     skip "E2E_CLUSTER=existing: the context $(kubectl config current-context)"
-  elif kind get clusters 2> /dev/null | grep -qx "$CLUSTER_NAME"; then
-    skip "it is there"
-    kubectl config use-context "kind-$CLUSTER_NAME"
   else
-    had_cluster=false
-    kind create cluster --name "$CLUSTER_NAME" --wait 120s
+    if kind get clusters 2> /dev/null | grep -qx "$CLUSTER_NAME"; then
+      skip "it is there"
+    else
+      kind create cluster --name "$CLUSTER_NAME" --wait 120s
+      # from here on it is ours to delete
+      had_cluster=false
+    fi
+    # whatever context somebody else chooses meanwhile
+    kind get kubeconfig --name "$CLUSTER_NAME" > "$folder/kubeconfig"
+    export KUBECONFIG=$folder/kubeconfig
   fi
 }
 
@@ -119,6 +123,8 @@ is_there() { if kubectl get "$@" > /dev/null 2>&1; then echo true; else echo fal
 
 deploy_servers() {
   step "deploy RabbitMQ and PostgreSQL"
+  had_namespace=$(is_there "namespace/$namespace")
+  had_servers=$(is_there --namespace "$namespace" deployment/rabbitmq)
   kubectl create namespace "$namespace" --dry-run=client -o yaml | kubectl apply -f -
   if is_kind; then
     kubectl apply --namespace "$namespace" -f manifests/e2e-servers.yaml
@@ -131,6 +137,7 @@ deploy_servers() {
 
 deploy_operator() {
   step "deploy the operator"
+  had_system=$(is_there "namespace/$system")
   had_operator=$(is_there --namespace "$system" deployment/paymentjob-operator)
   kubectl apply -f "$operator"
   # the image of that name may be a newer one than the pods run
@@ -268,25 +275,38 @@ fail() {
 finish() {
   local code=$1
   if [ -e "$folder/forwards" ]; then xargs kill < "$folder/forwards" 2> /dev/null || true; fi
-  rm -rf "$folder"
   if [ "$CLEANUP" = true ]; then clean_up; else tell_how_to_look; fi
+  rm -rf "$folder"
   if [ "$code" -ne 0 ]; then
     if [ "$is_told" = false ]; then echo "FAIL: step $number ended with $code"; fi
     exit 1
   fi
 }
 
-# What was there before stays.
+# What was there before stays; so does what nobody came to make.
 clean_up() {
   echo "cleaning up"
-  if is_kind && [ "${had_cluster:-true}" = false ]; then kind delete cluster --name "$CLUSTER_NAME"; return; fi
-  kubectl delete namespace "$namespace" --ignore-not-found --wait=false || true
-  if [ "${had_operator:-true}" = false ]; then kubectl delete -f "$operator" --ignore-not-found --wait=false || true; fi
-  if [ "${had_crd:-true}" = false ]; then kubectl delete -f "$crd" --ignore-not-found --wait=false || true; fi
+  if [ "${had_cluster:-true}" = false ]; then kind delete cluster --name "$CLUSTER_NAME"; return; fi
+  case ${had_namespace:-unknown} in
+    false) remove namespace "$namespace" ;;
+    true) remove_own ;;
+  esac
+  if [ "${had_system:-true}" = false ]; then remove -f "$operator"; fi
+  if [ "${had_crd:-true}" = false ]; then remove -f "$crd"; fi
 }
 
+# In a namespace that others may use.
+remove_own() {
+  remove --namespace "$namespace" "paymentjob/$run" "secret/$run-rabbitmq" "secret/$run-postgres"
+  if is_kind && [ "$had_servers" = false ]; then remove --namespace "$namespace" -f manifests/e2e-servers.yaml; fi
+}
+
+remove() { kubectl delete "$@" --ignore-not-found --wait=false || true; }
+
 tell_how_to_look() {
-  echo "left as it is: kubectl get paymentjobs --namespace $namespace; --cleanup would remove it"
+  local context=
+  if is_kind; then context="--context kind-$CLUSTER_NAME "; fi
+  echo "left as it is: kubectl ${context}get paymentjobs --namespace $namespace; --cleanup would remove it"
 }
 
 main "$@"

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-/** The one entry point. What it loads from here on comes from the compile cache, where there is one. */
+/** The one entry point: how memory is used and where compiled code is kept is said before anything else is loaded. */
+import "./layers/process/Memory.ts"
 import { useCompileCache } from "./layers/process/CompileCache.ts"
 
 useCompileCache()

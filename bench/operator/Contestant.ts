@@ -1,6 +1,6 @@
 /** Who is measured, and how it is started: as an administrator of a name of its own, so that its requests are known. */
 import { Effect } from "effect"
-import { administrator, startOperator } from "../../test/support/OperatorPlane.ts"
+import { administrator, leads, startOperator } from "../../test/support/OperatorPlane.ts"
 import type { Runtime } from "../../test/support/servers/Program.ts"
 import type * as Base from "../Contestant.ts"
 import * as kopf from "./kopf.ts"
@@ -22,6 +22,6 @@ export const launch = Effect.fnUntraced(function* ({ runtime }: Contestant, name
   const kubeconfig = yield* administrator(user)
   if (runtime === "python") return yield* kopf.start(namespace, kubeconfig)
   const child = yield* startOperator({ namespace, runtime, kubeconfig })
-  yield* child.waitForLine(/ leads/)
+  yield* child.waitForLine(leads)
   return child
 })

@@ -68,6 +68,10 @@ export class ClusterError extends Schema.TaggedError<ClusterError>()("ClusterErr
   get isRefusal(): boolean {
     return ["Forbidden", "Unauthorized", "NotServed"].includes(this.reason._tag)
   }
+  /** Something changed since it was seen, or somebody else was faster: no mistake, it is looked at again. */
+  get isRace(): boolean {
+    return ["Conflict", "NotFound", "AlreadyExists"].includes(this.reason._tag)
+  }
   /** How long the API server asked us to wait. */
   get retryAfterMillis(): number | undefined {
     return "retryAfterMillis" in this.reason ? this.reason.retryAfterMillis : undefined

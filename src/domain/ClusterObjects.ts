@@ -30,6 +30,8 @@ export interface Metadata extends NewMetadata {
   readonly creationTimestamp: string
   /** Since when it is being deleted: it goes when its finalizers and what it blocks are gone. */
   readonly deletionTimestamp?: string
+  /** How long it may take to go, once it is being deleted. */
+  readonly deletionGracePeriodSeconds?: number
 }
 
 /** What every object has. */

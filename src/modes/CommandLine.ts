@@ -1,5 +1,4 @@
 /** Command line → mode → run. A mode is an Effect that ends when its job is done. */
-import "../layers/process/Memory.ts"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Option, Schema } from "effect"
 import { CliConfig, Command, GlobalFlag } from "effect/cli"

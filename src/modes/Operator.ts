@@ -31,7 +31,7 @@ const leadershipOf = Effect.fnUntraced(function* (election: Election, namespaces
   return yield* leaderElection({ namespace, name, identity: yield* identityOf(host) })
 })
 
-/** Whether the watches have told what there is: nothing is known before they were begun. */
+/** Whether it knows what there is, and can reach the API server: not before it has begun. */
 interface Readiness {
   isReady: Effect.Effect<boolean>
 }

@@ -8,17 +8,21 @@
  * - Every PaymentJob is looked at again every ten minutes, though nothing was told of it.
  * - Asked to stop, it finishes the looks that are in hand.
  */
-import { Cause, Clock, Duration, Effect, Latch, Random, Result, Schedule, Stream } from "effect"
+import { Cause, Duration, Effect, Latch, Random, Result, Schedule, Stream } from "effect"
 import type { ClusterError } from "../domain/ClusterError.ts"
 import type { Kind, Objects } from "../domain/ClusterObjects.ts"
-import { Cluster, type ClusterEvent, type Scope as ClusterScope } from "../domain/ports/Cluster.ts"
+import { Cluster, type ClusterEvent, type Watched } from "../domain/ports/Cluster.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import { unlessStopped, untilShutdown } from "../streams/Shutdown.ts"
 import { supervised } from "../streams/Supervisor.ts"
 import { type JobOptions, selector } from "./JobSpec.ts"
 import type { Leadership } from "./LeaderElection.ts"
 import * as Metrics from "./OperatorMetrics.ts"
+import { monotonicMillis } from "./OwnClock.ts"
+import { leanPaymentJob } from "./PaymentJob.ts"
 import { type Looked, type ReconcileError, reconciler } from "./Reconciler.ts"
+import { leanJob } from "./SeenJob.ts"
+import { leanPod } from "./SeenPod.ts"
 import { Surroundings } from "./Surroundings.ts"
 import * as WorkQueue from "./WorkQueue.ts"
 
@@ -35,6 +39,7 @@ const backOff = RetryPolicy.exponential({ initialDelay: "200 millis", maxDelay: 
 
 const resyncEvery = Duration.minutes(10)
 const standingEvery = Duration.seconds(10)
+const inHandEvery = Duration.seconds(1)
 
 /** Watches with what they have told, a latch for when they have, and the streams that do the work. */
 export const make = Effect.fnUntraced(function* (options: ControllerOptions) {
@@ -49,22 +54,24 @@ export const make = Effect.fnUntraced(function* (options: ControllerOptions) {
 
   const told = (kind: Kind, keys: ReadonlyArray<string>) =>
     Effect.andThen(Effect.forEach(keys, queue.add, { discard: true }), isKnown.tell(kind))
-  const follow = <K extends Kind>(kind: K, where: ClusterScope, on: (event: EventOf<K>) => Effect.Effect<void>) =>
+  const follow = <K extends Kind>(kind: K, where: Watched<K>, on: (event: EventOf<K>) => Effect.Effect<void>) =>
     Stream.mapEffect(cluster.watch(kind, where), on).pipe(supervised(`watch ${kind}s`), untilShutdown)
 
   const watches = [
-    follow("PaymentJob", scope, (event) => {
-      const { flaws, keys } = surroundings.onPaymentJobs(event)
-      return Effect.andThen(Effect.forEach(flaws, tellFlaw, { discard: true }), told("PaymentJob", keys))
-    }),
-    follow("Job", { ...scope, labels: selector }, (event) => told("Job", surroundings.onJobs(event))),
-    follow("Pod", { ...scope, labels: selector }, (event) => told("Pod", surroundings.onPods(event)))
+    follow("PaymentJob", { ...scope, keep: leanPaymentJob }, (event) =>
+      told("PaymentJob", surroundings.onPaymentJobs(event))
+    ),
+    follow("Job", { ...scope, labels: selector, keep: leanJob }, (event) => told("Job", surroundings.onJobs(event))),
+    follow("Pod", { ...scope, labels: selector, keep: leanPod }, (event) =>
+      Effect.flatMap(monotonicMillis, (now) => told("Pod", surroundings.onPods(event, now)))
+    )
   ]
 
+  const inHand: InHand = new Map()
   const work = Stream.fromEffectRepeat(queue.take).pipe(
     untilShutdown,
     // made once: it counts the failures of each
-    Stream.mapEffect(lookAt(queue, look), { concurrency: options.workers, unordered: true })
+    Stream.mapEffect(lookAt(queue, inHand, look), { concurrency: options.workers, unordered: true })
   )
   // who is asked to stop while it waits has nothing in hand; what is in hand later is finished
   const works = Stream.unwrap(
@@ -76,11 +83,22 @@ export const make = Effect.fnUntraced(function* (options: ControllerOptions) {
     untilShutdown
   )
   const standing = Stream.fromSchedule(Schedule.spaced(standingEvery)).pipe(
-    Stream.mapEffect(() => Metrics.standing(surroundings.paymentJobs.told.values())),
+    Stream.mapEffect(() => Metrics.standing(surroundings.paymentJobs.told.values(), surroundings.unreadable.size)),
     untilShutdown
   )
-  return { streams: [...watches, works, resync, standing], isReady: isKnown.isAll }
+  const unfinished = Stream.fromSchedule(Schedule.spaced(inHandEvery)).pipe(
+    Stream.mapEffect(() => Effect.flatMap(monotonicMillis, (now) => Metrics.unfinished(now, inHand.values()))),
+    untilShutdown
+  )
+  const isReady = Effect.map(
+    Effect.all([isKnown.isAll, cluster.areWatchesAlive, options.leadership.isReachable]),
+    (all) => !all.includes(false)
+  )
+  return { streams: [...watches, works, resync, standing, unfinished], isReady }
 })
+
+/** What is being looked at, and since when, in milliseconds of our own clock. */
+type InHand = Map<string, number>
 
 type EventOf<K extends Kind> = ClusterEvent<Objects[K]>
 
@@ -99,13 +117,10 @@ const knowing = (kinds: ReadonlyArray<Kind>) =>
     }
   })
 
-const tellFlaw = ({ flaw, key }: { readonly key: string; readonly flaw: string }) =>
-  Effect.annotateLogs(Effect.logError(`left alone, it cannot be read: ${flaw}`), { paymentjob: key })
-
 type Look = (key: string) => Effect.Effect<Looked, ReconcileError>
 
 /** A look, and what follows of how it ended. */
-const lookAt = (queue: WorkQueue.WorkQueue, look: Look) => {
+const lookAt = (queue: WorkQueue.WorkQueue, inHand: InHand, look: Look) => {
   const failures = new Map<string, number>()
 
   const after = Effect.fnUntraced(function* (key: string, result: Result.Result<Looked, Cause.Cause<ReconcileError>>) {
@@ -121,28 +136,32 @@ const lookAt = (queue: WorkQueue.WorkQueue, look: Look) => {
     const wait = RetryPolicy.jitteredDelay(backOff, attempt, yield* Random.next)
     yield* Metrics.retried
     yield* queue.addAfter(key, Duration.max(wait, Duration.millis(error?.retryAfterMillis ?? 0)))
-    if (error !== undefined && isRace(error)) return "requeue" as const
+    if (error?.isRace === true) return "requeue" as const
     yield* tellFailure(result.failure)
     return "error" as const
   })
 
+  const letGo = (key: string) =>
+    Effect.suspend(() => {
+      inHand.delete(key)
+      return Effect.andThen(Metrics.activeWorkersAre(inHand.size), queue.done(key))
+    })
+
   return (key: string): Effect.Effect<void> =>
     Effect.gen(function* () {
-      const startedAt = yield* Clock.currentTimeMillis
+      const startedAt = yield* monotonicMillis
+      inHand.set(key, startedAt)
+      yield* Metrics.activeWorkersAre(inHand.size)
       const result = yield* Effect.result(Effect.sandbox(look(key)))
       const ended = yield* after(key, result)
-      yield* Metrics.reconciled(ended, (yield* Clock.currentTimeMillis) - startedAt)
-    }).pipe(Effect.ensuring(queue.done(key)), Effect.annotateLogs({ paymentjob: key }))
+      yield* Metrics.reconciled(ended, (yield* monotonicMillis) - startedAt)
+    }).pipe(Effect.ensuring(letGo(key)), Effect.annotateLogs({ paymentjob: key }))
 }
 
 const clusterErrorOf = (cause: Cause.Cause<ReconcileError>): ClusterError | undefined =>
   cause.reasons.flatMap((reason) =>
     reason._tag === "Fail" && reason.error._tag === "ClusterError" ? [reason.error] : []
   )[0]
-
-/** Something changed since it was seen: no mistake, it is looked at again. */
-const isRace = ({ reason }: ClusterError): boolean =>
-  reason._tag === "Conflict" || reason._tag === "NotFound" || reason._tag === "AlreadyExists"
 
 const tellFailure = (cause: Cause.Cause<ReconcileError>) =>
   Cause.hasDies(cause)

@@ -12,14 +12,14 @@
 import type { JobObject, New } from "../domain/ClusterObjects.ts"
 import type { MergePatch } from "../domain/MergePatch.ts"
 import { type JobOptions, jobOf, labelsOf, suspendedAnnotation } from "./JobSpec.ts"
-import { type Occurrence, occurrencesOf } from "./Occurrences.ts"
+import { type Occurrence, occurrencesOf, saysNoJob } from "./Occurrences.ts"
 import { hasEnded, type PaymentJobStatus } from "./PaymentJob.ts"
 import type { SeenJob } from "./SeenJob.ts"
 import { awaitsPods, isOwn, lacksPods, leftOver, type Sight } from "./Sight.ts"
 import { isSaid, statusOf } from "./Status.ts"
 
 export type Action =
-  /** Read the PaymentJob from the API server itself. */
+  /** Read the PaymentJob from the API server itself, and its Job where it has had one. */
   | { readonly _tag: "LookAgain" }
   /** Read its pods from the API server itself. */
   | { readonly _tag: "LookAtPods" }
@@ -58,6 +58,8 @@ const creation = (sight: Sight, options: DecisionOptions): Action | undefined =>
   if (!isLive) return { _tag: "LookAgain" }
   // an earlier Job's pod that was not told of yet would have a second one beside it
   if (status.jobName !== undefined && arePodsLive !== true) return { _tag: "LookAtPods" }
+  // that it had one and has none any more is on record first: so that it is told, whoever makes the next one
+  if (status.jobName !== undefined && !saysNoJob(status)) return undefined
   return { _tag: "CreateJob", job: jobOf(paymentJob, spec, options) }
 }
 
@@ -88,7 +90,7 @@ const report = (sight: Sight, { now }: DecisionOptions): ReadonlyArray<Action> =
   const before = sight.paymentJob.status
   const status = statusOf(sight, now)
   if (isSaid(before, status)) return []
-  // told before it is written: a crash in between tells it again, which is the same event
+  // told before it is written: what comes in between tells it again, which is the same event
   const tellings = occurrencesOf(sight, status).map((occurrence): Action => ({ _tag: "Tell", occurrence }))
   return [...tellings, { _tag: "PatchStatus", status }]
 }

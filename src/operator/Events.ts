@@ -5,13 +5,16 @@ import { eventNameOf } from "./Names.ts"
 import type { Occurrence } from "./Occurrences.ts"
 import type { PaymentJob } from "./PaymentJob.ts"
 
+/** Which PaymentJob it happened to. */
+export type Concerned = Pick<PaymentJob, "name" | "namespace" | "uid" | "resourceVersion">
+
 const component = "paymentjob-operator"
 
 /** Kubernetes' own limit. */
 const longestMessage = 1_024
 
 /** The event of an occurrence; its name is the occurrence's, so that a second one is refused. */
-export const eventOf = (paymentJob: PaymentJob, occurrence: Occurrence, now: string): New<EventObject> => ({
+export const eventOf = (paymentJob: Concerned, occurrence: Occurrence, now: string): New<EventObject> => ({
   metadata: { name: eventNameOf(paymentJob.name, occurrence.id), namespace: paymentJob.namespace },
   involvedObject: {
     apiVersion: apiVersionOf("PaymentJob"),

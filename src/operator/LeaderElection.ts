@@ -13,23 +13,12 @@
  * - A lease is no fence: a process that is held up between asking and writing may write late. The names of Jobs and the
  *   versions of objects are the fences.
  */
-import {
-  Clock,
-  DateTime,
-  Deferred,
-  Duration,
-  Effect,
-  Latch,
-  Random,
-  Result,
-  Schedule,
-  Schema,
-  type Scope
-} from "effect"
+import { DateTime, Deferred, Duration, Effect, Latch, Random, Result, Schedule, Schema, type Scope } from "effect"
 import type { ClusterError } from "../domain/ClusterError.ts"
 import type { LeaseObject, LeaseSpec } from "../domain/ClusterObjects.ts"
 import { Cluster } from "../domain/ports/Cluster.ts"
 import * as Metrics from "./OperatorMetrics.ts"
+import { monotonicNanos } from "./OwnClock.ts"
 
 /** The Lease cannot be renewed, or is another's: this process must not act any more. */
 export class LeadershipLost extends Schema.TaggedError<LeadershipLost>()("LeadershipLost", {
@@ -62,6 +51,8 @@ export interface Leadership {
   readonly isLeading: Effect.Effect<boolean>
   /** Does something as the leader: not begun by who does not lead, and given up when it leads no more. */
   readonly whileLeading: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E | NotLeading>
+  /** Whether the Lease is known, and the last try to take or renew it was answered. */
+  readonly isReachable: Effect.Effect<boolean>
   /** Never succeeds; fails when it led and does not any more, or when trying cannot help. */
   readonly lost: Effect.Effect<never, LeadershipLost | ClusterError>
 }
@@ -71,6 +62,7 @@ export const alone: Leadership = {
   begun: Effect.void,
   isLeading: Effect.succeed(true),
   whileLeading: (effect) => effect,
+  isReachable: Effect.succeed(true),
   lost: Effect.never
 }
 
@@ -83,8 +75,6 @@ const refusedFor = Duration.minutes(1)
 const giveUpWithin = Duration.seconds(3)
 
 const nanos = (duration: Duration.Duration): bigint => BigInt(Math.round(Duration.toMillis(duration))) * 1_000_000n
-
-const monotonic = Clock.Clock.use((clock) => clock.monotonicTimeNanos)
 
 /** What is known of the Lease. */
 interface Known {
@@ -114,12 +104,13 @@ export const leaderElection = (
     yield* Metrics.leading(options.name, false)
     yield* Effect.addFinalizer(() => giveUp(cluster, options, known))
     yield* Effect.forkScoped(Effect.catchCause(part, (cause) => Deferred.failCause(lost, cause)))
-    return { begun: begun.await, isLeading, whileLeading, lost: Deferred.await(lost) }
+    const isReachable = Effect.sync(() => known.lease !== undefined && known.trouble === undefined)
+    return { begun: begun.await, isLeading, whileLeading, isReachable, lost: Deferred.await(lost) }
   })
 
 /** How long it may act, and what follows. */
 const leading = (known: Known) => {
-  const left = Effect.map(monotonic, (now) =>
+  const left = Effect.map(monotonicNanos, (now) =>
     known.renewedAt === undefined ? 0n : bigintMax(known.renewedAt + nanos(renewWithin) - now, 0n)
   )
   /** Renewals put it off. */
@@ -151,10 +142,10 @@ const campaign = Effect.fnUntraced(function* (
   let told: string | undefined
   let refusedSince: bigint | undefined
   const tolerated = Effect.fnUntraced(function* (error: ClusterError) {
-    const now = yield* monotonic
+    const now = yield* monotonicNanos
     refusedSince ??= now
+    known.trouble = error
     if (now - refusedSince >= nanos(refusedFor)) return yield* error
-    yield* Effect.logWarning(`the lease ${options.name} is tried again: ${error.message}`)
     return false
   })
   while (!(yield* Effect.catchIf(attempt(cluster, options, known), ({ isRefusal }) => isRefusal, tolerated))) {
@@ -180,7 +171,7 @@ LEADER_ELECTION_NAMESPACE says where it is`
 const attempt = (cluster: Cluster["Service"], options: LeaderElectionOptions, known: Known) =>
   Effect.gen(function* () {
     yield* look(cluster, options, known)
-    const since = (yield* monotonic) - known.seenAt
+    const since = (yield* monotonicNanos) - known.seenAt
     // ours already, where the answer to us was lost
     const isOurs = known.lease?.spec?.holderIdentity === options.identity
     const isTaken = (isOurs || isFree(known.lease?.spec, since)) && (yield* write(cluster, options, known))
@@ -188,11 +179,11 @@ const attempt = (cluster: Cluster["Service"], options: LeaderElectionOptions, kn
     return isTaken
   }).pipe(
     Effect.catchIf(
-      (error) => error.isRetryable || isOutdated(error),
+      (error) => error.isRetryable || error.isRace,
       (error) => {
         // another was faster; but what is not found where it is to be made lacks its namespace
-        const isRace = isOutdated(error) && (error.reason._tag !== "NotFound" || known.lease !== undefined)
-        known.trouble = isRace ? undefined : error
+        const wasLate = error.isRace && (error.reason._tag !== "NotFound" || known.lease !== undefined)
+        known.trouble = wasLate ? undefined : error
         return Effect.as(Effect.logDebug(`the lease ${options.name} was not taken: ${error.message}`), false)
       }
     )
@@ -208,7 +199,7 @@ const look = (cluster: Cluster["Service"], { name, namespace }: LeaderElectionOp
     const lease = Result.getOrUndefined(answer)
     if (lease?.metadata.resourceVersion === known.lease?.metadata.resourceVersion) return
     known.lease = lease
-    known.seenAt = yield* monotonic
+    known.seenAt = yield* monotonicNanos
   })
 
 /** Writes our name into it, as it was seen and not otherwise. */
@@ -216,7 +207,7 @@ const write = (cluster: Cluster["Service"], options: LeaderElectionOptions, know
   Effect.gen(function* () {
     const { identity, name, namespace } = options
     const before = known.lease
-    const askedAt = yield* monotonic
+    const askedAt = yield* monotonicNanos
     const spec = specOf(identity, before?.spec, DateTime.formatIso(yield* DateTime.now).replace("Z", "000Z"))
     known.lease =
       before === undefined
@@ -238,6 +229,10 @@ const specOf = (identity: string, before: LeaseSpec | undefined, now: string): L
   }
 }
 
+const noteTrouble = (known: Known, error: ClusterError): void => {
+  known.trouble = error.isRace ? undefined : error
+}
+
 /** Renews it for ever; fails when that has not been possible for too long, or another holds it. */
 const hold = (cluster: Cluster["Service"], options: LeaderElectionOptions, known: Known) => {
   const lose = (why: string) => new LeadershipLost({ lease: `${options.namespace}/${options.name}`, why })
@@ -245,16 +240,18 @@ const hold = (cluster: Cluster["Service"], options: LeaderElectionOptions, known
     const holder = known.lease?.spec?.holderIdentity ?? options.identity
     if (holder !== options.identity) return yield* lose(`${holder} holds it`)
     // it is not as we know it where an answer to us was lost, too: who holds it now decides
-    yield* Effect.tapErrorTag(write(cluster, options, known), "ClusterError", (error) =>
-      isOutdated(error) ? look(cluster, options, known) : Effect.void
+    yield* write(cluster, options, known).pipe(
+      Effect.tapError((error) => (error.isRace ? look(cluster, options, known) : Effect.void)),
+      Effect.tapError((error) => Effect.sync(() => noteTrouble(known, error)))
     )
+    known.trouble = undefined
   })
   const renewedOnce = Effect.gen(function* () {
     yield* Effect.sleep(retryEvery)
-    const since = (yield* monotonic) - (known.renewedAt ?? 0n)
+    const since = (yield* monotonicNanos) - (known.renewedAt ?? 0n)
     yield* renewal.pipe(
       Effect.retry({
-        while: (error) => error._tag === "ClusterError" && (error.isRetryable || error.isRefusal || isOutdated(error)),
+        while: (error) => error._tag === "ClusterError" && (error.isRetryable || error.isRefusal || error.isRace),
         schedule: Schedule.spaced("500 millis")
       }),
       Effect.timeoutOrElse({
@@ -265,9 +262,6 @@ const hold = (cluster: Cluster["Service"], options: LeaderElectionOptions, known
   })
   return Effect.forever(renewedOnce)
 }
-
-const isOutdated = ({ reason }: ClusterError): boolean =>
-  reason._tag === "Conflict" || reason._tag === "NotFound" || reason._tag === "AlreadyExists"
 
 const bigintMax = (one: bigint, other: bigint): bigint => (one > other ? one : other)
 

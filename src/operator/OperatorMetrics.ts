@@ -45,6 +45,24 @@ const workers = Metric.withAttributes(
   gauge("controller_runtime_max_concurrent_reconciles", "PaymentJobs that may be looked at side by side"),
   controller
 )
+const activeWorkers = Metric.withAttributes(
+  gauge("controller_runtime_active_workers", "PaymentJobs that are looked at just now"),
+  controller
+)
+const unfinishedWork = Metric.withAttributes(
+  gauge(
+    "workqueue_unfinished_work_seconds",
+    "How long those that are looked at just now have been looked at, in seconds, all together"
+  ),
+  queue
+)
+const longestRunning = Metric.withAttributes(
+  gauge(
+    "workqueue_longest_running_processor_seconds",
+    "How long the one that has been looked at for longest has been, in seconds"
+  ),
+  queue
+)
 const leader = gauge("leader_election_master_status", "1 while this process acts, 0 while it stands by")
 
 const inPhase = gauge("paymentjob_phase", "PaymentJobs there are, by phase")
@@ -78,6 +96,16 @@ export const reconciled = (result: ReconcileResult, millis: number): Effect.Effe
 
 export const workersAre = (count: number): Effect.Effect<void> => Metric.update(workers, count)
 
+/** So many are being looked at. */
+export const activeWorkersAre = (count: number): Effect.Effect<void> => Metric.update(activeWorkers, count)
+
+/** Since when each is being looked at, in milliseconds. */
+export const unfinished = (nowMillis: number, since: Iterable<number>): Effect.Effect<void> => {
+  const seconds = [...since].map((millis) => (nowMillis - millis) / 1000)
+  const sum = seconds.reduce((one, other) => one + other, 0)
+  return Effect.andThen(Metric.update(unfinishedWork, sum), Metric.update(longestRunning, Math.max(0, ...seconds)))
+}
+
 export const leading = (identity: string, isLeading: boolean): Effect.Effect<void> =>
   Metric.update(Metric.withAttributes(leader, { name: identity }), isLeading ? 1 : 0)
 
@@ -88,11 +116,11 @@ export const created = (sinceMillis: number): Effect.Effect<void> =>
 /** One came to its end. */
 export const endedAs = (phase: string): Effect.Effect<void> => Metric.update(Metric.withAttributes(ended, { phase }), 1)
 
-/** How all of them stand. */
-export const standing = (all: Iterable<PaymentJob>): Effect.Effect<void> =>
+/** How all of them stand, with so many that cannot be read. */
+export const standing = (all: Iterable<PaymentJob>, unreadable: number): Effect.Effect<void> =>
   Effect.gen(function* () {
     const counts = new Map<string, number>(phases.map((phase) => [phase, 0]))
-    let stuck = 0
+    let stuck = unreadable
     for (const { status } of all) {
       const phase = status.phase ?? "Pending"
       counts.set(phase, (counts.get(phase) ?? 0) + 1)

@@ -217,6 +217,14 @@ const longestFlaw = 300
 /** In place of one that cannot be read. */
 const noSpec: PaymentJobSpec = { queueName: "", image: "" }
 
+/** Of a PaymentJob, what is read below: an annotation may hold all of it once more. */
+export const leanPaymentJob = ({ metadata, ...paymentJob }: PaymentJobObject): PaymentJobObject => {
+  const { annotations: _, labels: __, ownerReferences: ___, ...rest } = metadata
+  return { ...paymentJob, metadata: rest }
+}
+
+const inShort = (flaw: unknown): string => shortened(printable(String(flaw)), longestFlaw)
+
 /** Reads one; a flaw in its spec is told in its status. One whose status cannot be read is left alone: it may have ended. */
 export const read = ({ metadata, spec, status }: PaymentJobObject): Result.Result<PaymentJob, string> =>
   Result.gen(function* () {
@@ -230,11 +238,11 @@ export const read = ({ metadata, spec, status }: PaymentJobObject): Result.Resul
       isDeleting: metadata.deletionTimestamp !== undefined,
       ...Result.match(decodeSpec(spec), {
         onSuccess: (known) => ({ spec: known }),
-        onFailure: (flaw) => ({ spec: noSpec, flaw: shortened(printable(String(flaw)), longestFlaw) })
+        onFailure: (flaw) => ({ spec: noSpec, flaw: inShort(flaw) })
       }),
       status: yield* decodeStatus(status ?? {})
     }
-  }).pipe(Result.mapError(String))
+  }).pipe(Result.mapError(inShort))
 
 /** A latch: what has come to its end never runs again, whatever becomes of its Job. */
 export const hasEnded = ({ conditions, phase }: PaymentJobStatus): boolean =>

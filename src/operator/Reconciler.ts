@@ -6,16 +6,18 @@ import type { MergePatch } from "../domain/MergePatch.ts"
 import { printable, shortened } from "../domain/Printable.ts"
 import { Cluster } from "../domain/ports/Cluster.ts"
 import { type Action, decide } from "./Decision.ts"
-import { eventOf } from "./Events.ts"
+import { type Concerned, eventOf } from "./Events.ts"
 import { type JobOptions, nameLabel, selector } from "./JobSpec.ts"
 import type { Leadership, NotLeading } from "./LeaderElection.ts"
 import { jobNameOf, labelOf } from "./Names.ts"
+import { type Occurrence, unreadableOf } from "./Occurrences.ts"
 import * as Metrics from "./OperatorMetrics.ts"
+import { monotonicMillis } from "./OwnClock.ts"
 import { hasEnded, type PaymentJob, type PaymentJobStatus, read } from "./PaymentJob.ts"
 import { type SeenJob, seenJob } from "./SeenJob.ts"
-import { asOf, type SeenPod, seenPod } from "./SeenPod.ts"
+import { asOf, counted, type SeenPod, seenPod } from "./SeenPod.ts"
 import { nextLookAt, type Refusal, type Sight } from "./Sight.ts"
-import type { Surroundings } from "./Surroundings.ts"
+import type { Surroundings, Unreadable } from "./Surroundings.ts"
 
 /** The decision asks for more and more: something else changes what we have changed. */
 export class NotSettled extends Schema.TaggedError<NotSettled>()("NotSettled", { asked: Schema.Array(Schema.String) }) {
@@ -50,8 +52,11 @@ interface Look {
 export const reconciler = (options: ReconcilerOptions) =>
   Effect.map(Cluster, (cluster) => {
     const perform = performer(cluster, options)
+    const { surroundings } = options
     return Effect.fnUntraced(function* (key: string): Effect.fn.Return<Looked, ReconcileError> {
-      const first = options.surroundings.sightOf(key, yield* Clock.currentTimeMillis)
+      const unreadable = surroundings.unreadable.get(key)
+      if (unreadable !== undefined) return yield* leaveAlone(options.whileLeading, cluster, unreadable)
+      const first = surroundings.sightOf(key, yield* monotonicMillis)
       let look: Look | undefined = first && { sight: first }
       for (let step = 0; look !== undefined; step += 1) {
         const actions = decide(look.sight, { ...options, now: yield* now })
@@ -60,8 +65,20 @@ export const reconciler = (options: ReconcilerOptions) =>
         for (const action of actions) look = look && (yield* perform(look, action))
       }
       if (look?.failure !== undefined) return yield* look.failure
-      return { after: look && untilNextLook(look.sight, yield* Clock.currentTimeMillis) }
+      return { after: look && untilNextLook(look.sight, yield* monotonicMillis) }
     })
+  })
+
+/** Kubernetes forgets events after an hour: what is so still is told again then, and is the same event before. */
+const toldAgainAfter = Duration.hours(1)
+
+/** Nothing is done about it, nor written over it. */
+const leaveAlone = (change: Leadership["whileLeading"], cluster: Cluster["Service"], unreadable: Unreadable) =>
+  Effect.gen(function* () {
+    const occurrence = unreadableOf(unreadable)
+    yield* Effect.logError(occurrence.message)
+    yield* tell(change, cluster, unreadable, occurrence)
+    return { after: toldAgainAfter } satisfies Looked
   })
 
 const untilNextLook = (sight: Sight, nowMillis: number): Duration.Duration | undefined => {
@@ -76,9 +93,14 @@ const nameOf = ({ name, namespace }: PaymentJob) => ({ name, namespace })
 /** What is read from the API server itself. */
 const readers = (cluster: Cluster["Service"]) => {
   const lookAgain = ({ sight }: Look) =>
-    Effect.map(found(cluster.get("PaymentJob", nameOf(sight.paymentJob))), (object): Look | undefined => {
+    Effect.gen(function* () {
+      const { name, namespace } = sight.paymentJob
+      const object = yield* found(cluster.get("PaymentJob", { name, namespace }))
       const paymentJob = object && Result.getOrUndefined(read(object))
-      return paymentJob && { sight: { ...sight, paymentJob, isLive: true } }
+      // what was created may not have been told of yet: only who has had a Job can have lost it
+      const hasHadJob = paymentJob?.status.jobName !== undefined
+      const job = hasHadJob ? yield* found(cluster.get("Job", { name: jobNameOf(name), namespace })) : undefined
+      return paymentJob && ({ sight: { ...sight, paymentJob, job: job && seenJob(job), isLive: true } } satisfies Look)
     })
 
   const lookAtPods = ({ sight }: Look) => {
@@ -86,10 +108,13 @@ const readers = (cluster: Cluster["Service"]) => {
     const labels = `${selector},${nameLabel}=${labelOf(name)}`
     return Effect.gen(function* () {
       const listed = yield* cluster.list("Pod", { namespaces: [namespace], labels })
-      const millis = yield* Clock.currentTimeMillis
-      const pods = listed.map((object) => asOf(seenPod(object), millis))
+      const millis = yield* monotonicMillis
+      const known = new Map(sight.pods.map((pod) => [pod.name, pod]))
+      const pods = listed.map(seenPod).map((pod) => asOf(counted(pod, known.get(pod.name), millis), millis))
       const names = new Set(pods.map(({ name }) => name))
-      const gone = sight.pods.filter(({ name }) => !names.has(name)).map((pod) => ({ ...pod, isGone: true }))
+      const gone = sight.pods
+        .filter(({ name }) => !names.has(name))
+        .map((pod) => ({ ...pod, isGone: true, overdueAt: undefined }))
       return { sight: { ...sight, pods: [...pods, ...gone], arePodsLive: true } } satisfies Look
     })
   }
@@ -123,17 +148,17 @@ const performer = (cluster: Cluster["Service"], options: ReconcilerOptions) => {
   const { surroundings, whileLeading: change } = options
   const { lookAgain, lookAtEvents, lookAtPods } = readers(cluster)
 
-  const withJob = (look: Look, object: JobObject, isNew: boolean) =>
-    Effect.map(Clock.currentTimeMillis, (millis): Look => {
+  const withJob = (look: Look, object: JobObject) =>
+    Effect.map(monotonicMillis, (millis): Look => {
       const job = seenJob(object)
       surroundings.jobs.wrote(job, millis)
-      return { ...look, sight: { ...look.sight, job, isNew } }
+      return { ...look, sight: { ...look.sight, job } }
     })
 
   const create = (look: Look, job: New<JobObject>) =>
     change(cluster.create("Job", job)).pipe(
       Effect.tap(() => createdJob(look.sight.paymentJob)),
-      Effect.flatMap((object) => withJob(look, object, true)),
+      Effect.flatMap((object) => withJob(look, object)),
       Effect.catchTag("ClusterError", (error): Effect.Effect<Look, ReconcileError> => {
         // somebody was faster, or our own answer was lost: whose it is decides what is said
         if (error.reason._tag === "AlreadyExists")
@@ -149,7 +174,7 @@ const performer = (cluster: Cluster["Service"], options: ReconcilerOptions) => {
 
   const patchJob = (look: Look, { name, namespace, resourceVersion, uid }: SeenJob, patch: MergePatch) =>
     Effect.flatMap(change(cluster.patch("Job", { name, namespace, resourceVersion, uid }, patch)), (object) =>
-      withJob(look, object, look.sight.isNew === true)
+      withJob(look, object)
     )
 
   const patchStatus = (look: Look, status: PaymentJobStatus) => {
@@ -164,7 +189,7 @@ const performer = (cluster: Cluster["Service"], options: ReconcilerOptions) => {
     yield* logChange(before, status)
     const written = Result.getOrUndefined(read(object))
     if (written === undefined) return undefined
-    surroundings.paymentJobs.wrote(written, yield* Clock.currentTimeMillis)
+    surroundings.paymentJobs.wrote(written, yield* monotonicMillis)
     return { ...look, sight: { ...look.sight, paymentJob: written } }
   })
 
@@ -188,20 +213,24 @@ const performer = (cluster: Cluster["Service"], options: ReconcilerOptions) => {
   }
 }
 
-/** What is told is for people: that it could not be told holds nothing up. */
+/**
+ * An API server that is away or busy is asked again, before anything else is written: what is not told then never is.
+ * What the cluster does not take (a quota, a permission) is for people only, and holds nothing up.
+ */
 const tell = (
   change: Leadership["whileLeading"],
   cluster: Cluster["Service"],
-  paymentJob: PaymentJob,
-  occurrence: Extract<Action, { readonly _tag: "Tell" }>["occurrence"]
+  paymentJob: Concerned,
+  occurrence: Occurrence
 ) =>
   Effect.gen(function* () {
     const event = eventOf(paymentJob, occurrence, yield* now)
-    yield* Effect.catchTag(change(cluster.create("Event", event)), "ClusterError", (error) =>
-      error.reason._tag === "AlreadyExists"
-        ? Effect.void
-        : Effect.logWarning(`the event ${occurrence.reason} was not told: ${error.message}`)
-    )
+    yield* Effect.catchTag(change(cluster.create("Event", event)), "ClusterError", (error) => {
+      const { _tag } = error.reason
+      if (_tag === "AlreadyExists") return Effect.void
+      if (_tag === "ClusterAway" || _tag === "TooManyRequests") return Effect.fail(error)
+      return Effect.logWarning(`the event ${occurrence.reason} was not told: ${error.message}`)
+    })
   })
 
 /** Nothing, where there is no such object. */

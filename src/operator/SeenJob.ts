@@ -29,11 +29,20 @@ export interface SeenJob {
   /** Pods that ended well, as far as they are counted. */
   readonly succeeded: number
   readonly failed: number
-  readonly createdAt: string
   /** When the cluster's own controller took it up. */
   readonly startTime: string | undefined
   readonly end: JobEnd | undefined
 }
+
+/** Of a Job, what is read below: the template of its pods is most of it. */
+export const leanJob = ({ spec, ...job }: JobObject): JobObject => ({
+  ...job,
+  spec: {
+    template: { spec: { containers: [] } },
+    ...(spec.suspend === undefined ? {} : { suspend: spec.suspend }),
+    ...(spec.ttlSecondsAfterFinished === undefined ? {} : { ttlSecondsAfterFinished: spec.ttlSecondsAfterFinished })
+  }
+})
 
 /** Reads one. */
 export const seenJob = ({ metadata, spec, status }: JobObject): SeenJob => {
@@ -56,7 +65,6 @@ export const seenJob = ({ metadata, spec, status }: JobObject): SeenJob => {
     active: status?.active ?? 0,
     succeeded: status?.succeeded ?? 0,
     failed: status?.failed ?? 0,
-    createdAt: metadata.creationTimestamp,
     startTime: status?.startTime,
     end: endOf(status)
   }

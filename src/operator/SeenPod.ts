@@ -27,8 +27,10 @@ export interface SeenPod {
   readonly succeeded: boolean
   /** Not there any more, and kept for what it said. */
   readonly isGone: boolean
-  /** It is being deleted, and should be gone by then. */
-  readonly deletedBy: string | undefined
+  /** It is being deleted, and has so long to end. */
+  readonly graceMillis: number | undefined
+  /** When we will have seen it being deleted for too long, by our own clock. */
+  readonly overdueAt: number | undefined
   readonly trouble: Trouble | undefined
   /** Undefined while it runs, and for a pod that ended without running. */
   readonly exitCode: number | undefined
@@ -39,24 +41,44 @@ export interface SeenPod {
   readonly resultOfRun: string | undefined
 }
 
-/** Nodes take a moment, and clocks differ. */
+/** Nodes take a moment. */
 const deletionSlackMillis = 30_000
 
-/** When a pod that is being deleted is overdue, in milliseconds. */
-export const overdueAt = ({ deletedBy, isFinished, isGone }: SeenPod): number | undefined =>
-  deletedBy === undefined || isFinished || isGone ? undefined : Date.parse(deletedBy) + deletionSlackMillis
+/** Counts how long it is being deleted since that was seen first: the clock of whoever wrote its time may be another. */
+export const counted = (pod: SeenPod, before: SeenPod | undefined, nowMillis: number): SeenPod => {
+  if (pod.graceMillis === undefined || pod.isFinished || pod.isGone) return pod
+  const isKnown = before?.uid === pod.uid && before.graceMillis === pod.graceMillis
+  const due = isKnown ? before.overdueAt : undefined
+  return { ...pod, overdueAt: due ?? nowMillis + pod.graceMillis + deletionSlackMillis }
+}
 
 /** A pod that should have been gone is still said to be there: nobody ends it but its node, which does not answer. */
-export const asOf = (pod: SeenPod, nowMillis: number): SeenPod => {
-  const due = overdueAt(pod)
-  if (due === undefined || nowMillis < due) return pod
-  return { ...pod, trouble: nodeLost(`it should have been gone at ${pod.deletedBy}`) }
-}
+export const asOf = (pod: SeenPod, nowMillis: number): SeenPod =>
+  pod.overdueAt === undefined || nowMillis < pod.overdueAt
+    ? pod
+    : { ...pod, trouble: nodeLost("it should have been gone by now") }
 
 const nodeLost = (why: string): Trouble => ({
   reason: "NodeLost",
   message: `${why}, and its node does not answer: bring the node back, or delete the node when it is off for good`
 })
+
+/** Of a pod, what is read below: what it was made of is most of it. */
+export const leanPod = ({ spec: _, status, ...pod }: PodObject): PodObject => {
+  const { conditions = [], containerStatuses = [], phase, reason } = status ?? {}
+  return {
+    ...pod,
+    spec: { containers: [] },
+    status: {
+      ...(phase === undefined ? {} : { phase }),
+      ...(reason === undefined ? {} : { reason }),
+      conditions: conditions.filter(({ type }) => type === "PodScheduled"),
+      containerStatuses: containerStatuses
+        .slice(0, 1)
+        .map(({ name, state }) => ({ name, ...(state === undefined ? {} : { state }) }))
+    }
+  }
+}
 
 /** Reads one. */
 export const seenPod = ({ metadata, status }: PodObject): SeenPod => {
@@ -73,7 +95,9 @@ export const seenPod = ({ metadata, status }: PodObject): SeenPod => {
     isFinished,
     succeeded: status?.phase === "Succeeded",
     isGone: false,
-    deletedBy: metadata.deletionTimestamp,
+    graceMillis:
+      metadata.deletionTimestamp === undefined ? undefined : (metadata.deletionGracePeriodSeconds ?? 0) * 1_000,
+    overdueAt: undefined,
     trouble: isFinished ? undefined : (lost(status) ?? waitingFor(container) ?? unschedulable(status)),
     exitCode: ended?.exitCode,
     finishedAt: ended?.finishedAt,
@@ -86,7 +110,11 @@ export const seenPod = ({ metadata, status }: PodObject): SeenPod => {
 export const goneOf = (pod: SeenPod): SeenPod | undefined =>
   pod.exitCode === undefined
     ? undefined
-    : { ...pod, succeeded: pod.exitCode === 0, isFinished: true, isGone: true, trouble: undefined }
+    : {
+        ...pod,
+        ...{ succeeded: pod.exitCode === 0, isFinished: true, isGone: true },
+        ...{ overdueAt: undefined, trouble: undefined }
+      }
 
 const Left = Schema.Struct({ ...RunResult.fields, run: Schema.optionalKey(Schema.String) })
 const decodeLeft = Schema.decodeUnknownOption(Schema.fromJsonString(Left))

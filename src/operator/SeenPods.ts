@@ -1,5 +1,5 @@
 /** Pods, by the PaymentJob that they belong to. */
-import { goneOf, type SeenPod } from "./SeenPod.ts"
+import { counted, goneOf, type SeenPod } from "./SeenPod.ts"
 
 /** So many pods that are gone are remembered for what they said, the latest ones. */
 const mostGone = 20
@@ -15,17 +15,25 @@ export class SeenPods {
   /** All are gone, until they are noted again; the keys that had some. */
   clear(): ReadonlyArray<string> {
     const all = [...this.#byKey].map(([key, pods]) => [key, [...pods.values()]] as const)
-    for (const [key, pods] of all) for (const pod of pods) this.note(key, pod, true)
+    for (const [key, pods] of all) for (const pod of pods) this.remove(key, pod)
     return all.map(([key]) => key)
   }
 
-  note(key: string, pod: SeenPod, isDeleted: boolean): void {
+  note(key: string, pod: SeenPod, nowMillis: number): void {
+    this.#put(key, pod, counted(pod, this.#byKey.get(key)?.get(pod.name), nowMillis))
+  }
+
+  /** It was deleted. */
+  remove(key: string, pod: SeenPod): void {
+    this.#put(key, pod, goneOf(pod))
+  }
+
+  #put(key: string, { name }: SeenPod, noted: SeenPod | undefined): void {
     const pods = this.#byKey.get(key) ?? new Map<string, SeenPod>()
-    const noted = isDeleted ? goneOf(pod) : pod
-    pods.delete(pod.name)
-    if (noted !== undefined) pods.set(pod.name, noted)
+    pods.delete(name)
+    if (noted !== undefined) pods.set(name, noted)
     const gone = [...pods.values()].filter(({ isGone }) => isGone)
-    for (const { name } of gone.slice(0, -mostGone)) pods.delete(name)
+    for (const old of gone.slice(0, -mostGone)) pods.delete(old.name)
     if (pods.size === 0) this.#byKey.delete(key)
     else this.#byKey.set(key, pods)
   }

@@ -1,7 +1,7 @@
 /** What was seen of a PaymentJob and of what belongs to it. */
 import type { PaymentJob } from "./PaymentJob.ts"
 import type { SeenJob } from "./SeenJob.ts"
-import { overdueAt, type SeenPod } from "./SeenPod.ts"
+import type { SeenPod } from "./SeenPod.ts"
 
 /** Why the API server did not take the Job. */
 export interface Refusal {
@@ -11,7 +11,7 @@ export interface Refusal {
 
 export interface Sight {
   readonly paymentJob: PaymentJob
-  /** Whether it was read from the API server itself just now, and not remembered. */
+  /** Whether it, and its Job where it has had one, were read from the API server itself just now, and not remembered. */
   readonly isLive: boolean
   /** Of that name in that namespace, whoever's it is. */
   readonly job: SeenJob | undefined
@@ -21,12 +21,12 @@ export interface Sight {
   readonly arePodsLive?: boolean
   /** Its Job should have had a pod by now. */
   readonly isPodOverdue?: boolean
+  /** When a Job without a pod is a matter to look into, in milliseconds of our own clock. */
+  readonly podDueAt?: number | undefined
   /** What the cluster's own controller says of that: asked for just now. */
   readonly podlessness?: { readonly message: string | undefined }
   /** What came of asking for a Job just now. */
   readonly refusal?: Refusal
-  /** The Job was created just now. */
-  readonly isNew?: boolean
 }
 
 /** Whether the PaymentJob controls the Job that was seen. */
@@ -54,33 +54,20 @@ export const lacksPods = (sight: Sight): boolean => {
 export const awaitsPods = (sight: Sight): boolean =>
   sight.job?.end !== undefined && podsOf(sight, sight.job).some(({ isFinished, isGone }) => isGone && !isFinished)
 
-/** A Job that is to run, and for which no pod was ever seen. */
-const isPodless = (sight: Pick<Sight, "job" | "paymentJob" | "pods">): boolean => {
+/** A Job that is to run, that its controller has taken up, and that has no pod: until then nothing is said of it. */
+export const isPodless = (sight: Pick<Sight, "job" | "paymentJob" | "pods">): boolean => {
   const { job, paymentJob } = sight
   if (job === undefined || !isOwn(sight) || job.end !== undefined || job.isDeleting) return false
-  if (job.isSuspended || paymentJob.spec.suspend === true || job.active > 0) return false
+  if (job.isSuspended || paymentJob.spec.suspend === true || job.active > 0 || job.startTime === undefined) return false
   return podsOf(sight, job).every(({ isFinished }) => isFinished)
 }
-
-/** A controller that has taken a Job up makes its pods at once. */
-const podWaitMillis = 10_000
-/** One that has much to do takes it up later. */
-const controllerWaitMillis = 60_000
-
-/** From when on a Job without a pod is a matter to look into, in milliseconds. */
-const podDueAt = ({ createdAt, startTime }: SeenJob): number =>
-  startTime === undefined ? Date.parse(createdAt) + controllerWaitMillis : Date.parse(startTime) + podWaitMillis
-
-/** Its Job should have had a pod by now. */
-export const isPodOverdue = (sight: Pick<Sight, "job" | "paymentJob" | "pods">, nowMillis: number): boolean =>
-  sight.job !== undefined && isPodless(sight) && podDueAt(sight.job) <= nowMillis
 
 /** When it is to be looked at again though nobody tells of a change, in milliseconds; `undefined` is not at all. */
 export const nextLookAt = (sight: Sight, nowMillis: number): number | undefined => {
   if (sight.job !== undefined && !isOwn(sight)) return nowMillis + foreignEveryMillis
-  const pod = sight.job !== undefined && isPodless(sight) ? podDueAt(sight.job) : undefined
-  const dues = [pod === undefined || pod > nowMillis ? pod : nowMillis + podlessEveryMillis]
-  for (const one of sight.pods) dues.push(overdueAt(one))
+  const { podDueAt } = sight
+  const dues = [podDueAt === undefined || podDueAt > nowMillis ? podDueAt : nowMillis + podlessEveryMillis]
+  for (const { overdueAt } of sight.pods) dues.push(overdueAt)
   const open = dues.filter((due) => due !== undefined && due > nowMillis) as ReadonlyArray<number>
   return open.length === 0 ? undefined : Math.min(...open)
 }

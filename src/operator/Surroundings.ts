@@ -2,52 +2,58 @@
 import { Result } from "effect"
 import type { JobObject, PaymentJobObject, PodObject } from "../domain/ClusterObjects.ts"
 import type { ClusterEvent } from "../domain/ports/Cluster.ts"
+import { EndedJobs } from "./EndedJobs.ts"
 import { jobNameOf } from "./Names.ts"
 import { hasEnded, type PaymentJob, read } from "./PaymentJob.ts"
+import { PodlessJobs } from "./PodlessJobs.ts"
 import { paymentJobNameOf, type SeenJob, seenJob } from "./SeenJob.ts"
 import { keyOf, SeenObjects } from "./SeenObjects.ts"
 import { asOf, seenPod } from "./SeenPod.ts"
 import { SeenPods } from "./SeenPods.ts"
-import { isPodOverdue, type Sight } from "./Sight.ts"
+import type { Sight } from "./Sight.ts"
 
 type Keys = ReadonlyArray<string>
 
-/** One that cannot be read: what is wrong with it. */
-export interface Unreadable {
-  readonly key: string
+/** One that cannot be read: which, and what is wrong with it. */
+export interface Unreadable extends Pick<PaymentJob, "name" | "namespace" | "uid" | "resourceVersion"> {
   readonly flaw: string
 }
 
 export class Surroundings {
   readonly paymentJobs = new SeenObjects<PaymentJob>()
   readonly jobs = new SeenObjects<SeenJob>()
+  /** By key, those that are left alone since they cannot be read. */
+  readonly unreadable = new Map<string, Unreadable>()
   readonly #pods = new SeenPods()
-  /** Jobs that ended and were deleted before their end was on record. */
-  readonly #endedJobs = new Map<string, SeenJob>()
+  readonly #endedJobs = new EndedJobs()
+  readonly #podless = new PodlessJobs()
 
-  /** What is known of a PaymentJob; nothing, if there is none. */
+  /** What is known of a PaymentJob at a time of our own clock; nothing, if there is none that can be read. */
   sightOf(key: string, nowMillis: number): Sight | undefined {
     const paymentJob = this.paymentJobs.get(key, nowMillis)
     if (paymentJob === undefined) return undefined
     if (hasEnded(paymentJob.status)) this.#pods.forgetGone(key)
     const jobKey = jobKeyOf(paymentJob)
-    const job = this.jobs.get(jobKey, nowMillis) ?? this.#endedJob(jobKey, paymentJob)
+    const job = this.jobs.get(jobKey, nowMillis) ?? this.#endedJobs.get(jobKey, paymentJob)
     const pods = this.#pods.of(key).map((pod) => asOf(pod, nowMillis))
     const seen = { paymentJob, isLive: false, job, pods }
-    return { ...seen, isPodOverdue: isPodOverdue(seen, nowMillis) }
+    const podDueAt = this.#podless.dueAt(key, seen, nowMillis)
+    return { ...seen, podDueAt, isPodOverdue: podDueAt !== undefined && podDueAt <= nowMillis }
   }
 
   /** The keys that it concerns; what cannot be read is as if it were not there. */
-  onPaymentJobs(event: ClusterEvent<PaymentJobObject>): {
-    readonly keys: Keys
-    readonly flaws: ReadonlyArray<Unreadable>
-  } {
+  onPaymentJobs(event: ClusterEvent<PaymentJobObject>): Keys {
     const { flaws, good, keys } = readingsOf(event)
     const before = event._tag === "Synced" ? [...this.paymentJobs.told.keys()] : []
     note(this.paymentJobs, event, good)
-    for (const { key } of flaws) this.paymentJobs.forget(key)
+    if (event._tag === "Synced") this.unreadable.clear()
+    for (const key of keys) this.unreadable.delete(key)
+    for (const flaw of flaws) {
+      this.paymentJobs.forget(keyOf(flaw))
+      if (event._tag !== "Deleted") this.unreadable.set(keyOf(flaw), flaw)
+    }
     if (event._tag === "Deleted") for (const one of good) this.#forget(one)
-    return { keys: [...new Set([...before, ...keys])], flaws }
+    return [...new Set([...before, ...keys])]
   }
 
   onJobs(event: ClusterEvent<JobObject>): Keys {
@@ -60,43 +66,47 @@ export class Surroundings {
     return [...new Set([...vanished, ...objects.flatMap(keyOfOwner)])]
   }
 
-  onPods(event: ClusterEvent<PodObject>): Keys {
+  onPods(event: ClusterEvent<PodObject>, nowMillis: number): Keys {
     const objects = objectsOf(event)
     const before = event._tag === "Synced" ? this.#pods.clear() : []
     for (const object of objects)
-      for (const key of keyOfOwner(object)) this.#pods.note(key, seenPod(object), event._tag === "Deleted")
+      for (const key of keyOfOwner(object))
+        if (event._tag === "Deleted") this.#pods.remove(key, seenPod(object))
+        else this.#pods.note(key, seenPod(object), nowMillis)
     return [...new Set([...before, ...objects.flatMap(keyOfOwner)])]
   }
 
   #forget(paymentJob: PaymentJob): void {
-    this.#endedJobs.delete(jobKeyOf(paymentJob))
+    this.#endedJobs.forget(jobKeyOf(paymentJob))
+    this.#podless.forget(keyOf(paymentJob))
     this.#pods.forgetGone(keyOf(paymentJob))
   }
 
   #keepEnd(job: SeenJob): void {
     const { namespace, owner } = job
     const paymentJob = owner && this.paymentJobs.told.get(keyOf({ namespace, name: owner.name }))
-    if (job.end === undefined || paymentJob?.uid !== owner?.uid || paymentJob === undefined) return
-    if (!hasEnded(paymentJob.status)) this.#endedJobs.set(keyOf(job), { ...job, isDeleting: true })
-  }
-
-  #endedJob(jobKey: string, { status, uid }: PaymentJob): SeenJob | undefined {
-    const job = this.#endedJobs.get(jobKey)
-    if (job === undefined) return undefined
-    if (job.owner?.uid === uid && !hasEnded(status)) return job
-    this.#endedJobs.delete(jobKey)
-    return undefined
+    if (paymentJob !== undefined) this.#endedJobs.keep(job, paymentJob)
   }
 }
 
 const readingsOf = (event: ClusterEvent<PaymentJobObject>) => {
-  const readings = objectsOf(event).map((object) => [keyOf(object.metadata), read(object)] as const)
+  const readings = objectsOf(event).map((object) => [object.metadata, read(object)] as const)
   return {
-    keys: readings.map(([key]) => key),
+    keys: readings.map(([metadata]) => keyOf(metadata)),
     good: readings.flatMap(([, reading]) => (Result.isSuccess(reading) ? [reading.success] : [])),
-    flaws: readings.flatMap(([key, reading]) => (Result.isFailure(reading) ? [{ key, flaw: reading.failure }] : []))
+    flaws: readings.flatMap(([metadata, reading]) =>
+      Result.isFailure(reading) ? [flawed(metadata, reading.failure)] : []
+    )
   }
 }
+
+const flawed = ({ name, namespace, resourceVersion, uid }: PaymentJobObject["metadata"], flaw: string): Unreadable => ({
+  name,
+  namespace,
+  resourceVersion,
+  uid,
+  flaw
+})
 
 const jobKeyOf = ({ name, namespace }: PaymentJob): string => keyOf({ namespace, name: jobNameOf(name) })
 

@@ -2,8 +2,14 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, type Layer, Queue, type Scope, Stream } from "effect"
 import type { ClusterError } from "../../src/domain/ClusterError.ts"
-import { type ClusterObject, type Kind, type Objects, versionOf } from "../../src/domain/ClusterObjects.ts"
-import { Cluster, type ClusterEvent, type Scope as ClusterScope } from "../../src/domain/ports/Cluster.ts"
+import {
+  type ClusterObject,
+  type Kind,
+  type Objects,
+  type PaymentJobObject,
+  versionOf
+} from "../../src/domain/ClusterObjects.ts"
+import { Cluster, type ClusterEvent, type Watched } from "../../src/domain/ports/Cluster.ts"
 import { eventually } from "../support/servers/eventually.ts"
 
 /** What the suite needs besides the port. */
@@ -46,7 +52,7 @@ const jobOwnedBy = ({ metadata }: ClusterObject, name: string) => ({
 /** What a watch tells, as it comes. */
 export const watched = <K extends Kind>(
   kind: K,
-  scope: ClusterScope
+  scope: Watched<K>
 ): Effect.Effect<Queue.Dequeue<ClusterEvent<Objects[K]>, ClusterError>, never, Cluster | Scope.Scope> =>
   Effect.gen(function* () {
     const cluster = yield* Cluster
@@ -93,6 +99,38 @@ export const suite = <E, E2>(name: string, implementation: Layer.Layer<Cluster, 
           "Applied two",
           "Deleted one"
         ])
+      })
+    )
+
+    it.effect("says that its watches are alive when they have begun, and where there is none", () =>
+      Effect.gen(function* () {
+        const cluster = yield* Cluster
+        const alive = Effect.map(cluster.areWatchesAlive, (are) => assert.isTrue(are))
+        yield* eventually(alive, soon)
+        const events = yield* watched("PaymentJob", { namespaces: [yield* newNamespace, yield* newNamespace] })
+        assert.strictEqual(yield* next(events), "Synced ")
+        yield* eventually(alive, soon)
+      })
+    )
+
+    it.effect("tells of each object only what is to be kept", () =>
+      Effect.gen(function* () {
+        const namespace = yield* newNamespace
+        yield* create(namespace, "one", { app: "x" })
+        const keep = ({ spec: _, ...object }: PaymentJobObject): PaymentJobObject => ({ ...object, spec: {} })
+        const events = yield* watched("PaymentJob", { namespaces: [namespace], keep })
+        const synced = yield* Queue.take(events)
+        yield* create(namespace, "two")
+        const told = [synced, yield* Queue.take(events)].flatMap((event) =>
+          event._tag === "Synced" ? event.objects : [event.object]
+        )
+        assert.deepStrictEqual(
+          told.map(({ metadata, spec }) => [metadata.name, spec]),
+          [
+            ["one", {}],
+            ["two", {}]
+          ]
+        )
       })
     )
 

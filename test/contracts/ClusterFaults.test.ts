@@ -62,6 +62,45 @@ it.live("A watch goes on after its connection was cut", () =>
   }).pipe(Effect.provide(direct()))
 )
 
+it.live("What is watched is not alive from a cut until it goes on", () =>
+  Effect.gen(function* () {
+    const { kubeconfig, proxy } = yield* throughProxy(inject("kubernetes"))
+    const context = yield* Layer.build(cluster({ kubeconfig }))
+    const events = yield* Effect.provide(watched("Job", { namespaces: [yield* newNamespace] }), context)
+    assert.strictEqual(yield* next(events), "Synced ")
+    const isAlive = (expected: boolean) =>
+      eventually(
+        Effect.map(
+          Effect.provide(
+            Cluster.use(({ areWatchesAlive }) => areWatchesAlive),
+            context
+          ),
+          (are) => assert.strictEqual(are, expected)
+        ),
+        soon
+      )
+    yield* isAlive(true)
+    yield* proxy.cut
+    yield* isAlive(false)
+    yield* proxy.heal
+    yield* isAlive(true)
+  })
+)
+
+it.live("Connections that are held up cost one request its time, and not one each", () =>
+  Effect.gen(function* () {
+    const namespace = yield* newNamespace
+    const { kubeconfig, proxy } = yield* throughProxy(inject("kubernetes"))
+    yield* Effect.gen(function* () {
+      const list = Cluster.use((cluster) => cluster.list("Job", { namespaces: [namespace] }))
+      yield* Effect.replicateEffect(list, 8, { concurrency: 8 })
+      yield* proxy.stall
+      assert.include((yield* Effect.flip(list)).message, "no answer within the time")
+      assert.deepStrictEqual(yield* list, [])
+    }).pipe(Effect.provide(cluster({ kubeconfig, requestTimeoutSeconds: 2 })))
+  })
+)
+
 it.live("A watch begins when the API server is there, however late that is", () =>
   Effect.gen(function* () {
     const namespace = yield* newNamespace

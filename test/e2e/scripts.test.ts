@@ -109,6 +109,122 @@ const recorders = Effect.fnUntraced(function* (...names: ReadonlyArray<string>) 
   return { folder, calls: () => readFileSync(join(folder, "calls"), "utf8").trimEnd().split("\n") }
 })
 
+/**
+ * A machine with docker and kind, of which everything is only written down: kubectl finds what `there` names, the run
+ * succeeds, and creating a cluster may fail.
+ */
+const playedMachine = Effect.fnUntraced(function* (there: ReadonlyArray<string>, creation = 0) {
+  const { calls, folder } = yield* recorders("docker")
+  const record = `echo "$(basename "$0") $*" >> "${folder}/calls"`
+  const programs = {
+    kind: `case "$*" in
+      "get clusters") grep '^cluster/' "${folder}/there" | cut -d/ -f2 ;;
+      "create cluster "*) exit ${creation} ;;
+    esac`,
+    kubectl: `for last; do :; done
+    case "$*" in
+      *port-forward*) echo "Forwarding from 127.0.0.1:4321 -> 1234"; exec sleep 600 ;;
+      *status.phase*) printf Succeeded ;;
+      *status.result.stored*) printf 10 ;;
+      "get "*crd/* | "get "*namespace/* | "get "*deployment/*) grep -qx "$last" "${folder}/there" ;;
+    esac`,
+    node: `if [ "$1" = -e ]; then exec "${process.execPath}" "$@"; fi
+    case "$*" in *count-payments*) echo "10 10" ;; esac`
+  }
+  writeFileSync(join(folder, "there"), `${there.join("\n")}\n`)
+  for (const [name, script] of Object.entries(programs))
+    writeFileSync(join(folder, name), `#!/bin/sh\n${record}\n${script}\n`, { mode: 0o755 })
+  const env = { PATH: `${folder}${delimiter}${PATH}`, HOME: folder }
+  const script = yield* spawn("bash", [join(root, "scripts/e2e.sh"), "--cleanup"], { env })
+  const code = yield* script.exit
+  return { code, calls: calls(), said: `${script.stdout.join("\n")}\n${script.stderr.join("\n")}` }
+})
+
+const isOf =
+  (...programs: ReadonlyArray<string>) =>
+  (call: string) =>
+    programs.some((program) => call.startsWith(`${program} `))
+
+describe("scripts/e2e.sh on kind", () => {
+  it.live("makes a cluster, with images and servers, and deletes it at the end when it is asked to clean up", () =>
+    Effect.gen(function* () {
+      const { calls, code, said } = yield* playedMachine([])
+      assert.strictEqual(code, 0, said)
+      assert.match(said, /^PASS$/m)
+      assert.deepStrictEqual(calls.filter(isOf("kind")), [
+        "kind get clusters",
+        "kind create cluster --name payments-e2e --wait 120s",
+        "kind get kubeconfig --name payments-e2e",
+        "kind load docker-image --name payments-e2e payments-worker:latest paymentjob-operator:latest",
+        "kind delete cluster --name payments-e2e"
+      ])
+      const order = [
+        /^kind create/,
+        /^docker build .*worker/,
+        /^docker build .*operator/,
+        /^kind load/,
+        /^kubectl apply --server-side -f manifests\/crd/,
+        /^kubectl apply --namespace payments-e2e -f manifests\/e2e-servers/,
+        /^kubectl apply -f manifests\/operator-deploy/,
+        /^kubectl port-forward .*rabbitmq/,
+        /^kubectl port-forward .*postgres/,
+        /^node .*--mode=publish --count=10/,
+        /^kubectl wait .*(Complete|Failed) paymentjob\/e2e-/,
+        /^node .*count-payments/,
+        /^kind delete/
+      ].map((step) => calls.findIndex((call) => step.test(call)))
+      assert.notInclude(order, -1)
+      assert.deepStrictEqual(
+        order,
+        order.toSorted((one, other) => one - other)
+      )
+    })
+  )
+
+  it.live("leaves a cluster that was there, and in it what was there, and removes what it has made", () =>
+    Effect.gen(function* () {
+      const system = ["namespace/paymentjob-system", "deployment/paymentjob-operator"]
+      const definition = "crd/paymentjobs.payments.example.com"
+      const [clusterOnly, all] = [
+        yield* playedMachine(["cluster/payments-e2e"]),
+        yield* playedMachine([
+          ...["cluster/payments-e2e", "namespace/payments-e2e", "deployment/rabbitmq"],
+          ...[definition, ...system]
+        ])
+      ]
+      for (const { calls, code, said } of [clusterOnly, all]) {
+        assert.strictEqual(code, 0, said)
+        assert.deepStrictEqual(
+          calls.filter((call) => /^kind (create|delete)/.test(call)),
+          []
+        )
+      }
+      const removed = ({ calls }: typeof all) =>
+        calls
+          .filter((call) => call.startsWith("kubectl delete "))
+          .map((call) => call.replace(/^kubectl delete | --ignore-not-found --wait=false$/g, ""))
+          .map((call) => call.replaceAll(/e2e-\d+-\d+/g, "RUN"))
+      assert.deepStrictEqual(removed(clusterOnly), [
+        "namespace payments-e2e",
+        "-f manifests/operator-deploy.yaml",
+        "-f manifests/crd-paymentjob.yaml"
+      ])
+      assert.deepStrictEqual(removed(all), [
+        "--namespace payments-e2e paymentjob/RUN secret/RUN-rabbitmq secret/RUN-postgres"
+      ])
+    })
+  )
+
+  it.live("touches nothing where the cluster cannot be made, whatever kubectl would reach", () =>
+    Effect.gen(function* () {
+      const { calls, code, said } = yield* playedMachine([], 1)
+      assert.strictEqual(code, 1)
+      assert.match(said, /^FAIL: step 1 ended with 1$/m)
+      assert.deepStrictEqual(calls, ["kind get clusters", "kind create cluster --name payments-e2e --wait 120s"])
+    })
+  )
+})
+
 describe("scripts/build_and_load_kind_images.sh", () => {
   it.live("builds an image each of the worker and the operator, and loads both into the cluster", () =>
     Effect.gen(function* () {

@@ -3,13 +3,14 @@ import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import * as AnsweringProxy from "../support/AnsweringProxy.ts"
 import { throughProxy } from "../support/Clusters.ts"
+import { waitForStatus } from "../support/HealthPages.ts"
 import { kubectl } from "../support/Manifests.ts"
-import { type Ground, inNamespace, reaches, says, soon } from "../support/OperatorGround.ts"
+import { createdJobs, type Ground, hasOneJobEach, inNamespace, reaches, says, soon } from "../support/OperatorGround.ts"
 import { newNamespace, OperatorPlane, startOperator } from "../support/OperatorPlane.ts"
 import { waiting } from "../support/PaymentJobs.ts"
 import { endedWell, playPods, runningPod } from "../support/PlayedPods.ts"
-import { isChange, recordedRequests } from "../support/RecordedRequests.ts"
 import { eventually } from "../support/servers/eventually.ts"
+import { freePort } from "../support/servers/freePort.ts"
 import type { Runtime } from "../support/servers/Program.ts"
 
 /** Who acts alone, and notices soon that nobody answers. */
@@ -20,20 +21,6 @@ const env = {
 }
 
 const place = Effect.flatMap(newNamespace, inNamespace)
-
-/** Jobs that were created, each as often as it was, as far as the API server has recorded it. */
-const createdJobs = ({ namespace }: Ground) =>
-  Effect.gen(function* () {
-    const requests = yield* recordedRequests((yield* OperatorPlane).folder)
-    return requests
-      .filter((request) => request.namespace === namespace && isChange(request))
-      .filter(({ resource, verb }) => verb === "create" && resource === "jobs.batch")
-      .map(({ name }) => name)
-      .toSorted()
-  })
-
-const hasOneJobEach = (ground: Ground, names: ReadonlyArray<string>) =>
-  Effect.map(createdJobs(ground), (jobs) => assert.deepStrictEqual(jobs, names.map((name) => `${name}-job`).toSorted()))
 
 /** An operator whose API server says what a test decides. */
 const proxied = (ground: Ground, runtime: Runtime) =>
@@ -138,6 +125,30 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
         if (fault === "cut") yield* proxy.heal
         yield* reaches(ground, "two", "Running")
         yield* hasOneJobEach(ground, ["one", "two"])
+      })
+    )
+  }
+
+  for (const runtime of ["node", "bun"] as const) {
+    it.effect(`is not ready while its API server is away, and is again when it is back (${runtime})`, () =>
+      Effect.gen(function* () {
+        const ground = yield* place
+        const { kubeconfig, proxy } = yield* throughProxy(yield* OperatorPlane)
+        const port = yield* freePort
+        yield* startOperator({
+          namespace: ground.namespace,
+          runtime,
+          kubeconfig,
+          env: { ...env, HEALTH_PORT: `${port}` }
+        })
+        yield* waitForStatus(port, "/readyz", 200)
+        for (const fault of ["cut", "freeze"] as const) {
+          yield* proxy[fault]
+          yield* waitForStatus(port, "/readyz", 503)
+          yield* waitForStatus(port, "/healthz", 200)
+          yield* proxy.heal
+          yield* waitForStatus(port, "/readyz", 200)
+        }
       })
     )
   }

@@ -5,9 +5,9 @@ import { assert, layer } from "@effect/vitest"
 import { Effect, Latch } from "effect"
 import { jobOf } from "../../src/operator/JobSpec.ts"
 import { PaymentJobSpec } from "../../src/operator/PaymentJob.ts"
+import { NodeAgent } from "../support/kubernetes/NodeAgent.ts"
 import { OperatorPlane } from "../support/OperatorPlane.ts"
 import { ended, spec } from "../support/PaymentJobs.ts"
-import { playDeployment } from "../support/PlayedDeployment.ts"
 import { playPods, runningPod } from "../support/PlayedPods.ts"
 import { commandsOf, firstColumn, operatorGuide as guide, runner, section, textOf } from "../support/Walkthrough.ts"
 
@@ -23,7 +23,10 @@ const reasons = new Set(
     .flatMap(([, words = ""]) => [...words.matchAll(/"(\w+)"/g)].map(([, word = ""]) => word))
 )
 
-layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })("The guide to the operator", (it) => {
+/** The operators run; what becomes of the workers is played. */
+const ground = NodeAgent.layerFor("app.kubernetes.io/name=paymentjob-operator")
+
+layer(ground, { excludeTestServices: true, timeout: "60 seconds" })("The guide to the operator", (it) => {
   it.effect(
     "shows commands that do what it says",
     () =>
@@ -31,7 +34,6 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
         const text = yield* textOf(guide)
         const runCommand = yield* runner(yield* OperatorPlane)
         const mayEnd = yield* Latch.make(false)
-        yield* playDeployment
         let pods = 0
         // the first run comes to its end when the guide waits for it, and later ones run on
         yield* playPods(["payments"], () => {

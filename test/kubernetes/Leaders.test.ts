@@ -1,66 +1,23 @@
 /** Several operators at once, as processes on a real API server: one acts, whatever becomes of it and of its clock. */
-import { fileURLToPath } from "node:url"
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import type { Ground } from "../support/OperatorGround.ts"
-import { inNamespace, reaches } from "../support/OperatorGround.ts"
-import { administrator, newNamespace, OperatorPlane, startOperator } from "../support/OperatorPlane.ts"
-import { endedWell, playPods } from "../support/PlayedPods.ts"
-import { isChange, recordedRequests } from "../support/RecordedRequests.ts"
-import type { Runtime } from "../support/servers/Program.ts"
+import { leads, newNamespace, OperatorPlane, startOperator } from "../support/OperatorPlane.ts"
+import { changesBy, member, named, place, run } from "../support/OperatorTeam.ts"
 
 /** The Lease lasts ten seconds, and is tried for every two. */
 const takeover = { deadline: "15 seconds" } as const
-
-const skewed = fileURLToPath(new URL("../support/workers/skewed.ts", import.meta.url))
-
-interface Member {
-  readonly ground: Ground
-  readonly user: string
-  readonly runtime: Runtime
-  readonly skewMillis?: number
-}
-
-/** An operator by a name of its own. */
-const member = ({ ground: { namespace }, runtime, skewMillis, user }: Member) =>
-  Effect.gen(function* () {
-    const kubeconfig = yield* administrator(`${user}-${namespace}`)
-    const skew = skewMillis === undefined ? {} : { main: skewed, env: { CLOCK_SKEW_MILLIS: `${skewMillis}` } }
-    return yield* startOperator({ namespace, runtime, kubeconfig, ...skew })
-  })
-
-/** What a member has changed, the Lease left out. */
-const changesBy = ({ namespace }: Ground, user: string) =>
-  Effect.gen(function* () {
-    const requests = yield* recordedRequests((yield* OperatorPlane).folder)
-    return requests.filter((request) => request.user === `${user}-${namespace}` && isChange(request))
-  })
-
-const run = (ground: Ground, names: ReadonlyArray<string>) =>
-  Effect.andThen(
-    Effect.forEach(names, (name) => ground.create(name), { concurrency: 10 }),
-    Effect.forEach(names, (name) => reaches(ground, name, "Succeeded"))
-  )
-
-const named = (prefix: string) => Array.from({ length: 10 }, (_, index) => `${prefix}-${index}`)
-
-const place = Effect.gen(function* () {
-  const ground = yield* Effect.flatMap(newNamespace, inNamespace)
-  yield* playPods([ground.namespace], () => Effect.succeed(endedWell))
-  return ground
-})
 
 layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })("Of several operators", (it) => {
   it.effect("one that was frozen while it led changes nothing when it wakes up, and ends", () =>
     Effect.gen(function* () {
       const ground = yield* place
       const first = yield* member({ ground, user: "first", runtime: "node" })
-      yield* first.waitForLine(/ leads/)
+      yield* first.waitForLine(leads)
       const second = yield* member({ ground, user: "second", runtime: "bun" })
       yield* second.waitForLine(/standing by/)
       yield* run(ground, named("before"))
       yield* first.kill("SIGSTOP")
-      yield* second.waitForLine(/ leads/, takeover)
+      yield* second.waitForLine(leads, takeover)
       const before = yield* changesBy(ground, "first")
       assert.isAbove(before.length, 0)
       // it finds all of these new when it wakes up
@@ -79,13 +36,13 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
       const ground = yield* place
       const hour = 3_600_000
       const first = yield* member({ ground, user: "first", runtime: "bun", skewMillis: -hour })
-      yield* first.waitForLine(/ leads/)
+      yield* first.waitForLine(leads)
       const second = yield* member({ ground, user: "second", runtime: "node", skewMillis: hour })
       yield* second.waitForLine(/standing by/)
       yield* run(ground, named("before"))
       assert.deepStrictEqual(yield* changesBy(ground, "second"), [], "the Lease looks two hours old to it")
       yield* first.kill("SIGKILL")
-      yield* second.waitForLine(/ leads/, takeover)
+      yield* second.waitForLine(leads, takeover)
       yield* run(ground, named("after"))
       assert.strictEqual((yield* ground.jobs).length, 20)
     })

@@ -8,7 +8,7 @@ import { Cluster } from "../../src/domain/ports/Cluster.ts"
 import { page, waitForStatus } from "../support/HealthPages.ts"
 import { deployed, environmentOf, kubectl, manifest, serviceAccount } from "../support/Manifests.ts"
 import { inNamespace, podOf, reaches } from "../support/OperatorGround.ts"
-import { newNamespace, OperatorPlane, startOperator } from "../support/OperatorPlane.ts"
+import { leads, newNamespace, OperatorPlane, startOperator } from "../support/OperatorPlane.ts"
 import { endedWell, resultOfGoodEnd } from "../support/PlayedPods.ts"
 import { freePort } from "../support/servers/freePort.ts"
 import * as Program from "../support/servers/Program.ts"
@@ -106,7 +106,7 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
           return { operator, port }
         })
         const first = yield* start
-        yield* first.operator.waitForLine(/ leads/)
+        yield* first.operator.waitForLine(leads)
         const second = yield* start
         yield* second.operator.waitForLine(/standing by/)
         for (const { port } of [first, second])

@@ -2,14 +2,26 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { inNamespace, podOf, reaches, says, soon } from "../support/OperatorGround.ts"
-import { newNamespace, OperatorPlane, startOperator, versionsIn } from "../support/OperatorPlane.ts"
+import { leads, newNamespace, OperatorPlane, startOperator, versionsIn } from "../support/OperatorPlane.ts"
+import { asksOf, member, named, place, run } from "../support/OperatorTeam.ts"
 import { ended, waiting } from "../support/PaymentJobs.ts"
 import { runningPod } from "../support/PlayedPods.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import * as Kubernetes from "../support/servers/Kubernetes.ts"
 import { writeKubeconfig } from "../support/servers/KubernetesCertificates.ts"
 
+const isEventOf = (name: string, event = "") => event.startsWith(`${name}.`)
+
 const result = { stored: 8, duplicates: 1, deadLettered: 1 }
+
+/** An operator, one PaymentJob, and the pod of its Job. */
+const begun = Effect.gen(function* () {
+  const ground = yield* Effect.flatMap(newNamespace, inNamespace)
+  yield* startOperator({ namespace: ground.namespace })
+  yield* ground.create("one")
+  const { metadata } = yield* podOf(ground, "one-job")
+  return { ground, pod: metadata.name }
+})
 
 layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })("The operator", (it) => {
   for (const runtime of ["node", "bun"] as const) {
@@ -46,19 +58,32 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
     )
   }
 
+  for (const runtime of ["node", "bun"] as const) {
+    it.effect(`asks eight times at most in the life of each, as the API server has recorded it (${runtime})`, () =>
+      Effect.gen(function* () {
+        const ground = yield* place
+        const user = `counted-on-${runtime}`
+        const operator = yield* member({ ground, user, runtime })
+        yield* operator.waitForLine(leads)
+        yield* run(ground, named("run"))
+        const asked = yield* asksOf(ground, user)
+        for (const name of named("run")) {
+          const own = asked.filter((ask) => [name, `${name}-job`].includes(ask.name ?? "") || isEventOf(name, ask.name))
+          assert.isAtMost(own.length, 8, JSON.stringify(own))
+          assert.deepStrictEqual(own.filter(({ resource }) => resource === "events").length, 2)
+        }
+        // what has no name: the lists that begin the watches, and pods that were asked for
+        assert.isAtMost(asked.length, 8 * named("run").length + 3)
+      })
+    )
+  }
+
   it.effect("says why a pod does not start, and forgets it when it does", () =>
     Effect.gen(function* () {
-      const namespace = yield* newNamespace
-      const ground = yield* inNamespace(namespace)
-      yield* startOperator({ namespace })
-      yield* ground.create("one")
-      const pod = yield* podOf(ground, "one-job")
-      yield* ground.setPod(
-        pod.metadata.name,
-        waiting("CreateContainerConfigError", 'secret "rabbitmq-login" not found')
-      )
+      const { ground, pod } = yield* begun
+      yield* ground.setPod(pod, waiting("CreateContainerConfigError", 'secret "rabbitmq-login" not found'))
       yield* says(ground, "one", "Stalled", "SecretMissing")
-      yield* ground.setPod(pod.metadata.name, runningPod)
+      yield* ground.setPod(pod, runningPod)
       yield* says(ground, "one", "Stalled", undefined)
     })
   )
@@ -89,13 +114,10 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
 
   it.effect("suspends a Job that turns up when its run has ended", () =>
     Effect.gen(function* () {
-      const namespace = yield* newNamespace
-      const ground = yield* inNamespace(namespace)
-      yield* startOperator({ namespace })
-      yield* ground.create("one")
-      const pod = yield* podOf(ground, "one-job")
+      const { ground, pod } = yield* begun
+      const { namespace } = ground
       const { metadata, spec } = yield* ground.job("one-job")
-      yield* ground.setPod(pod.metadata.name, ended(0, JSON.stringify(result)))
+      yield* ground.setPod(pod, ended(0, JSON.stringify(result)))
       yield* reaches(ground, "one", "Succeeded")
       yield* ground.cluster.delete("Job", { namespace, name: "one-job" })
       const { annotations = {}, labels = {}, ownerReferences = [] } = metadata
@@ -133,7 +155,7 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
       const before = yield* versionsIn(namespace)
       yield* first.kill("SIGTERM")
       assert.strictEqual(yield* first.exit, 0)
-      yield* second.waitForLine(/ leads/, { deadline: "3 seconds" })
+      yield* second.waitForLine(leads, { deadline: "3 seconds" })
       // the end of a PaymentJob made after it is written after all that could have been written for the others
       yield* ground.create("last")
       yield* reaches(ground, "last", "Running")
@@ -150,7 +172,7 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
       const namespace = yield* newNamespace
       const ground = yield* inNamespace(namespace)
       const first = yield* startOperator({ namespace })
-      yield* first.waitForLine(/ leads/)
+      yield* first.waitForLine(leads)
       const second = yield* startOperator({ namespace })
       yield* second.waitForLine(/standing by/)
       const names = Array.from({ length: 60 }, (_, index) => `run-${index}`)
@@ -161,7 +183,7 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
       )
       yield* first.kill("SIGKILL")
       yield* Effect.forEach(names.slice(30), (name) => ground.create(name), { concurrency: 10 })
-      yield* second.waitForLine(/ leads/, { deadline: "15 seconds" })
+      yield* second.waitForLine(leads, { deadline: "15 seconds" })
       yield* Effect.forEach(names, (name) => reaches(ground, name, "Running"))
       const jobs = yield* ground.jobs
       assert.strictEqual(jobs.length, names.length)

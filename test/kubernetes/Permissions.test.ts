@@ -5,12 +5,11 @@ import { resourceOf } from "../../src/domain/ClusterObjects.ts"
 import { permissions, startChecks } from "../../src/operator/StartChecks.ts"
 import { cluster } from "../support/ClusterAccess.ts"
 import { grantsOf, kubectl, kubectlRefusal, manifest, type Rule, serviceAccount } from "../support/Manifests.ts"
-import { type Ground, inNamespace, podOf, reaches, says, soon } from "../support/OperatorGround.ts"
-import { newNamespace, OperatorPlane, startOperator } from "../support/OperatorPlane.ts"
-import { ended, waiting } from "../support/PaymentJobs.ts"
-import { endedWell, runningPod } from "../support/PlayedPods.ts"
-import { recordedRequests } from "../support/RecordedRequests.ts"
+import { inNamespace, soon } from "../support/OperatorGround.ts"
+import { leads, newNamespace, OperatorPlane, startOperator } from "../support/OperatorPlane.ts"
 import { eventually } from "../support/servers/eventually.ts"
+import { refusedTo, usesOf } from "../support/UsedGrants.ts"
+import { deletion, podlessness, wholeLife } from "../support/WholeLife.ts"
 
 const home = "paymentjob-system"
 const account = `system:serviceaccount:${home}:paymentjob-operator`
@@ -22,85 +21,6 @@ const setUp = Effect.andThen(
 
 /** As its Deployment runs it. */
 const env = { WATCH_NAMESPACE: "all", LEADER_ELECTION_NAMESPACE: home }
-
-/** What admission asks for on behalf of a request; no request says it by itself. */
-const impliedBy: Readonly<Record<string, string>> = {
-  "create jobs.batch": "update paymentjobs.payments.example.com/finalizers"
-}
-
-const success = (ground: Ground) =>
-  Effect.gen(function* () {
-    yield* ground.create("good", { ttlSecondsAfterFinished: 3_600 })
-    const { metadata } = yield* podOf(ground, "good-job")
-    yield* ground.setPod(metadata.name, waiting("CreateContainerConfigError", 'secret "rabbitmq-login" not found'))
-    yield* says(ground, "good", "Stalled", "SecretMissing")
-    yield* ground.setPod(metadata.name, runningPod)
-    yield* says(ground, "good", "Stalled", undefined)
-    yield* ground.setPod(metadata.name, endedWell)
-    yield* reaches(ground, "good", "Succeeded")
-    yield* eventually(
-      Effect.map(ground.job("good-job"), ({ spec }) => assert.strictEqual(spec.ttlSecondsAfterFinished, 3_600)),
-      soon
-    )
-  })
-
-const failure = (ground: Ground) =>
-  Effect.gen(function* () {
-    yield* ground.create("bad", { backoffLimit: 0 })
-    const { metadata } = yield* podOf(ground, "bad-job")
-    yield* ground.setPod(metadata.name, ended(1))
-    yield* reaches(ground, "bad", "Failed")
-  })
-
-const suspension = (ground: Ground) =>
-  Effect.gen(function* () {
-    yield* ground.create("paused")
-    yield* reaches(ground, "paused", "Running")
-    for (const [suspend, reason] of [
-      [true, "Suspended"],
-      [false, undefined]
-    ] as const) {
-      yield* ground.cluster.patch("PaymentJob", { namespace: ground.namespace, name: "paused" }, { spec: { suspend } })
-      yield* says(ground, "paused", "Suspended", reason)
-    }
-  })
-
-const conflict = (ground: Ground) =>
-  Effect.gen(function* () {
-    const { namespace } = ground
-    yield* kubectl("create", "job", "taken-job", "--image=other", "--namespace", namespace)
-    yield* ground.create("taken")
-    yield* says(ground, "taken", "Stalled", "NameConflict")
-  })
-
-/** Where no pod may be made, what the cluster's own controller says of it is asked for. */
-const podlessness = Effect.gen(function* () {
-  const ground = yield* Effect.flatMap(newNamespace, inNamespace)
-  yield* kubectl("create", "quota", "none", "--hard=pods=0", "--namespace", ground.namespace)
-  yield* ground.create("podless")
-  yield* says(ground, "podless", "Stalled", "PodsNotCreated")
-})
-
-const deletion = (ground: Ground) =>
-  Effect.gen(function* () {
-    const { cluster, namespace } = ground
-    for (const name of ["good", "bad", "paused", "taken"]) yield* cluster.delete("PaymentJob", { namespace, name })
-    yield* eventually(
-      Effect.map(ground.jobs, (jobs) =>
-        assert.deepStrictEqual(
-          jobs.map(({ metadata }) => metadata.name),
-          ["taken-job"]
-        )
-      ),
-      soon
-    )
-  })
-
-/** What a whole life asks for: all of it by the service account. */
-const wholeLife = (ground: Ground) =>
-  Effect.all([success(ground), failure(ground), suspension(ground), conflict(ground), podlessness], {
-    concurrency: "unbounded"
-  })
 
 const grants = Effect.map(
   Effect.all([
@@ -115,9 +35,6 @@ const asked = permissions({ namespaces: [], leaseNamespace: home }).map(({ kind,
   return `${verb} ${resource}`
 })
 
-/** What there is, and what he himself may, everybody may ask. */
-const needsGrant = (use: string) => !use.includes("authorization.k8s.io") && !use.endsWith(" ")
-
 layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })("The operator's roles", (it) => {
   it.effect("grant what a whole life uses, and nothing more; nothing is refused", () =>
     Effect.gen(function* () {
@@ -125,23 +42,18 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
       const namespace = yield* newNamespace
       const ground = yield* inNamespace(namespace)
       const first = yield* startOperator({ namespace, runtime: "node", kubeconfig, env })
-      yield* first.waitForLine(/ leads/)
+      yield* first.waitForLine(leads)
       const second = yield* startOperator({ namespace, runtime: "bun", kubeconfig, env })
       yield* second.waitForLine(/standing by/)
-      yield* wholeLife(ground)
+      const podless = yield* Effect.flatMap(newNamespace, inNamespace)
+      yield* Effect.all([wholeLife(ground), podlessness(podless)], { concurrency: "unbounded" })
       yield* first.kill("SIGTERM")
       assert.strictEqual(yield* first.exit, 0)
-      yield* second.waitForLine(/ leads/)
+      yield* second.waitForLine(leads)
       yield* deletion(ground)
 
-      const requests = (yield* recordedRequests((yield* OperatorPlane).folder)).filter(({ user }) => user === account)
-      assert.deepStrictEqual(
-        requests.filter(({ code }) => code === 401 || code === 403),
-        []
-      )
-      const uses = new Set(requests.map(({ resource, verb }) => `${verb} ${resource}`).filter(needsGrant))
-      const implied = [...uses].flatMap((use) => impliedBy[use] ?? [])
-      assert.deepStrictEqual([...uses, ...implied].toSorted(), yield* grants)
+      assert.deepStrictEqual(yield* refusedTo(account), [])
+      assert.deepStrictEqual(yield* usesOf(account), yield* grants)
     })
   )
 
@@ -149,23 +61,6 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
     Effect.gen(function* () {
       yield* setUp
       assert.deepStrictEqual(asked.toSorted(), yield* grants)
-    })
-  )
-
-  it.effect("grant in the namespaced manifest the same, and nothing in all namespaces", () =>
-    Effect.gen(function* () {
-      yield* kubectl("create", "namespace", "payments")
-      yield* kubectl("apply", "--filename", manifest("operator-deploy-namespaced.yaml"))
-      const granted = yield* grantsOf("role", "paymentjob-operator", "--namespace=payments")
-      assert.deepStrictEqual(granted.toSorted(), asked.toSorted())
-      const kubeconfig = yield* serviceAccount("payments")
-      const checks = (namespaces: ReadonlyArray<string>) =>
-        Effect.provide(startChecks({ namespaces, leaseNamespace: "payments" }), cluster({ kubeconfig }))
-      yield* checks(["payments"])
-      assert.include(
-        (yield* Effect.flip(checks([]))).message,
-        "list paymentjobs.payments.example.com in all namespaces"
-      )
     })
   )
 

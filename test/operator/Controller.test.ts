@@ -1,6 +1,6 @@
 /** What the operator does about a PaymentJob, seen from the cluster. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Latch } from "effect"
+import { Effect, Latch, Metric } from "effect"
 import { TestClock } from "effect/testing"
 import { Refused, TooManyRequests } from "../../src/domain/ClusterError.ts"
 import { Cluster } from "../../src/domain/ports/Cluster.ts"
@@ -233,6 +233,36 @@ describe("The operator", () => {
     }).pipe(Effect.provide(Stage.layer))
   )
 
+  it.effect("is ready when its watches have told what there is, and while they are alive", () =>
+    Effect.gen(function* () {
+      const trouble = yield* ClusterTrouble
+      const { isReady } = yield* Stage.start()
+      assert.isTrue(yield* isReady)
+      yield* trouble.cutWatches
+      assert.isFalse(yield* isReady)
+      yield* trouble.resumeWatches
+      assert.isTrue(yield* isReady)
+    }).pipe(Effect.provide(Stage.layer))
+  )
+
+  it.effect("measures what is in hand while it is, and nothing when it is done", () =>
+    Effect.gen(function* () {
+      const cluster = yield* Cluster
+      const latch = yield* Latch.make(false)
+      const create: typeof cluster.create = (kind, object) =>
+        kind === "Job" ? Effect.andThen(latch.await, cluster.create(kind, object)) : cluster.create(kind, object)
+      yield* Effect.provideService(Stage.start(), Cluster, { ...cluster, create })
+      yield* cluster.create("PaymentJob", paymentJob("one"))
+      yield* TestClock.adjust("10 seconds")
+      yield* cluster.create("PaymentJob", paymentJob("two"))
+      yield* TestClock.adjust("20 seconds")
+      assert.deepStrictEqual(yield* inHand, [2, 50, 30])
+      yield* latch.open
+      yield* Stage.settle
+      assert.deepStrictEqual(yield* inHand, [0, 0, 0])
+    }).pipe(Effect.provide(Stage.layer))
+  )
+
   it.effect("asked to stop, finishes what is in hand", () =>
     Effect.gen(function* () {
       const cluster = yield* Cluster
@@ -250,6 +280,18 @@ describe("The operator", () => {
     }).pipe(Effect.provide(Stage.layer))
   )
 })
+
+/** How many are looked at, for how many seconds together, and the longest of them. */
+const inHand = Effect.map(Metric.snapshot, (all) =>
+  [
+    "controller_runtime_active_workers",
+    "workqueue_unfinished_work_seconds",
+    "workqueue_longest_running_processor_seconds"
+  ].map((name) => {
+    const state = all.find(({ id }) => id === name)?.state
+    return state !== undefined && "value" in state ? Math.round(Number(state.value)) : undefined
+  })
+)
 
 const foreignJob = {
   metadata: { name: "one-job", namespace },

@@ -141,6 +141,27 @@ describe("Leader election", () => {
     }).pipe(Effect.provide(MemoryCluster.layer))
   )
 
+  it.effect("knows whether the lease can be reached, leading or not", () =>
+    Effect.gen(function* () {
+      const trouble = yield* ClusterTrouble
+      const reason = new ClusterAway({ detail: "no answer", retryAfterMillis: undefined })
+      yield* trouble.onRequest(() => ({ reason }))
+      const [first, second] = [yield* candidate("first"), yield* candidate("second")]
+      const reachable = Effect.all([first.isReachable, second.isReachable])
+      yield* TestClock.adjust("3 seconds")
+      assert.deepStrictEqual(yield* reachable, [false, false])
+      yield* trouble.onRequest(() => undefined)
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(yield* reachable, [true, true])
+      yield* trouble.onRequest(() => ({ reason }))
+      yield* TestClock.adjust("4 seconds")
+      assert.deepStrictEqual(yield* reachable, [false, false])
+      yield* trouble.onRequest(() => undefined)
+      yield* TestClock.adjust("3 seconds")
+      assert.deepStrictEqual(yield* reachable, [true, true])
+    }).pipe(Effect.provide(MemoryCluster.layer))
+  )
+
   const detail = "leases is forbidden"
   const refused = { reason: new Forbidden({ detail, verb: "get", resource: "leases", namespace: undefined }) }
 
@@ -240,10 +261,12 @@ describe("Two operators", () => {
 const leadershipOf = ({
   begun,
   isLeading,
+  isReachable,
   whileLeading
 }: Effect.Success<ReturnType<typeof candidate>>): Leadership => ({
   begun,
   isLeading,
+  isReachable,
   whileLeading,
   lost: Effect.never
 })

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import type { EventObject, JobObject, New } from "../../src/domain/ClusterObjects.ts"
+import { ClusterTrouble } from "../../src/layers/memory/ClusterTrouble.ts"
 import * as Stage from "../support/OperatorStage.ts"
 import { namespace, podOf, running, setJob, waiting } from "../support/PaymentJobs.ts"
 
@@ -64,12 +65,10 @@ describe("A pod", () => {
   it.effect("says that a pod which should be gone is on a node that does not answer, when its time is over", () =>
     Effect.gen(function* () {
       const stage = yield* Stage.withPod({ phase: "Running" })
-      const { creationTimestamp } = stage.job.metadata
-      const deletionTimestamp = new Date(Date.parse(creationTimestamp) + 60_000).toISOString().replace(/\.\d+/, "")
-      yield* stage.cluster.patch("Pod", { namespace, name: "one-job-a" }, { metadata: { deletionTimestamp } })
-      yield* TestClock.adjust("30 seconds")
+      yield* stage.cluster.patch("Pod", { namespace, name: "one-job-a" }, { metadata: beingDeleted("2026") })
+      yield* TestClock.adjust("80 seconds")
       assert.isUndefined(Stage.conditionOf(yield* Stage.statusOf("one"), "Stalled"))
-      yield* TestClock.adjust("61 seconds")
+      yield* TestClock.adjust("11 seconds")
       const lost = yield* Stage.statusOf("one")
       assert.strictEqual(Stage.conditionOf(lost, "Stalled")?.reason, "NodeLost")
       assert.include(lost.message, "one-job-a does not end")
@@ -77,6 +76,22 @@ describe("A pod", () => {
       yield* Stage.settle
       assert.isUndefined(Stage.conditionOf(yield* Stage.statusOf("one"), "Stalled"))
     }).pipe(Effect.provide(Stage.layer))
+  )
+
+  it.effect(
+    "goes by its own clock then, and by when it saw that first: the times of others may be of another year",
+    () =>
+      Effect.gen(function* () {
+        const { cluster } = yield* Stage.withPod({ phase: "Running" })
+        const seen = { namespace, name: "one-job-a" }
+        for (const year of ["1960", "2090", "1961"]) {
+          yield* cluster.patch("Pod", seen, { metadata: beingDeleted(year) })
+          yield* TestClock.adjust("29 seconds")
+          assert.isUndefined(Stage.conditionOf(yield* Stage.statusOf("one"), "Stalled"), year)
+        }
+        yield* TestClock.adjust("5 seconds")
+        assert.strictEqual(Stage.conditionOf(yield* Stage.statusOf("one"), "Stalled")?.reason, "NodeLost")
+      }).pipe(Effect.provide(Stage.layer))
   )
 
   for (const status of [{ phase: "Running", reason: "NodeLost" }, { phase: "Unknown" }] as const) {
@@ -98,6 +113,10 @@ describe("A pod", () => {
   it.effect("says what keeps a Job from having a pod at all, once, and no longer when there is one", () =>
     Effect.gen(function* () {
       const { cluster, job } = yield* Stage.begun()
+      const before = yield* Stage.requestCount
+      yield* TestClock.adjust("5 minutes")
+      const asked = (yield* (yield* ClusterTrouble).requests).slice(before)
+      assert.deepStrictEqual(asked, [], "before its controller takes it up there is nothing to ask")
       yield* setJob(cluster, "one-job", { startTime: job.metadata.creationTimestamp })
       const detail = 'error looking up service account payments/x: serviceaccount "x" not found'
       yield* cluster.create("Event", failedCreate(job, 1, `Error creating: pods "one-job-a" is forbidden: ${detail}`))
@@ -107,10 +126,10 @@ describe("A pod", () => {
       const stuck = yield* Stage.statusOf("one")
       assert.strictEqual(Stage.conditionOf(stuck, "Stalled")?.reason, "PodsNotCreated")
       assert.include(stuck.message, 'serviceaccount "x" not found')
-      const before = yield* Stage.requestCount
+      const stalledAt = yield* Stage.requestCount
       yield* cluster.create("Event", failedCreate(job, 2, `Error creating: pods "one-job-b" is forbidden: ${detail}`))
       yield* TestClock.adjust("5 minutes")
-      const written = (yield* Stage.changesSince(before)).filter(({ kind }) => kind !== "Event")
+      const written = (yield* Stage.changesSince(stalledAt)).filter(({ kind }) => kind !== "Event")
       assert.deepStrictEqual(written, [], "another pod's name is no news")
       yield* cluster.create("Pod", podOf(job, "one-job-c"))
       yield* setJob(cluster, "one-job", running)
@@ -118,6 +137,12 @@ describe("A pod", () => {
       assert.isUndefined(Stage.conditionOf(yield* Stage.statusOf("one"), "Stalled"))
     }).pipe(Effect.provide(Stage.layer))
   )
+})
+
+/** With a minute to end. */
+const beingDeleted = (year: string) => ({
+  deletionTimestamp: `${year}-01-01T00:00:00Z`,
+  deletionGracePeriodSeconds: 60
 })
 
 /** As the cluster's own controller tells it. */

@@ -8,16 +8,27 @@ export interface ClusterOptions {
   readonly kubeconfig: string
   readonly pageSize?: number
   readonly silenceSeconds?: number
+  readonly requestTimeoutSeconds?: number
   readonly refusedFor?: Duration.Duration
 }
 
 /** The cluster as the user of a kubeconfig sees it. */
-export const cluster = ({ kubeconfig, pageSize, refusedFor, silenceSeconds = 90 }: ClusterOptions) =>
+export const cluster = ({
+  kubeconfig,
+  pageSize,
+  refusedFor,
+  requestTimeoutSeconds = 30,
+  silenceSeconds = 90
+}: ClusterOptions) =>
   Layer.unwrap(
     Effect.map(
       Settings.load(
         Settings.kubernetesSettings,
-        Environment.make({ KUBECONFIG: kubeconfig, KUBERNETES_WATCH_SILENCE_SECONDS: `${silenceSeconds}` })
+        Environment.make({
+          KUBECONFIG: kubeconfig,
+          KUBERNETES_WATCH_SILENCE_SECONDS: `${silenceSeconds}`,
+          KUBERNETES_REQUEST_TIMEOUT_SECONDS: `${requestTimeoutSeconds}`
+        })
       ),
       (settings) =>
         KubernetesCluster.layer({

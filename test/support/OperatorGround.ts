@@ -3,7 +3,9 @@ import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Condition } from "../../src/domain/ClusterObjects.ts"
 import { Cluster } from "../../src/domain/ports/Cluster.ts"
+import { OperatorPlane } from "./OperatorPlane.ts"
 import { paymentJob } from "./PaymentJobs.ts"
+import { isChange, recordedRequests } from "./RecordedRequests.ts"
 import { eventually } from "./servers/eventually.ts"
 
 export const soon = { deadline: "20 seconds", every: "20 millis" } as const
@@ -62,3 +64,17 @@ export const podOf = ({ pods }: Ground, job: string) =>
     }),
     soon
   )
+
+/** Jobs that were created, each as often as it was, as far as the API server has recorded it. */
+export const createdJobs = ({ namespace }: Ground) =>
+  Effect.gen(function* () {
+    const requests = yield* recordedRequests((yield* OperatorPlane).folder)
+    return requests
+      .filter((request) => request.namespace === namespace && isChange(request))
+      .filter(({ resource, verb }) => verb === "create" && resource === "jobs.batch")
+      .map(({ name }) => name)
+      .toSorted()
+  })
+
+export const hasOneJobEach = (ground: Ground, names: ReadonlyArray<string>) =>
+  Effect.map(createdJobs(ground), (jobs) => assert.deepStrictEqual(jobs, names.map((name) => `${name}-job`).toSorted()))

@@ -58,6 +58,9 @@ export interface OperatorOptions {
   readonly main?: string
 }
 
+/** What one writes when it begins to act; one that stands by writes who leads, in other words. */
+export const leads = /"[^":]+ leads"/
+
 /** Starts one for a namespace, which has the Lease too. */
 export const startOperator = ({ env, kubeconfig, main, namespace, runtime = "node" }: OperatorOptions) =>
   Effect.flatMap(OperatorPlane, (plane) =>

@@ -18,18 +18,17 @@ export const layer = Layer.mergeAll(MemoryCluster.layer, Shutdown.layer, Supervi
 export const start = (leadership: Leadership = alone) =>
   Effect.gen(function* () {
     const scope = yield* Scope.make()
-    const fiber = yield* Effect.gen(function* () {
-      const { streams } = yield* Controller.make({ namespaces: [], workers: 4, imagePullPolicy: "Never", leadership })
-      const all = Effect.forEach(streams, (stream) => Stream.runDrain(stream), {
-        concurrency: "unbounded",
-        discard: true
-      })
-      yield* Effect.raceFirst(all, leadership.lost)
-    }).pipe(Scope.provide(scope), Effect.forkDetach)
+    const options = { namespaces: [], workers: 4, imagePullPolicy: "Never", leadership } as const
+    const { isReady, streams } = yield* Scope.provide(Controller.make(options), scope)
+    const all = Effect.forEach(streams, (stream) => Stream.runDrain(stream), {
+      concurrency: "unbounded",
+      discard: true
+    })
+    const fiber = yield* Effect.forkDetach(Effect.raceFirst(all, leadership.lost))
     const kill = Effect.andThen(Fiber.interrupt(fiber), Scope.close(scope, Exit.void))
     yield* Effect.addFinalizer(() => kill)
     yield* settle
-    return { kill, ended: Fiber.await(fiber) }
+    return { kill, ended: Fiber.await(fiber), isReady }
   })
 
 /** Lets everything happen that happens without the clock, and a little later. */

@@ -32,6 +32,12 @@ export interface Scope {
   readonly fields?: string
 }
 
+/** What to watch. */
+export interface Watched<K extends Kind> extends Scope {
+  /** What is needed of each object, where that is not all: the rest is neither told nor kept in memory. */
+  readonly keep?: (object: Objects[K]) => Objects[K]
+}
+
 /** What is to be known of a kind. */
 export type ClusterEvent<O> =
   /** All that there is in the scope: the first event; later only if all that was told before is void. */
@@ -78,7 +84,15 @@ export class Cluster extends Context.Service<
      * What there is, and then what changes, for ever. Fails on what only somebody else can put right: see `ClusterError`;
      * a refusal (`isRefusal`) has to last a minute, since API servers that start refuse what they grant later.
      */
-    readonly watch: <K extends Kind>(kind: K, scope: Scope) => Stream.Stream<ClusterEvent<Objects[K]>, ClusterError>
+    readonly watch: <K extends Kind>(
+      kind: K,
+      watched: Watched<K>
+    ) => Stream.Stream<ClusterEvent<Objects[K]>, ClusterError>
+    /**
+     * Whether every watch that goes on hears of the API server: not before it has begun, nor from a failure until it
+     * goes on.
+     */
+    readonly areWatchesAlive: Effect.Effect<boolean>
     /** What there is now. */
     readonly list: <K extends Kind>(kind: K, scope: Scope) => Effect.Effect<ReadonlyArray<Objects[K]>, ClusterError>
     /** The object as it is now, not as a cache has it. */

@@ -2,7 +2,14 @@
 import { type Duration, Effect, Layer, Queue, Stream } from "effect"
 import type { ClusterError } from "../../domain/ClusterError.ts"
 import { apiVersionOf, type Kind, kinds, type Objects } from "../../domain/ClusterObjects.ts"
-import { Cluster, type ClusterEvent, type Permission, type Scope, type SeenObject } from "../../domain/ports/Cluster.ts"
+import {
+  Cluster,
+  type ClusterEvent,
+  type Permission,
+  type Scope,
+  type SeenObject,
+  type Watched
+} from "../../domain/ports/Cluster.ts"
 import type { KubernetesSettings, SettingsError } from "../config/Settings.ts"
 import * as Credentials from "./Credentials.ts"
 import { type Attempt, away, refusal } from "./KubernetesErrors.ts"
@@ -19,6 +26,7 @@ type Called = Pick<Requests.Call, "method" | "path" | "body" | "contentType">
 
 const clusterOn = (requests: Requests.Requests, options: Watch.WatchOptions): Cluster["Service"] => {
   const { address } = requests
+  const watches: Watches = new Set()
 
   /** An answer 2xx, as text; else what is wrong. */
   const answered = (attempt: Attempt, called: Called): Effect.Effect<string, ClusterError> =>
@@ -49,7 +57,8 @@ const clusterOn = (requests: Requests.Requests, options: Watch.WatchOptions): Cl
     address,
     isServed: (kind) => isServed(requests, kind),
     isGranted: (permission) => isGranted(requests, permission),
-    watch: (kind, scope) => watch(requests, options, kind, scope),
+    watch: (kind, watched) => watch(requests, options, watches, kind, watched),
+    areWatchesAlive: Effect.sync(() => [...watches].every(({ isAlive }) => isAlive())),
     list: <K extends Kind>(kind: K, scope: Scope) =>
       Effect.forEach(placesOf(kind, scope), (place) => list<Objects[K]>(requests, place, options.pageSize)).pipe(
         Effect.map((listings) => listings.flatMap(({ objects }) => objects))
@@ -90,29 +99,40 @@ const preconditionsOf = ({ resourceVersion, uid }: SeenObject) => ({
   ...(uid === undefined ? {} : { uid })
 })
 
+/** Those that go on. */
+type Watches = Set<Pick<Watch.Watch<never>, "isAlive">>
+
+const whileWatched = (watches: Watches, watch: Pick<Watch.Watch<never>, "isAlive">) =>
+  Effect.acquireRelease(
+    Effect.sync(() => watches.add(watch)),
+    () => Effect.sync(() => watches.delete(watch))
+  )
+
 /** A watch of each place; told together, once each has begun. */
 const watch = <K extends Kind>(
   requests: Requests.Requests,
   options: Watch.WatchOptions,
+  all: Watches,
   kind: K,
-  scope: Scope
+  { keep, ...scope }: Watched<K>
 ): Stream.Stream<ClusterEvent<Objects[K]>, ClusterError> =>
   Stream.callback(
     (queue) =>
       Effect.gen(function* () {
-        const watches = placesOf(kind, scope).map((place) => Watch.make<Objects[K]>(requests, place, options))
-        const all = (): ClusterEvent<Objects[K]> => ({
+        const watches = placesOf(kind, scope).map((place) => Watch.make<Objects[K]>(requests, place, options, keep))
+        const whole = (): ClusterEvent<Objects[K]> => ({
           _tag: "Synced",
           objects: watches.flatMap(({ objects }) => objects())
         })
+        yield* Effect.forEach(watches, (watch) => whileWatched(all, watch), { discard: true })
         // what is void in one place is told anew with what there is in the others
         const tell = (events: ReadonlyArray<ClusterEvent<Objects[K]>>) =>
           Queue.offerAll(
             queue,
-            events.map((event) => (event._tag === "Synced" ? all() : event))
+            events.map((event) => (event._tag === "Synced" ? whole() : event))
           )
         yield* Effect.forEach(watches, ({ begin }) => begin, { concurrency: "unbounded", discard: true })
-        yield* tell([all()])
+        yield* tell([whole()])
         return yield* Effect.forEach(watches, ({ follow }) => follow(tell), { concurrency: "unbounded" })
       }),
     { bufferSize }

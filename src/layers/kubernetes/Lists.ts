@@ -1,5 +1,5 @@
 /** What there is of a kind, page by page. */
-import { Effect } from "effect"
+import { Effect, identity } from "effect"
 import type { ClusterError } from "../../domain/ClusterError.ts"
 import type { ClusterObject } from "../../domain/ClusterObjects.ts"
 import { away, refusal } from "./KubernetesErrors.ts"
@@ -28,11 +28,12 @@ const mostBeginnings = 3
 export const list = <O extends ClusterObject>(
   requests: Requests,
   place: Place,
-  limit = pageSize
+  limit = pageSize,
+  keep: (object: O) => O = identity
 ): Effect.Effect<Listing<O>, ClusterError> =>
   Effect.gen(function* () {
     for (let beginning = 1; beginning <= mostBeginnings; beginning += 1) {
-      const listing = yield* pages<O>(requests, place, limit)
+      const listing = yield* pages<O>(requests, place, limit, keep)
       if (listing !== undefined) return listing
     }
     return yield* away(requests.address, `list ${place.kind}`, "its pages expired before they were read")
@@ -42,7 +43,8 @@ export const list = <O extends ClusterObject>(
 const pages = <O extends ClusterObject>(
   requests: Requests,
   place: Place,
-  limit: number
+  limit: number,
+  keep: (object: O) => O
 ): Effect.Effect<Listing<O> | undefined, ClusterError> =>
   Effect.gen(function* () {
     const objects: Array<O> = []
@@ -50,7 +52,8 @@ const pages = <O extends ClusterObject>(
     while (true) {
       const page: Page<O> | undefined = yield* onePage<O>(requests, place, limit, next)
       if (page === undefined) return undefined
-      objects.push(...page.objects)
+      // page by page, so that no more than one is there whole
+      for (const object of page.objects) objects.push(keep(object))
       if (page.next === "") return { objects, position: page.position }
       next = page.next
     }

@@ -64,6 +64,11 @@ const makeAgents = Effect.acquireRelease(
     })
 )
 
+/** One that is held up shows that the others may be too: each would cost a request its time. */
+const closeIdle = ({ freeSockets }: https.Agent): void => {
+  for (const sockets of Object.values(freeSockets)) for (const socket of sockets ?? []) socket.destroy()
+}
+
 /** Requests with these credentials; `timeout` is for an answer, or for the beginning of one; leases have less. */
 export const make = (
   credentials: Credentials,
@@ -93,7 +98,10 @@ export const make = (
       effect.pipe(
         Effect.timeoutOrElse({
           duration: lane === "leases" ? Duration.min(timeout, leaseTimeout) : timeout,
-          orElse: () => new NoAnswer({ cause: "no answer within the time" })
+          orElse: () => {
+            closeIdle(agents[lane])
+            return new NoAnswer({ cause: "no answer within the time" })
+          }
         }),
         Effect.mapError(({ cause }) => away(address, `${method} ${path.split("?")[0]}`, cause))
       )

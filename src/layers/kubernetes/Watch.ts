@@ -12,7 +12,7 @@
  * - The API server sends a bookmark about every minute: so it is noticed when it does not. Nothing else depends on it.
  */
 import * as NodeStream from "@effect/platform-node/NodeStream"
-import { Clock, Data, Duration, Effect, Random, Result, type Scope, Stream } from "effect"
+import { Clock, Data, Duration, Effect, identity, Random, Result, type Scope, Stream } from "effect"
 import type { ClusterError } from "../../domain/ClusterError.ts"
 import { type ClusterObject, resourceOf } from "../../domain/ClusterObjects.ts"
 import { KnownObjects } from "../../domain/KnownObjects.ts"
@@ -40,6 +40,8 @@ export interface Watch<O> {
   readonly follow: (tell: Tell<O>) => Effect.Effect<never, ClusterError>
   /** What there is, as it was told. */
   readonly objects: () => ReadonlyArray<O>
+  /** Whether the server has opened it, and it has not failed since. */
+  readonly isAlive: () => boolean
 }
 
 /** The server has forgotten the position. */
@@ -67,6 +69,8 @@ interface State<O extends ClusterObject> {
   readonly place: Place
   readonly options: WatchOptions
   readonly known: KnownObjects<O>
+  readonly keep: (object: O) => O
+  isAlive: boolean
   /** In a row; what comes from the server ends the row. */
   failures: number
   /** Since when we are refused, if we are. */
@@ -77,24 +81,29 @@ interface State<O extends ClusterObject> {
 
 type Tell<O> = (events: ReadonlyArray<ClusterEvent<O>>) => Effect.Effect<unknown>
 
-export const make = <O extends ClusterObject>(requests: Requests, place: Place, options: WatchOptions): Watch<O> => {
+export const make = <O extends ClusterObject>(
+  requests: Requests,
+  place: Place,
+  options: WatchOptions,
+  keep: (object: O) => O = identity
+): Watch<O> => {
   const known = new KnownObjects<O>()
   const state: State<O> = {
-    ...{ requests, place, options, known },
-    ...{ failures: 0, refusedSince: undefined, listedAt: 0, listAgainBecause: undefined }
+    ...{ requests, place, options, known, keep },
+    ...{ isAlive: false, failures: 0, refusedSince: undefined, listedAt: 0, listAgainBecause: undefined }
   }
   const begin: Watch<O>["begin"] = Effect.suspend(() => listed(state, "begin")).pipe(
     Effect.map(({ objects }) => objects),
     Effect.catch((error) => Effect.andThen(survived(state, error), begin))
   )
   const follow: Watch<O>["follow"] = (tell) => Effect.forever(turn(state, tell), { disableYield: true })
-  return { begin, follow, objects: () => known.objects }
+  return { begin, follow, objects: () => known.objects, isAlive: () => state.isAlive }
 }
 
 const listed = <O extends ClusterObject>(state: State<O>, reason: string) =>
   Effect.gen(function* () {
-    const { known, options, place, requests } = state
-    const { objects, position } = yield* list<O>(requests, place, options.pageSize)
+    const { keep, known, options, place, requests } = state
+    const { objects, position } = yield* list<O>(requests, place, options.pageSize, keep)
     state.listedAt = yield* Clock.currentTimeMillis
     state.listAgainBecause = undefined
     state.refusedSince = undefined
@@ -108,6 +117,7 @@ const paused = ({ failures }: { readonly failures: number }, asked = 0): Effect.
 
 /** What may pass is waited for. */
 const survived = Effect.fnUntraced(function* <O extends ClusterObject>(state: State<O>, error: ClusterError) {
+  state.isAlive = false
   if (!error.isRetryable && !(error.isRefusal && (yield* isPatient(state)))) return yield* error
   state.failures += 1
   const { kind, namespace } = state.place
@@ -182,6 +192,7 @@ const chunksOf = <O extends ClusterObject>(
     if (opened.status === 410) return yield* new Expired()
     if (opened.status !== 200) return yield* refusal(requests.address, { verb: "watch", ...place }, yield* rest(opened))
     state.refusedSince = undefined
+    state.isAlive = true
     yield* Metrics.countOpened(place.kind)
     const silent = Effect.suspend(() => {
       state.listAgainBecause = "silence"
@@ -195,7 +206,7 @@ const chunksOf = <O extends ClusterObject>(
 
 /** What a line tells that was not known. */
 const eventsOf = <O extends ClusterObject>(
-  { known, place, requests: { address } }: State<O>,
+  { keep, known, place, requests: { address } }: State<O>,
   line: string
 ): Result.Result<ReadonlyArray<ClusterEvent<O>>, ClusterError | Expired> => {
   const { object: value, type } = parse(line) ?? {}
@@ -209,8 +220,8 @@ const eventsOf = <O extends ClusterObject>(
   }
   const object = objectOf<O>(place.kind, value)
   if (object === undefined) return nonsense()
-  if (type === "ADDED" || type === "MODIFIED") return Result.succeed(known.apply(object))
-  return type === "DELETED" ? Result.succeed(known.remove(object)) : nonsense()
+  if (type === "ADDED" || type === "MODIFIED") return Result.succeed(known.apply(keep(object)))
+  return type === "DELETED" ? Result.succeed(known.remove(keep(object))) : nonsense()
 }
 
 const errorOf = (place: Place, address: string, value: unknown): ClusterError | Expired => {

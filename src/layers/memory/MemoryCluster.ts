@@ -10,11 +10,11 @@
  *   `ClusterTrouble` says otherwise.
  * - Nobody has finalizers, and no other controller runs: a Job's status is what a test makes of it.
  */
-import { Clock, Context, Effect, Layer, Queue, Result, Stream } from "effect"
+import { Clock, Context, Effect, identity, Layer, Queue, Result, Stream } from "effect"
 import { ClusterError } from "../../domain/ClusterError.ts"
 import type { ClusterObject, Kind, Objects } from "../../domain/ClusterObjects.ts"
 import { KnownObjects } from "../../domain/KnownObjects.ts"
-import { Cluster, type ClusterEvent, type ObjectName, type Scope } from "../../domain/ports/Cluster.ts"
+import { Cluster, type ClusterEvent, type ObjectName, type Scope, type Watched } from "../../domain/ports/Cluster.ts"
 import { type ClusterRequest, ClusterTrouble, type Trouble } from "./ClusterTrouble.ts"
 import * as MemoryObjects from "./MemoryObjects.ts"
 
@@ -100,13 +100,17 @@ const clusterOn = (server: Server): Cluster["Service"] => {
     address: "memory",
     isServed: () => Effect.succeed(true),
     isGranted: (permission) => Effect.sync(() => switches.rule(permission)?.reason._tag !== "Forbidden"),
-    watch: <K extends Kind>(kind: K, scope: Scope) =>
-      Stream.callback<Told, ClusterError>((queue) =>
-        Effect.acquireRelease(
-          request({ verb: "watch", kind }, () => Result.succeed(begin(kind, scope, queue))),
-          (watcher) => Effect.sync(() => end(watcher))
-        )
-      ) as Stream.Stream<ClusterEvent<Objects[K]>, ClusterError>,
+    watch: <K extends Kind>(kind: K, { keep = identity, ...scope }: Watched<K>) =>
+      Stream.map(
+        Stream.callback<Told, ClusterError>((queue) =>
+          Effect.acquireRelease(
+            request({ verb: "watch", kind }, () => Result.succeed(begin(kind, scope, queue))),
+            (watcher) => Effect.sync(() => end(watcher))
+          )
+        ) as Stream.Stream<ClusterEvent<Objects[K]>, ClusterError>,
+        (event) => kept(event, keep)
+      ),
+    areWatchesAlive: Effect.sync(() => !switches.isCut),
     list: <K extends Kind>(kind: K, scope: Scope) =>
       request({ verb: "list", kind }, () => Result.succeed(inScope(kind, scope))),
     get: (kind, name) => request({ verb: "get", kind, ...nameOf(name) }, () => MemoryObjects.get(objects, kind, name)),
@@ -126,6 +130,11 @@ const clusterOn = (server: Server): Cluster["Service"] => {
       )
   }
 }
+
+const kept = <O>(event: ClusterEvent<O>, keep: (object: O) => O): ClusterEvent<O> =>
+  event._tag === "Synced"
+    ? { _tag: "Synced", objects: event.objects.map(keep) }
+    : { _tag: event._tag, object: keep(event.object) }
 
 const nameOf = ({ name, namespace }: ObjectName): ObjectName => ({ name, namespace })
 

@@ -35,12 +35,15 @@ const modes: Readonly<Record<string, string>> = {
   "paymentjob-operator": "operator"
 }
 
-/** `payments-worker:latest` and its like, on Node; with the tag `bun`, on Bun. */
+/** What there is of each image, and on which runtime; `2` is what an upgrade is to. */
+const runtimes: Readonly<Record<string, string>> = { latest: "node", bun: "bun", 2: "bun" }
+
+/** `payments-worker:latest` and its like. */
 export const find = (name: string): Image | undefined => {
   const [repository = "", tag = "latest"] = name.split(":")
-  const mode = modes[repository]
-  if (mode === undefined || !["latest", "bun"].includes(tag)) return undefined
-  return { entrypoint: localCommand(tag === "bun" ? "bun" : "node"), env: { MODE: mode } }
+  const [mode, runtime] = [modes[repository], runtimes[tag]]
+  if (mode === undefined || runtime === undefined) return undefined
+  return { entrypoint: localCommand(runtime), env: { MODE: mode } }
 }
 
 /** A container's own command takes the place of the image's. */

@@ -38,14 +38,18 @@ export class NodeAgent extends Context.Service<
     readonly exitCode: (pod: string) => number | undefined
   }
 >()("paystream/test/NodeAgent") {
-  /** For all namespaces of the control plane. */
-  static readonly layer = Layer.effect(
-    NodeAgent,
-    Effect.flatMap(OperatorPlane, (plane) => start(plane))
-  ).pipe(Layer.provideMerge(OperatorPlane.layer))
+  /** For the pods with these labels in all namespaces of the control plane; the others are somebody else's. */
+  static readonly layerFor = (labels: string | undefined) =>
+    Layer.effect(
+      NodeAgent,
+      Effect.flatMap(OperatorPlane, (plane) => start(plane, labels))
+    ).pipe(Layer.provideMerge(OperatorPlane.layer))
+
+  /** For all of them. */
+  static readonly layer = NodeAgent.layerFor(undefined)
 }
 
-const start = (plane: KubernetesAddress) =>
+const start = (plane: KubernetesAddress, labels: string | undefined) =>
   Effect.gen(function* () {
     const cluster = yield* Cluster
     const ask = yield* ApiRequests.make(plane)
@@ -79,7 +83,8 @@ const start = (plane: KubernetesAddress) =>
       if (event._tag === "Synced") return Effect.forEach(event.objects, see, { discard: true })
       return event._tag === "Applied" ? see(event.object) : gone(event.object)
     }
-    yield* cluster.watch("Pod", { namespaces: [] }).pipe(Stream.runForEach(act), Effect.orDie, Effect.forkScoped)
+    const scope = { namespaces: [], ...(labels === undefined ? {} : { labels }) }
+    yield* cluster.watch("Pod", scope).pipe(Stream.runForEach(act), Effect.orDie, Effect.forkScoped)
     const find = (pod: string) => [...running.values()].findLast((record) => record.pod === pod)
     return NodeAgent.of({
       signal: (pod, signal) =>

@@ -38,8 +38,7 @@ export const isFinished = ({ status }: PodObject): boolean =>
 /** How long it may take to end, if it is to; as the API server has it. */
 export const graceOf = ({ metadata, spec }: PodObject): number | undefined => {
   if (metadata.deletionTimestamp === undefined) return undefined
-  const { deletionGracePeriodSeconds } = metadata as { readonly deletionGracePeriodSeconds?: number }
-  return deletionGracePeriodSeconds ?? spec.terminationGracePeriodSeconds ?? 30
+  return metadata.deletionGracePeriodSeconds ?? spec.terminationGracePeriodSeconds ?? 30
 }
 
 const pathOf = ({ metadata }: PodObject): string => `/api/v1/namespaces/${metadata.namespace}/pods/${metadata.name}`
@@ -116,7 +115,7 @@ const prepare = ({ ask, plane, pod }: PodOptions, folder: string) =>
         HOSTNAME: pod.metadata.name,
         TMPDIR: folder,
         ...image.env,
-        ...(yield* ServiceAccount.environmentOf({ ask, plane, pod, folder })),
+        ...(yield* ServiceAccount.environmentOf({ ask, plane, pod })),
         ...own.env,
         ...(mounted ? { TERMINATION_MESSAGE_PATH: terminationFile(folder) } : {}),
         HEALTH_PORT: `${healthPort}`

@@ -1,10 +1,8 @@
 /** A pod's access to its API server: what a kubelet mounts, as a file of kubectl's configuration. */
-import { readFile, writeFile } from "node:fs/promises"
-import { join } from "node:path"
 import { Effect } from "effect"
 import type { PodObject } from "../../../src/domain/ClusterObjects.ts"
+import { withTokenFile } from "../Clusters.ts"
 import type { KubernetesAddress } from "../servers/Kubernetes.ts"
-import { kubeconfigOf } from "../servers/KubernetesCertificates.ts"
 import { ServerError } from "../servers/ServerError.ts"
 import type { Ask } from "./ApiRequests.ts"
 
@@ -12,11 +10,10 @@ export interface AccountOptions {
   readonly ask: Ask
   readonly plane: KubernetesAddress
   readonly pod: PodObject
-  readonly folder: string
 }
 
 /** KUBECONFIG with a token of its own, unless the pod wants none. */
-export const environmentOf = ({ ask, folder, plane, pod }: AccountOptions) =>
+export const environmentOf = ({ ask, plane, pod }: AccountOptions) =>
   Effect.gen(function* () {
     const none: Readonly<Record<string, string>> = {}
     if (pod.spec.automountServiceAccountToken === false) return none
@@ -25,10 +22,6 @@ export const environmentOf = ({ ask, folder, plane, pod }: AccountOptions) =>
     const { body } = yield* ask({ method: "POST", path, body: { spec: { expirationSeconds: 3_600 } } })
     const { token } = (body["status"] ?? {}) as { readonly token?: string }
     if (token === undefined) return yield* new ServerError({ message: `${path}: ${JSON.stringify(body)}` })
-    const file = join(folder, "kubeconfig")
-    yield* Effect.promise(async () => {
-      const authority = await readFile(join(plane.folder, "ca.crt"))
-      await writeFile(file, kubeconfigOf(plane.port, authority.toString("base64"), { token }))
-    })
-    return { KUBECONFIG: file }
+    const { kubeconfig } = yield* withTokenFile(plane, token)
+    return { KUBECONFIG: kubeconfig }
   })
