@@ -9,21 +9,27 @@ import { Command, Flag } from "effect/cli"
 import { machine } from "./machine.ts"
 import { type Figures, measure } from "./scheduler/measure.ts"
 import { quantile } from "./statistics.ts"
-import { number, table } from "./table.ts"
+import { figure, number, table } from "./table.ts"
 import * as Services from "./worker/Services.ts"
 
 const flags = {
   jobs: Flag.Int("jobs").pipe(Flag.withDefault(10_000), Flag.withDescription("Jobs, each due every minute")),
   minutes: Flag.Int("minutes").pipe(Flag.withDefault(3), Flag.withDescription("Minutes to measure")),
   runtime: Flag.Literals("runtime", ["bun", "node", "both"]).pipe(Flag.withDefault("both")),
+  due: Flag.Literals("due", ["at-once", "spread", "both"]).pipe(
+    Flag.withDefault("both"),
+    Flag.withDescription("At the same instant, or over the seconds of the minute")
+  ),
   json: Flag.Boolean("json").pipe(Flag.withDescription("Print JSON"), Flag.withDefault(false))
 }
 
 /** Of each runtime, jobs that are due at the same instant, and jobs that are not. */
-const turnsOf = (runtimes: ReadonlyArray<"bun" | "node">) =>
-  runtimes.flatMap((runtime) => [false, true].map((isSpread) => ({ runtime, isSpread })))
-
-const figure = (value: number, digits = 0): string => (Number.isNaN(value) ? "-" : number(value, digits))
+const turnsOf = (runtimes: ReadonlyArray<"bun" | "node">, due: "at-once" | "spread" | "both") =>
+  runtimes.flatMap((runtime) =>
+    [false, true]
+      .filter((isSpread) => due === "both" || isSpread === (due === "spread"))
+      .map((isSpread) => ({ runtime, isSpread }))
+  )
 
 const figuresOf = ({ lateness, ...own }: Figures) => ({
   ...own,
@@ -51,7 +57,9 @@ const run = Effect.fnUntraced(function* (given: Command.Command.Config.Infer<typ
   const runtimes = given.runtime === "both" ? (["bun", "node"] as const) : [given.runtime]
   yield* Console.error("bench: starting RabbitMQ and PostgreSQL")
   const services = yield* Services.start
-  const figures = yield* Effect.forEach(turnsOf(runtimes), (turn) => measure(services, { ...given, ...turn }))
+  const figures = yield* Effect.forEach(turnsOf(runtimes, given.due), (turn) =>
+    measure(services, { ...given, ...turn })
+  )
   const measured = figures.map(figuresOf)
   const { versions } = services
   if (given.json) return yield* Console.log(JSON.stringify({ machine, versions, measured }, null, 2))

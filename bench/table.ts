@@ -12,3 +12,6 @@ export const table = (header: ReadonlyArray<string>, rows: ReadonlyArray<Readonl
 /** With a comma between thousands, and so many digits after the point. */
 export const number = (value: number, digits = 0): string =>
   value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits })
+
+/** The same, and a dash where nothing was measured. */
+export const figure = (value: number, digits = 0): string => (Number.isFinite(value) ? number(value, digits) : "-")

@@ -2,7 +2,7 @@
 import { compared, type Figures } from "../beside.ts"
 import { machine } from "../machine.ts"
 import { quantile } from "../statistics.ts"
-import { number, table } from "../table.ts"
+import { figure, number, table } from "../table.ts"
 import type { Services } from "../worker/Services.ts"
 import type { Plan, Turn } from "./measure.ts"
 
@@ -43,7 +43,7 @@ export const print = ({
   const rows = contestants.map(({ p50Millis, p99Millis, ratioToBare, requestsPerSecond, title }) => [
     title,
     number(requestsPerSecond),
-    Number.isFinite(ratioToBare) ? number(ratioToBare, 2) : "-",
+    figure(ratioToBare, 2),
     number(p50Millis, 1),
     number(p99Millis, 1)
   ])

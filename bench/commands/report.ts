@@ -1,7 +1,7 @@
 /** The figures as JSON, and as a table for people. */
 import { compared, type Figures } from "../beside.ts"
 import { machine } from "../machine.ts"
-import { number, table } from "../table.ts"
+import { figure, number, table } from "../table.ts"
 import type { Services } from "../worker/Services.ts"
 import type { Plan, Turn } from "./measure.ts"
 
@@ -38,7 +38,7 @@ export const print = ({
     number(delayMillis),
     number(payments),
     number(paymentsPerSecond),
-    Number.isFinite(ratioToBare) ? number(ratioToBare, 2) : "-"
+    figure(ratioToBare, 2)
   ])
   const header = ["commands to succeeded (medians)", "sandbox ms", "payments", "payments/s", "of bare"]
   const where = `RabbitMQ ${versions.rabbitMq}, PostgreSQL ${versions.postgres}`

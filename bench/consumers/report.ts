@@ -2,7 +2,7 @@
 import { compared, type Figures } from "../beside.ts"
 import { machine } from "../machine.ts"
 import { median } from "../statistics.ts"
-import { number, table } from "../table.ts"
+import { figure, number, table } from "../table.ts"
 import type { Pass, Plan } from "./measure.ts"
 import type { Testbed } from "./Testbed.ts"
 
@@ -30,7 +30,7 @@ export const print = ({ broker, contestants, machine, measuredAt, messages, roun
     title,
     number(messages),
     number(messagesPerSecond),
-    Number.isFinite(ratioToBare) ? number(ratioToBare, 2) : "-",
+    figure(ratioToBare, 2),
     number(processorMicros)
   ])
   const header = ["topic to topic (medians)", "messages", "messages/s", "of bare", "processor µs each"]

@@ -4,7 +4,7 @@ import type { Figures } from "../beside.ts"
 import { titleOf } from "../Contestant.ts"
 import { machine } from "../machine.ts"
 import { median, quantile } from "../statistics.ts"
-import { number, table } from "../table.ts"
+import { figure, number, table } from "../table.ts"
 import type { Contestant } from "./Contestant.ts"
 import { version as kopf } from "./kopf.ts"
 import type { Plan, Turn } from "./measure.ts"
@@ -71,8 +71,6 @@ export const print = (measured: Report): string => {
   return [heading, crowd(measured), requests(measured), alone(measured), restart(measured)].join("\n\n")
 }
 
-const ratio = (value: number): string => (Number.isFinite(value) ? number(value, 2) : "-")
-
 const crowd = ({ contestants, paymentJobs }: Report): string =>
   table(
     [
@@ -92,11 +90,11 @@ const crowd = ({ contestants, paymentJobs }: Report): string =>
     contestants.map((row) => [
       row.title,
       number(row.jobsPerSecond),
-      ratio(row.rateOfKopf),
+      figure(row.rateOfKopf, 2),
       number(row.runningPerSecond),
       ...[row.toJobMillis, row.toRunningMillis].flatMap(({ p50, p95 }) => [number(p50), number(p95)]),
       number(row.processorSeconds, 2),
-      ratio(row.processorOfKopf)
+      figure(row.processorOfKopf, 2)
     ])
   )
 

@@ -1,15 +1,11 @@
 /** What is measured: whole processes that relay the same table to the same exchange. */
 import { join } from "node:path"
 import * as Program from "../../test/support/servers/Program.ts"
+import type * as beside from "../beside.ts"
+import type { Contestant as General } from "../Contestant.ts"
 import type { Testbed } from "./Testbed.ts"
 
-export interface Contestant {
-  readonly name: "product" | "bare"
-  readonly runtime: Program.Runtime
-}
-
-/** `product on bun`, for people. */
-export const titleOf = ({ name, runtime }: Contestant): string => `${name} on ${runtime}`
+export type Contestant = General<beside.Name>
 
 const references = { rabbitmq: "bareRelay.ts", kafka: "bareRelayKafka.ts" }
 

@@ -1,15 +1,15 @@
 /** The figures as JSON, and as tables for people. */
-import { availableParallelism, cpus } from "node:os"
+import { titleOf } from "../Contestant.ts"
+import { machine } from "../machine.ts"
 import { median, quantile } from "../statistics.ts"
-import { number, table } from "../table.ts"
-import { titleOf } from "./Contestant.ts"
+import { figure, number, table } from "../table.ts"
 import type { Figures } from "./measure.ts"
 import type { Testbed } from "./Testbed.ts"
 
 /** What was measured, on what, and the figures of each contestant. */
 export const report = ({ title }: Testbed, rounds: number, all: ReadonlyArray<Figures>) => ({
   measuredAt: new Date().toISOString(),
-  machine: `${availableParallelism()} cores, ${cpus()[0]?.model ?? "of an unknown kind"}`,
+  machine,
   services: title,
   rounds,
   contestants: all.map((own) => ({
@@ -30,8 +30,6 @@ type Report = ReturnType<typeof report>
 
 const bareOf = ({ contestant }: Figures, all: ReadonlyArray<Figures>) =>
   all.find((other) => other.contestant.name === "bare" && other.contestant.runtime === contestant.runtime)
-
-const figure = (value: number, digits = 0): string => (Number.isNaN(value) ? "-" : number(value, digits))
 
 /** Lines of text. */
 export const print = ({ contestants, machine, measuredAt, rounds, services }: Report): string =>

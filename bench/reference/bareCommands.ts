@@ -70,16 +70,14 @@ const claim = async (id: string): Promise<Payment> => {
   }
 }
 
-const release = ({ id, token }: Payment) =>
-  run(pool, "release", "UPDATE payment_intents SET lease_until = NULL WHERE id = $1 AND lease_token = $2", [id, token])
-
 const appendEvents = (runner: Runner, payment: Payment, status: string, events: ReadonlyArray<Json>) =>
   run(
     runner,
     "append",
     `WITH changed AS (
        UPDATE payment_intents SET status = $2, provider_reference = $3, version = version + $5,
-         updated_at = clock_timestamp()
+         updated_at = clock_timestamp(), postponed_until = NULL,
+         lease_until = CASE WHEN $2 = 'succeeded' THEN NULL ELSE lease_until END
        WHERE id = $1 AND version = $4 AND lease_token = $6 RETURNING id
      )
      INSERT INTO payment_events (payment_id, version, event)
@@ -170,16 +168,14 @@ const finished = (step: string) => ({ _tag: "StepFinished", step })
 const processPayment = async (id: string) => {
   await claimKey(id)
   const payment = await claim(id)
-  await change(payment, "processing", [{ _tag: "Begun" }], true)
   await reserve(payment, false)
-  await change(payment, "processing", [finished("reserve")], false)
+  await change(payment, "processing", [{ _tag: "Begun" }, finished("reserve")], true)
   payment.reference = await prepare(payment)
   await change(payment, "processing", [{ _tag: "ChargePrepared", reference: payment.reference }], false)
   await confirm(payment)
   await change(payment, "processing", [finished("charge")], false)
   await reserve(payment, true)
   await change(payment, "succeeded", [finished("confirm"), { _tag: "Succeeded" }], true)
-  await release(payment)
   await completeKey(id)
 }
 

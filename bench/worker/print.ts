@@ -1,4 +1,4 @@
-import { number, table } from "../table.ts"
+import { figure, number, table } from "../table.ts"
 import type { Part } from "./measure.ts"
 import type { Report, Spread } from "./report.ts"
 
@@ -9,9 +9,6 @@ export const print = (report: Report, parts: ReadonlyArray<Part>): string =>
 const heading = ({ machine, measuredAt, rounds, versions }: Report): string =>
   `${measuredAt}, ${machine}, RabbitMQ ${versions.rabbitMq}, PostgreSQL ${versions.postgres}, rounds: ${rounds}`
 
-/** A ratio to what was not measured is none. */
-const ratio = (value: number, digits: number): string => (Number.isFinite(value) ? number(value, digits) : "-")
-
 /** A line, unless there is nothing to say. */
 const spreadLine = (title: string, spread: Spread | undefined): ReadonlyArray<ReadonlyArray<string>> =>
   spread === undefined ? [] : [[title, number(spread.count), number(spread.p50, 2), number(spread.p99, 2)]]
@@ -20,7 +17,7 @@ const drainHeader = ["drain (medians)", "messages", "messages/s", "of bare", "of
 
 const drainLine = ({ drain, title }: Report["contestants"][number]): ReadonlyArray<ReadonlyArray<string>> => {
   if (drain === undefined) return []
-  const ratios = [ratio(drain.ratioToBare, 2), ratio(drain.ratioToOneAtATime, 1)]
+  const ratios = [figure(drain.ratioToBare, 2), figure(drain.ratioToOneAtATime, 1)]
   const rate = [number(drain.messages), number(drain.messagesPerSecond)]
   return [[title, ...rate, ...ratios, number(drain.seconds, 2), number(drain.peakMegabytes)]]
 }

@@ -25,6 +25,9 @@ export const PaymentEvent = Schema.TaggedUnion({
   Doubted: { reason: Schema.String },
   /** Nobody takes its command any more: it is dead, and its payment was not given up then. */
   CommandSetAside: { reason: Schema.String },
+  /** Its process has died of it again and again: nobody takes it up until an operator says so. */
+  Quarantined: { reason: Schema.String },
+  QuarantineLifted: {},
   CompensationBegun: { reason: Schema.String },
   /** Nothing is undone until somebody asks for it. */
   CompensationRequired: {},

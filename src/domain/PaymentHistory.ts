@@ -18,6 +18,10 @@ export const wordsOf = (event: PaymentEvent): string => {
       return `in doubt: ${event.reason}`
     case "CommandSetAside":
       return `command set aside: ${event.reason}`
+    case "Quarantined":
+      return `quarantined: ${event.reason}; waits for an operator`
+    case "QuarantineLifted":
+      return "quarantine lifted by an operator"
     case "CompensationBegun":
       return `compensation begun: ${event.reason}`
     case "CompensationRequired":

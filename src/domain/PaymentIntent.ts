@@ -1,57 +1,19 @@
 /**
- * A payment from being asked for to its end: what has happened to it, what may happen next, and nothing else.
+ * What may happen to a payment next, and what is to be done, from its being asked for to its end.
  *
- * It is taken in three steps: the order is reserved, the money is charged, the order is confirmed. When a step fails for
- * good, those that are finished are undone in reverse: a payment whose money had moved ends `compensated`, any other
- * `failed`. A charge that was sent and not answered is `in_doubt` until the provider says what became of it. A refund that
- * the provider has only taken on leaves the payment `compensating` until the money is back; one that came to nothing, even
- * after it was said to be done, makes it wait for an operator.
+ * It is taken in three steps: the order is reserved, which begins it, the money is charged, the order is confirmed. When a
+ * step fails for good, those that are finished are undone in reverse: a payment whose money had moved ends `compensated`,
+ * any other `failed`. A charge that was sent and not answered is `in_doubt` until the provider says what became of it. A
+ * refund that the provider has only taken on leaves the payment `compensating` until the money is back; one that came to
+ * nothing, even after it was said to be done, makes it wait for an operator; so does a payment that its process has died of
+ * again and again.
  */
 import { Result, Schema } from "effect"
 import { type PaymentEvent, type Step, steps } from "./PaymentEvent.ts"
-
-/** Where a payment can go from each status. */
-export const transitions = {
-  requested: ["processing", "failed"],
-  processing: ["in_doubt", "succeeded", "failed", "compensating"],
-  in_doubt: ["processing", "failed", "compensating"],
-  succeeded: ["compensating"],
-  failed: [],
-  compensating: ["failed", "compensated"],
-  compensated: ["compensating"]
-} as const satisfies Readonly<Record<string, ReadonlyArray<string>>>
-export type Status = keyof typeof transitions
-
-/** What its history comes to. */
-export interface PaymentState {
-  readonly status: Status
-  /** In minor units. */
-  readonly amount: bigint
-  readonly currency: string
-  readonly paymentMethod: string
-  readonly orderId: string
-  /** Steps that are finished and not undone. */
-  readonly finished: ReadonlyArray<Step>
-  /** The provider's name for the charge. */
-  readonly reference: string | undefined
-  /** Whether the money was taken, given back since or not. */
-  readonly wasCharged: boolean
-  /** Why it failed, or is undone. */
-  readonly failure: string | undefined
-  /** Why nobody takes its command any more. */
-  readonly setAside: string | undefined
-  /** Whether it waits for somebody to ask for its compensation. */
-  readonly isCompensationRequired: boolean
-  /** Whether the provider is at the refund. */
-  readonly isRefundPending: boolean
-  /** Why each refund failed that came to nothing. */
-  readonly refundFailures: ReadonlyArray<string>
-  /** The provider's names of refunds that were doubted. */
-  readonly doubtedRefunds: ReadonlyArray<string>
-}
+import { isFinal, type PaymentState } from "./PaymentState.ts"
 
 export type PaymentCommand =
-  | { readonly _tag: "Begin" | "AwaitRefund" | "RequireCompensation" | "ResumeCompensation" }
+  | { readonly _tag: "AwaitRefund" | "RequireCompensation" | "ResumeCompensation" | "LiftQuarantine" }
   | { readonly _tag: "PrepareCharge"; readonly reference: string }
   | { readonly _tag: "FinishStep" | "UndoStep"; readonly step: Step }
   /** A charge was sent, and nobody knows what became of it. */
@@ -61,6 +23,8 @@ export type PaymentCommand =
   | { readonly _tag: "Refund"; readonly reason: string }
   /** Its command is taken by nobody any more. */
   | { readonly _tag: "SetAside"; readonly reason: string }
+  /** Whoever takes it up dies of it. */
+  | { readonly _tag: "Quarantine"; readonly reason: string }
   /** A refund came to nothing. */
   | { readonly _tag: "FailRefund"; readonly reason: string }
   /** The provider tells of a refund of its that came to nothing, after all. */
@@ -79,17 +43,19 @@ export class IllegalTransition extends Schema.TaggedError<IllegalTransition>()("
 /** What is to be done next for a payment. */
 export type Next =
   | { readonly _tag: "Do" | "Undo"; readonly step: Step }
-  | { readonly _tag: "Begin" | "ResolveDoubt" | "ResolveRefund" | "Nothing" }
+  | { readonly _tag: "ResolveDoubt" | "ResolveRefund" | "Nothing" }
 
-/** Whether nothing will happen to it any more by itself. */
-export const isFinal = ({ status }: Pick<PaymentState, "status">): boolean =>
-  status === "succeeded" || status === "failed" || status === "compensated"
+/** Whether its steps are taken, one after the other. */
+const isGoingOn = ({ status }: PaymentState): boolean => status === "requested" || status === "processing"
 
 /** The next thing to do. */
-export const next = (state: PaymentState): Next => {
-  if (state.status === "requested") return { _tag: "Begin" }
+export const next = (state: PaymentState): Next =>
+  state.quarantine === undefined ? following(state) : { _tag: "Nothing" }
+
+/** What would be done next if somebody took it up: a provider tells of it all the same. */
+const following = (state: PaymentState): Next => {
   if (state.status === "in_doubt") return { _tag: "ResolveDoubt" }
-  if (state.status === "processing") {
+  if (isGoingOn(state)) {
     const step = steps[state.finished.length]
     return step === undefined ? { _tag: "Nothing" } : { _tag: "Do", step }
   }
@@ -104,14 +70,15 @@ const failing = ({ finished }: PaymentState, reason: string): PaymentEvent =>
 
 const finishing = (state: PaymentState, step: Step): ReadonlyArray<PaymentEvent> | undefined => {
   const isCharge = step === "charge" && state.reference !== undefined
-  const isExpected = state.status === "in_doubt" ? isCharge : state.status === "processing"
+  const isExpected = state.status === "in_doubt" ? isCharge : isGoingOn(state)
   if (!isExpected || step !== steps[state.finished.length] || (step === "charge" && !isCharge)) return undefined
   const finished: PaymentEvent = { _tag: "StepFinished", step }
+  if (state.status === "requested") return [{ _tag: "Begun" }, finished]
   return step === "confirm" ? [finished, { _tag: "Succeeded" }] : [finished]
 }
 
 const undoing = (state: PaymentState, step: Step): ReadonlyArray<PaymentEvent> | undefined => {
-  const wanted = next(state)
+  const wanted = following(state)
   const isWanted = wanted._tag === "ResolveRefund" ? step === "charge" : wanted._tag === "Undo" && wanted.step === step
   if (!isWanted) return undefined
   const undone: PaymentEvent = { _tag: "StepUndone", step }
@@ -121,7 +88,7 @@ const undoing = (state: PaymentState, step: Step): ReadonlyArray<PaymentEvent> |
 
 /** Whether the charge is what is undone next, asked for before or not. */
 const isRefunding = (state: PaymentState): boolean => {
-  const wanted = next(state)
+  const wanted = following(state)
   return wanted._tag === "ResolveRefund" || (wanted._tag === "Undo" && wanted.step === "charge")
 }
 
@@ -135,7 +102,7 @@ const doubting = (state: PaymentState, refund: string): ReadonlyArray<PaymentEve
 
 const preparing = (state: PaymentState, reference: string): ReadonlyArray<PaymentEvent> | undefined => {
   if (state.reference === reference) return []
-  const wanted = next(state)
+  const wanted = following(state)
   const isWanted = wanted._tag === "Do" && wanted.step === "charge" && state.reference === undefined
   return isWanted ? [{ _tag: "ChargePrepared", reference }] : undefined
 }
@@ -150,8 +117,6 @@ const isCharging = (state: PaymentState): boolean =>
 
 const events = (state: PaymentState, command: PaymentCommand): ReadonlyArray<PaymentEvent> | undefined => {
   switch (command._tag) {
-    case "Begin":
-      return state.status === "requested" ? [{ _tag: "Begun" }] : []
     case "PrepareCharge":
       return preparing(state, command.reference)
     case "FinishStep":
@@ -165,6 +130,10 @@ const events = (state: PaymentState, command: PaymentCommand): ReadonlyArray<Pay
       return mayBeGivenUp(state) && state.setAside === undefined
         ? [{ _tag: "CommandSetAside", reason: command.reason }]
         : []
+    case "Quarantine":
+      return isFinal(state) || state.quarantine !== undefined ? [] : [{ _tag: "Quarantined", reason: command.reason }]
+    case "LiftQuarantine":
+      return state.quarantine === undefined ? [] : [{ _tag: "QuarantineLifted" }]
     case "Refund":
       if (state.status === "compensating" || state.status === "compensated") return []
       return state.status === "succeeded" ? [failing(state, command.reason)] : undefined
@@ -195,83 +164,4 @@ export const decide = (
   return decided === undefined
     ? Result.fail(new IllegalTransition({ status: state.status, command: command._tag }))
     : Result.succeed(decided)
-}
-
-/** The first state of a payment. */
-export const requested = (event: Extract<PaymentEvent, { readonly _tag: "Requested" }>): PaymentState => ({
-  status: "requested",
-  amount: event.amount,
-  currency: event.currency,
-  paymentMethod: event.paymentMethod,
-  orderId: event.orderId,
-  finished: [],
-  reference: undefined,
-  wasCharged: false,
-  failure: undefined,
-  setAside: undefined,
-  isCompensationRequired: false,
-  isRefundPending: false,
-  refundFailures: [],
-  doubtedRefunds: []
-})
-
-/** The state after an event. */
-export const evolve = (state: PaymentState, event: PaymentEvent): PaymentState => {
-  switch (event._tag) {
-    case "Requested":
-      return requested(event)
-    case "Begun":
-      return { ...state, status: "processing" }
-    case "ChargePrepared":
-      return { ...state, reference: event.reference }
-    case "StepFinished":
-      return {
-        ...state,
-        status: "processing",
-        finished: [...state.finished, event.step],
-        wasCharged: state.wasCharged || event.step === "charge"
-      }
-    case "Doubted":
-      return { ...state, status: "in_doubt" }
-    case "CommandSetAside":
-      return { ...state, setAside: event.reason }
-    case "CompensationBegun":
-      return { ...state, status: "compensating", failure: event.reason }
-    case "CompensationRequired":
-      return { ...state, isCompensationRequired: true }
-    case "CompensationResumed":
-      return { ...state, isCompensationRequired: false }
-    case "RefundPending":
-      return { ...state, isRefundPending: true }
-    // What was undone after it is undone once more, which changes nothing.
-    case "RefundDoubted":
-      return {
-        ...state,
-        status: "compensating",
-        finished: ["reserve", "charge"],
-        isRefundPending: true,
-        doubtedRefunds: [...state.doubtedRefunds, event.refund]
-      }
-    case "RefundFailed":
-      return {
-        ...state,
-        isCompensationRequired: true,
-        isRefundPending: false,
-        refundFailures: [...state.refundFailures, event.reason]
-      }
-    case "StepUndone":
-      return { ...state, isRefundPending: false, finished: state.finished.filter((step) => step !== event.step) }
-    case "Succeeded":
-      return { ...state, status: "succeeded" }
-    case "Failed":
-      return { ...state, status: "failed", failure: event.reason }
-    case "Compensated":
-      return { ...state, status: "compensated" }
-  }
-}
-
-/** The state that a history comes to; `undefined` without its beginning. */
-export const stateOf = (history: ReadonlyArray<PaymentEvent>): PaymentState | undefined => {
-  const [first, ...rest] = history
-  return first?._tag === "Requested" ? rest.reduce(evolve, requested(first)) : undefined
 }

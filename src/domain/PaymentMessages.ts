@@ -9,7 +9,7 @@ import { DateTime, Schema } from "effect"
 import { Amount, Currency, textOf } from "./Money.ts"
 import type { NewEvent } from "./OutboxEvent.ts"
 import type { PaymentEvent } from "./PaymentEvent.ts"
-import { evolve, type PaymentState, type Status, transitions } from "./PaymentIntent.ts"
+import { evolve, type PaymentState, type Status, transitions } from "./PaymentState.ts"
 
 /** The queue of the commands: it has just this name. */
 export const commandTopic = "payment.commands.process"

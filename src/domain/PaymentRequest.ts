@@ -2,7 +2,7 @@
 import { Effect, Schema } from "effect"
 import * as Money from "./Money.ts"
 import type { PaymentEvent } from "./PaymentEvent.ts"
-import type { PaymentState } from "./PaymentIntent.ts"
+import type { PaymentState } from "./PaymentState.ts"
 
 /** Currencies whose amounts are not written with two places (ISO 4217): 100.00 of them is no amount. */
 const otherPlaces = new Set(

@@ -3,18 +3,20 @@ import { Effect } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { flags, fromOne } from "./Flags.ts"
 
-const commands = Effect.promise(() => import("./JobCommands.ts"))
+const listing = Effect.promise(() => import("./JobListing.ts"))
+const changes = Effect.promise(() => import("./JobChanges.ts"))
+const running = Effect.promise(() => import("./RunJob.ts"))
 
 const json = Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("Print for machines"))
 const name = Argument.String("name").pipe(Argument.withDescription("The job's name"))
 const module = flags.jobs.pipe(Flag.withDescription("The module that exports the jobs, instead of JOBS"))
 
 const pause = Command.make("pause", { name, jobs: module }, (given) =>
-  Effect.flatMap(commands, (all) => all.pause({ ...given, isPaused: true }))
+  Effect.flatMap(changes, (all) => all.pause({ ...given, isPaused: true }))
 ).pipe(Command.withDescription("Let a job rest, in all schedulers, until it is resumed"))
 
 const resume = Command.make("resume", { name, jobs: module }, (given) =>
-  Effect.flatMap(commands, (all) => all.pause({ ...given, isPaused: false }))
+  Effect.flatMap(changes, (all) => all.pause({ ...given, isPaused: false }))
 ).pipe(Command.withDescription("Let a job go on; what it would have run meanwhile is not caught up with"))
 
 const history = Command.make(
@@ -32,7 +34,7 @@ const history = Command.make(
     ),
     json
   },
-  (given) => Effect.flatMap(commands, (all) => all.history(given))
+  (given) => Effect.flatMap(listing, (all) => all.history(given))
 ).pipe(Command.withDescription("List what a job, or all of them, did: the newest first"))
 
 const add = Command.make(
@@ -57,18 +59,16 @@ const add = Command.make(
       Flag.withDescription("Which occurrences run that were missed while nothing ran")
     )
   },
-  (given) => Effect.flatMap(commands, (all) => all.add(given))
+  (given) => Effect.flatMap(changes, (all) => all.add(given))
 ).pipe(Command.withDescription("Add a job that publishes to a topic, or change it: running schedulers take it up"))
 
-const remove = Command.make(
-  "remove",
-  { name: Flag.String("name").pipe(Flag.withDescription("The job's name")) },
-  (given) => Effect.flatMap(commands, (all) => all.remove(given))
-).pipe(Command.withDescription("Remove a job that was added"))
+const remove = Command.make("remove", { name }, (given) => Effect.flatMap(changes, (all) => all.remove(given))).pipe(
+  Command.withDescription("Remove a job that was added")
+)
 
 /** `jobs`, and `jobs pause | resume | history | add | remove`. */
 export const jobs = Command.make("jobs", { jobs: module, json }, (given) =>
-  Effect.flatMap(commands, (all) => all.list(given))
+  Effect.flatMap(listing, (all) => all.list(given))
 ).pipe(
   Command.withDescription("List the jobs: schedule, next occurrences, last run"),
   Command.withSubcommands([pause, resume, history, add, remove])
@@ -89,5 +89,5 @@ export const runJob = Command.make(
       Flag.withDescription("Print only what the job gave, as the job itself shows it to people")
     )
   },
-  (given) => Effect.flatMap(commands, (all) => all.runNow(given))
+  (given) => Effect.flatMap(running, (all) => all.runNow(given))
 ).pipe(Command.withDescription("Run a job now, and show how it goes"))

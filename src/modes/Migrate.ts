@@ -11,6 +11,7 @@ import * as Logs from "../layers/telemetry/Logs.ts"
 import { Shutdown } from "../streams/Shutdown.ts"
 import { DeadLetterTopics } from "../streams/TopicWorker.ts"
 import type { Any } from "../streams/Worker.ts"
+import { commandWorker, eventTopics } from "./PaymentTopics.ts"
 import { modulePath, registered } from "./RegisteredWorkers.ts"
 import { databaseOnly, type ServiceSettings, serviceSettingsFor, services } from "./Services.ts"
 import { StoppedEarly } from "./StoppedEarly.ts"
@@ -58,15 +59,21 @@ const migrateDatabase = Effect.map(Migrations.migrate, (names): Answer => {
   return { json: { applied: names }, lines: [line] }
 })
 
+/** Whose topics are wanted, and those that are only published to. */
+interface Wanted {
+  readonly workers: ReadonlyArray<Any>
+  readonly published: ReadonlyArray<string>
+}
+
 /** A row for each topic or queue, with the broker that it is at. */
-const statusAt = (broker: Settings.BrokerKind, workers: ReadonlyArray<Any>) =>
-  Effect.map(statusOfTopics(workers), (all): Answer => {
+const statusAt = (broker: Settings.BrokerKind, { published, workers }: Wanted) =>
+  Effect.map(statusOfTopics(workers, published), (all): Answer => {
     const lines = all.map(({ isThere, name }) => `${broker}  ${name}  ${isThere ? "there" : "missing"}`)
     return { json: { topics: all.map((one) => ({ broker, ...one })) }, lines }
   })
 
-const makeAt = (broker: Settings.BrokerKind, workers: ReadonlyArray<Any>) =>
-  Effect.map(makeTopics(workers), (names): Answer => {
+const makeAt = (broker: Settings.BrokerKind, { published, workers }: Wanted) =>
+  Effect.map(makeTopics(workers, published), (names): Answer => {
     const line = names.length === 0 ? "no topic to make, all are there" : `made ${names.join(", ")}`
     return { json: { made: names.map((name) => ({ broker, name })) }, lines: [`${broker}: ${line}`] }
   })
@@ -111,8 +118,14 @@ const onTopics = Effect.fnUntraced(function* (
   const { all, workers } = yield* registered(path, options.names)
   const known = deadLetterTopicsOf(all)
   const { brokers } = services(where, { maxConnections: 1, maxBytesInFlight: 0 })
+  // Ours are those of payments too; elsewhere than on Kafka they are made where they are first needed.
+  const isOurs = path === undefined && options.names.length === 0
+  const wantedAt = (kind: Settings.BrokerKind): Wanted =>
+    isOurs && kind === "kafka"
+      ? { workers: [...workers, commandWorker], published: eventTopics }
+      : { workers, published: [] }
   const answers = yield* Effect.forEach(kinds, (kind) =>
-    (options.status ? statusAt(kind, workers) : makeAt(kind, workers)).pipe(
+    (options.status ? statusAt(kind, wantedAt(kind)) : makeAt(kind, wantedAt(kind))).pipe(
       Effect.provideService(DeadLetterTopics, known),
       Effect.provide(brokers[kind])
     )

@@ -12,6 +12,7 @@ import { processNow } from "../streams/PaymentProcessor.ts"
 import { paymentSweep } from "../streams/PaymentSweep.ts"
 import { untilShutdown } from "../streams/Shutdown.ts"
 import { supervised } from "../streams/Supervisor.ts"
+import { Suspects } from "../streams/Suspects.ts"
 import { outletOf, retryOf, warn } from "./PaymentCommands.ts"
 import { chargeNotices, noBroker, type Services } from "./Services.ts"
 
@@ -24,7 +25,11 @@ export const paymentsInApi = Settings.all({
   processing: Settings.onlyIf(
     Settings.paymentFlags,
     ({ asyncCommands }) => !asyncCommands,
-    Settings.all({ settings: Settings.paymentSettings, gateway: Settings.gatewaySettings })
+    Settings.all({
+      settings: Settings.paymentSettings,
+      gateway: Settings.gatewaySettings,
+      guarantees: Settings.guaranteeSettings
+    })
   ),
   webhookSecrets: Settings.webhookSecrets
 })
@@ -53,10 +58,18 @@ const processingHere = Effect.fnUntraced(function* (given: Given, services: Serv
     isCompensating: flags.compensation,
     retry: retryOf(flags, processing.settings)
   }
-  const gateway = yield* Layer.build(Layer.merge(services.gateway(processing.gateway), GatewayAccess.telling))
-  const context = Context.merge(gateway, yield* Effect.context<PaymentIntents | Reservations | PaymentOutlet>())
+  const { maxCrashes, suspectPatience: patience } = processing.guarantees
+  const built = yield* Layer.build(
+    Layer.mergeAll(
+      services.gateway(processing.gateway),
+      GatewayAccess.telling,
+      Suspects.layer({ maxCrashes, patience })
+    )
+  )
+  const context = Context.merge(built, yield* Effect.context<PaymentIntents | Reservations | PaymentOutlet>())
   const process = (id: string) =>
-    processNow(id, options).pipe(
+    // One that the sweep tries alone is alone: what dies beside it would be held against it.
+    Effect.flatMap(Suspects, ({ beside }) => beside(processNow(id, options))).pipe(
       Effect.tapErrorTag("GatewayError", (error) => GatewayAccess.use(({ refused }) => refused(error))),
       // The sweep comes back to it.
       Effect.catchTag("StoreError", (error) =>

@@ -1,4 +1,4 @@
-/** The flags of `sagas list | show | compensate`; what they do is loaded when it is asked for. */
+/** The flags of `sagas list | show | compensate | resume`; what they do is loaded when it is asked for. */
 import { Effect } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { json, limit } from "./Flags.ts"
@@ -30,10 +30,18 @@ const show = Command.make("show", { id, json }, (given) => Effect.flatMap(comman
 
 const compensate = Command.make("compensate", { id }, (given) =>
   Effect.flatMap(commands, (sagas) => sagas.compensate(given))
-).pipe(Command.withDescription("Let a compensation go on that waits for an operator (ENABLE_COMPENSATION=false)"))
+).pipe(
+  Command.withDescription(
+    "Let a compensation go on that waits for an operator (ENABLE_COMPENSATION=false, or a refund that failed)"
+  )
+)
 
-/** `sagas list | show | compensate`. */
+const resume = Command.make("resume", { id }, (given) => Effect.flatMap(commands, (sagas) => sagas.resume(given))).pipe(
+  Command.withDescription("Let a payment go on that is in quarantine: its process had died of it again and again")
+)
+
+/** `sagas list | show | compensate | resume`. */
 export const sagas = Command.make("sagas").pipe(
-  Command.withDescription("Look at payments that were asked for, and let their compensation go on"),
-  Command.withSubcommands([list, show, compensate])
+  Command.withDescription("Look at payments that were asked for, and let those go on that wait for an operator"),
+  Command.withSubcommands([list, show, compensate, resume])
 )

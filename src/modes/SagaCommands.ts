@@ -1,9 +1,10 @@
-/** `sagas list | show | compensate`: what operators see of payments, and do about them. */
+/** `sagas list | show | compensate | resume`: what operators see of payments, and do about them. */
 import { Clock, Console, DateTime, Duration, Effect, Layer, Predicate, Schema } from "effect"
 import { textOf } from "../domain/Money.ts"
 import { type Step, steps } from "../domain/PaymentEvent.ts"
 import { wordsOf } from "../domain/PaymentHistory.ts"
-import { isFinal, next, type PaymentState, type Status, transitions } from "../domain/PaymentIntent.ts"
+import { next, type PaymentCommand } from "../domain/PaymentIntent.ts"
+import { isFinal, type PaymentState, type Status, transitions } from "../domain/PaymentState.ts"
 import { type Payment, PaymentIntents, type PaymentStep, type PaymentSummary } from "../domain/ports/PaymentIntents.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
@@ -58,7 +59,8 @@ const rowOf = ({ id, state, updatedAtMillis }: Payment) => ({
   reason: reasonOf(state)
 })
 
-const reasonOf = ({ failure, isCompensationRequired, refundFailures, setAside }: PaymentState): string => {
+const reasonOf = ({ failure, isCompensationRequired, quarantine, refundFailures, setAside }: PaymentState): string => {
+  if (quarantine !== undefined) return `in quarantine: ${quarantine}`
   const refundFailure = isCompensationRequired ? refundFailures.at(-1) : undefined
   return refundFailure === undefined ? (failure ?? setAside ?? "-") : `refund failed: ${refundFailure}`
 }
@@ -71,6 +73,7 @@ const noteOf = (payment: PaymentSummary, now: number, given: Settings.PaymentSet
   const age = now - updatedAtMillis
   const untilSwept = Duration.toMillis(given.overdueAfter) - age
   if (isFinal(state)) return "-"
+  if (state.quarantine !== undefined) return `\`sagas resume ${id}\``
   if (state.isCompensationRequired) return `\`sagas compensate ${id}\``
   if (leaseLeftMillis > 0) return "worked on now"
   if (postponedMillis > 0) return `the provider is at the refund; asked again within ${waitOf(postponedMillis)}`
@@ -156,10 +159,11 @@ const found = Effect.fnUntraced(function* (id: string) {
 
 const stepStateOf = (step: Step, state: PaymentState, wasUndone: boolean): string => {
   const wanted = next(state)
+  if (state.status === "requested") return "not done"
   if ("step" in wanted && wanted.step === step) return wanted._tag === "Do" ? "under way" : "being undone"
   if (state.finished.includes(step)) return "done"
   if (wasUndone) return "undone"
-  return wanted._tag === "ResolveDoubt" && steps[state.finished.length] === step ? "in doubt" : "not done"
+  return state.status === "in_doubt" && steps[state.finished.length] === step ? "in doubt" : "not done"
 }
 
 /** Each step, how it stands, and since when. */
@@ -180,15 +184,26 @@ export const show = Effect.fnUntraced(function* (given: { readonly id: string; r
   yield* Console.log([cards([rowOf(payment)]), table(all), table(happened)].join("\n\n"))
 })
 
-/** Lets a compensation go on that waits for an operator; processes with `--mode=commands` take it up. */
-export const compensate = Effect.fnUntraced(function* ({ id }: { readonly id: string }) {
+const goOn = Effect.fnUntraced(function* (
+  id: string,
+  waiting: { readonly what: string; readonly isWaiting: (state: PaymentState) => boolean },
+  command: PaymentCommand
+) {
   const { payment } = yield* found(id)
-  if (!payment.state.isCompensationRequired) {
-    const detail = `the compensation of payment ${id} waits for nobody: the payment is ${payment.state.status}`
+  if (!waiting.isWaiting(payment.state)) {
+    const detail = `${waiting.what} of payment ${id} waits for nobody: the payment is ${payment.state.status}`
     return yield* new UnchangedPayment({ detail })
   }
-  yield* withPayments(() => changeStored(id, { _tag: "ResumeCompensation" }))
-  yield* Console.log(
-    "to be compensated: whoever processes payments takes it up within PAYMENT_OVERDUE_SECONDS and a sweep"
-  )
+  yield* withPayments(() => changeStored(id, command))
+  yield* Console.log("whoever processes payments takes it up within PAYMENT_OVERDUE_SECONDS and a sweep")
 })
+
+const compensation = { what: "the compensation", isWaiting: (state: PaymentState) => state.isCompensationRequired }
+
+/** Lets a compensation go on that waits for an operator; processes with `--mode=commands` take it up. */
+export const compensate = ({ id }: { readonly id: string }) => goOn(id, compensation, { _tag: "ResumeCompensation" })
+
+const quarantine = { what: "the quarantine", isWaiting: (state: PaymentState) => state.quarantine !== undefined }
+
+/** Lets a payment go on that is in quarantine; processes with `--mode=commands` take it up. */
+export const resume = ({ id }: { readonly id: string }) => goOn(id, quarantine, { _tag: "LiftQuarantine" })

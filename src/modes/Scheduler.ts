@@ -8,7 +8,7 @@ import * as Settings from "../layers/config/Settings.ts"
 import * as JobsRoutes from "../layers/http/JobsRoutes.ts"
 import { addedJob } from "../streams/AddedJobs.ts"
 import * as JobRequests from "../streams/JobRequests.ts"
-import { jobScheduler } from "../streams/JobScheduler.ts"
+import { announce, jobScheduler } from "../streams/JobScheduler.ts"
 import { besideRetention } from "../streams/Retention.ts"
 import { unlessStopped } from "../streams/Shutdown.ts"
 import * as Part from "./Part.ts"
@@ -42,8 +42,6 @@ const drainOf = (shutdownTimeout: Duration.Duration): Duration.Duration =>
 /** Who holds a run, for people. */
 export const replica = `${hostname()}/${process.pid}`
 
-type Requests = Effect.Success<ReturnType<typeof JobRequests.make<Broker>>>
-
 /** What a job does, if this process runs it. */
 const runnableOf = ({ isAll, jobs }: RegisteredJobs, job: KeptJob) => {
   if (job.publishes === undefined) return jobs.find(({ name }) => name === job.name)
@@ -53,31 +51,25 @@ const runnableOf = ({ isAll, jobs }: RegisteredJobs, job: KeptJob) => {
 const run = Effect.fnUntraced(function* (
   { jobs: given, shutdownTimeout }: Given,
   found: RegisteredJobs,
-  requests: Requests
+  requests: JobRequests.JobRequests<Broker>
 ) {
   // A module's layer may wait for something: it does not hold up who asks to stop.
   const built = yield* unlessStopped(Layer.build(found.layer))
   if (built === undefined) return
   const { forget } = yield* JobHistory
-  const options = {
+  yield* jobScheduler({
     holder: { replica, lease: given.lease },
     maxConcurrent: given.maxConcurrent,
-    defaultTimeout: given.defaultTimeout
-  }
-  yield* jobScheduler({
-    ...options,
+    defaultTimeout: given.defaultTimeout,
     jobs: found.jobs,
     added: found.isAll ? addedJob : undefined,
+    requests,
     drain: drainOf(shutdownTimeout)
-  }).pipe(
-    Effect.raceFirst(requests.serve(options)),
-    besideRetention({ what: "runs of jobs", age: given.retention, forget }),
-    Effect.provide(built)
-  )
+  }).pipe(besideRetention({ what: "runs of jobs", age: given.retention, forget }), Effect.provide(built))
 })
 
 /** The page of jobs; who has a key may ask for runs there. */
-const pagesOf = ({ keys }: Given, found: RegisteredJobs, requests: Requests) =>
+const pagesOf = ({ keys }: Given, found: RegisteredJobs, requests: JobRequests.JobRequests<Broker>) =>
   JobsRoutes.layer({
     keys,
     runOf: (job) => {
@@ -98,6 +90,7 @@ const work = (options: SchedulerOptions) =>
         Effect.gen(function* () {
           const store = yield* PaymentStore
           const requests = yield* JobRequests.make<Broker>()
+          yield* announce
           return {
             dependencies: [{ name: "database", isReady: Effect.isSuccess(store.ping) }],
             pages: Layer.provide(pagesOf(given, found, requests), Layer.succeed(JobHistory, yield* JobHistory)),

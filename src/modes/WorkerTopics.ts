@@ -12,11 +12,11 @@ const kafka = Effect.promise(() =>
 
 const isString = (topic: string | undefined): topic is string => topic !== undefined
 
-/** On Kafka every topic has to be there, and one more for the retries of each group. */
-const kafkaTopicsOf = Effect.fnUntraced(function* (workers: ReadonlyArray<Any>) {
+/** On Kafka every topic has to be there, what others read too, and one more for the retries of each group. */
+const kafkaTopicsOf = Effect.fnUntraced(function* (workers: ReadonlyArray<Any>, published: ReadonlyArray<string> = []) {
   const { retryTopicOf } = yield* kafka
   const known = yield* DeadLetterTopics
-  return workers.flatMap((worker) => {
+  const ofWorkers = workers.flatMap((worker) => {
     const group = groupOf(worker, known)
     const deadLetters = isDeadLetterTopic(worker.topic, known) ? [worker.topic, worker.dlqTopic] : [worker.dlqTopic]
     return [
@@ -25,6 +25,7 @@ const kafkaTopicsOf = Effect.fnUntraced(function* (workers: ReadonlyArray<Any>) 
       { topic: retryTopicOf({ _tag: "Topic", topic: worker.topic, group }), keeps: "retries" as const }
     ]
   })
+  return [...ofWorkers, ...published.map((topic) => ({ topic, keeps: "messages" as const }))]
 })
 
 /** Kafka's topics, where the broker is Kafka. */
@@ -53,13 +54,17 @@ const subscriptionsOf = (workers: ReadonlyArray<Any>) =>
     ])
   )
 
-/** Makes what is missing for workers: topics on Kafka, elsewhere the queues of groups. Gives the names. */
+/**
+ * Makes what is missing for workers: topics on Kafka, and there those that are `published` to; elsewhere the queues of
+ * groups. Gives the names.
+ */
 export const makeTopics = Effect.fnUntraced(function* (
-  workers: ReadonlyArray<Any>
+  workers: ReadonlyArray<Any>,
+  published: ReadonlyArray<string> = []
 ): Effect.fn.Return<ReadonlyArray<string>, BrokerError, Broker> {
   const broker = yield* Broker
   const topics = broker.kind === "kafka" ? yield* kafkaTopics : Option.none()
-  if (Option.isSome(topics)) return yield* topics.value.make(yield* kafkaTopicsOf(workers))
+  if (Option.isSome(topics)) return yield* topics.value.make(yield* kafkaTopicsOf(workers, published))
   const missing = (yield* statusOfTopics(workers)).filter(({ isThere }) => !isThere)
   yield* Effect.forEach(
     yield* subscriptionsOf(workers),
@@ -81,12 +86,13 @@ const isThere = (broker: Broker["Service"], queue: string) =>
 
 /** Which of them there are. */
 export const statusOfTopics = Effect.fnUntraced(function* (
-  workers: ReadonlyArray<Any>
+  workers: ReadonlyArray<Any>,
+  published: ReadonlyArray<string> = []
 ): Effect.fn.Return<ReadonlyArray<{ readonly name: string; readonly isThere: boolean }>, BrokerError, Broker> {
   const broker = yield* Broker
   const topics = broker.kind === "kafka" ? yield* kafkaTopics : Option.none()
   if (Option.isSome(topics)) {
-    const names = [...new Set((yield* kafkaTopicsOf(workers)).map(({ topic }) => topic))]
+    const names = [...new Set((yield* kafkaTopicsOf(workers, published)).map(({ topic }) => topic))]
     const missing = yield* topics.value.missing(names)
     return names.map((name) => ({ name, isThere: !missing.includes(name) }))
   }

@@ -1,7 +1,7 @@
 /** The jobs that this process runs, as they were last heard of: what is decided of each, and when it is due next. */
 import { Clock, type Duration, Effect, Latch, Result } from "effect"
 import { due, type JobRules } from "../domain/CronJob.ts"
-import { parse } from "../domain/JobSchedule.ts"
+import { type JobSchedule, parse } from "../domain/JobSchedule.ts"
 import type { Decision, JobDefinition, KeptJob, Proposal } from "../domain/ports/JobHistory.ts"
 import type { RetryPolicy } from "../domain/RetryPolicy.ts"
 import * as JobAgenda from "./JobAgenda.ts"
@@ -25,11 +25,23 @@ interface Entry<R> {
 /** What somebody else is just deciding is looked at again after this. */
 const againMillis = 1000
 
-const rulesOf = ({ catchUp, overlap, schedule, timeZone }: JobDefinition) =>
-  Result.map(parse(schedule, timeZone), (parsed): JobRules => ({ schedule: parsed, overlap, catchUp }))
+/** A schedule that is the same is not read again: reading thousands holds up what is due meanwhile. */
+const scheduleOf = ({ schedule, timeZone }: JobDefinition, before: JobSchedule | undefined) =>
+  before?.expression === schedule && before.timeZone === timeZone ? Result.succeed(before) : parse(schedule, timeZone)
 
-/** What is told of a job that changed. */
-type Heard = { readonly warning: string } | undefined
+const rulesOf = (job: JobDefinition, before: JobSchedule | undefined) =>
+  Result.map(
+    scheduleOf(job, before),
+    (schedule): JobRules => ({ schedule, overlap: job.overlap, catchUp: job.catchUp })
+  )
+
+const isUnchanged = <R>({ decidedUntil, rules, runnable }: Entry<R>, kept: KeptJob, given: Runnable<R>): boolean =>
+  runnable === given &&
+  kept.decidedUntil <= decidedUntil &&
+  kept.schedule === rules.schedule.expression &&
+  kept.timeZone === rules.schedule.timeZone &&
+  kept.overlap === rules.overlap &&
+  kept.catchUp === rules.catchUp
 
 /** The store's clock, as far as it is known here. */
 const makeStoreClock = () => {
@@ -58,30 +70,32 @@ const makeEntries = <R>(find: (job: KeptJob) => Runnable<R> | undefined) => {
   const put = (job: string, entry: Entry<R>): Effect.Effect<void> => {
     const next = entry.rules.schedule.next(entry.decidedUntil)
     agenda.put(job, next)
-    return next === undefined ? Effect.void : JobMetrics.of(job).next(next)
+    return JobMetrics.of(job).next(next)
   }
 
-  const drop = (job: string): void => {
-    entries.delete(job)
-    agenda.put(job, undefined)
-  }
+  const drop = (job: string): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      agenda.put(job, undefined)
+      return entries.delete(job) ? JobMetrics.of(job).next(undefined) : Effect.void
+    })
 
-  const enter = (kept: KeptJob): Effect.Effect<Heard> =>
+  const enter = (kept: KeptJob): Effect.Effect<void> =>
     Effect.suspend(() => {
       const runnable = kept.isPaused || kept.isRemoved ? undefined : find(kept)
-      const rules = runnable === undefined ? undefined : rulesOf(kept)
-      if (runnable === undefined || rules === undefined)
-        return Effect.as(
-          Effect.sync(() => drop(kept.name)),
-          undefined
+      if (runnable === undefined) return drop(kept.name)
+      const before = entries.get(kept.name)
+      if (before !== undefined && isUnchanged(before, kept, runnable)) return Effect.void
+      const rules = rulesOf(kept, before?.rules.schedule)
+      if (Result.isFailure(rules))
+        return Effect.andThen(
+          drop(kept.name),
+          Effect.logWarning(`the job ${kept.name} cannot run: ${rules.failure.message}`)
         )
-      if (Result.isFailure(rules)) {
-        drop(kept.name)
-        return Effect.succeed({ warning: `the job ${kept.name} cannot run: ${rules.failure.message}` })
-      }
-      const entry = { runnable, rules: rules.success, decidedUntil: kept.decidedUntil }
+      // What was heard may be older than what was decided here meanwhile.
+      const decidedUntil = Math.max(kept.decidedUntil, before?.decidedUntil ?? kept.decidedUntil)
+      const entry = { runnable, rules: rules.success, decidedUntil }
       entries.set(kept.name, entry)
-      return Effect.as(put(kept.name, entry), undefined)
+      return put(kept.name, entry)
     })
 
   const proposalOf = (job: string, now: number, isFull: boolean): ReadonlyArray<Proposal> => {
@@ -116,13 +130,10 @@ export const make = <R>(find: (job: KeptJob) => Runnable<R> | undefined) => {
     timed,
     /** Takes in what was heard of jobs. */
     hear: (jobs: ReadonlyArray<KeptJob>) =>
-      Effect.gen(function* () {
-        for (const job of jobs) {
-          const heard = yield* enter(job)
-          if (heard !== undefined) yield* Effect.logWarning(heard.warning)
-        }
-        changed.openUnsafe()
-      }),
+      Effect.andThen(
+        Effect.forEach(jobs, enter, { discard: true }),
+        Effect.sync(() => void changed.openUnsafe())
+      ),
     /** What is due, for so many jobs at most. */
     takeDue: (now: number, limit: number, isFull: boolean): ReadonlyArray<Proposal> =>
       agenda.take(now, limit).flatMap((job) => proposalOf(job, now, isFull)),

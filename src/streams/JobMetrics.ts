@@ -15,7 +15,8 @@ const lateness = Metric.histogram("paystream_job_lateness_seconds", {
   boundaries: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600]
 })
 const nextRun = Metric.gauge("paystream_job_next_run_timestamp_seconds", {
-  description: "The next instant that a job is scheduled for, in seconds since 1970"
+  description:
+    "The next instant that a job is scheduled for, in seconds since 1970; 0 while there is none, as of a paused job"
 })
 const running = Metric.gauge("paystream_job_running", { description: "Runs of a job that go on in this process" })
 
@@ -35,7 +36,7 @@ const make = (job: string) => {
     began: (lateMillis: number) =>
       Effect.andThen(Metric.update(late, Math.max(0, lateMillis) / 1000), Metric.update(now, 1)),
     stopped: Metric.update(now, 0),
-    next: (at: number) => Metric.update(next, at / 1000)
+    next: (at: number | undefined) => Metric.update(next, (at ?? 0) / 1000)
   }
 }
 

@@ -20,19 +20,24 @@ import { CurrentMessage } from "./Worker.ts"
 /** How long finalizers may take before a job is left behind. */
 const longestCleanup = Duration.seconds(10)
 
-/** The exit of the work, or none if it took too long; it has ended then. */
+const interruptOrLeave = (fiber: Fiber.Fiber<unknown, unknown>) =>
+  Effect.flatMap(Effect.timeoutOption(Fiber.interrupt(fiber), longestCleanup), (stopped) =>
+    Option.isSome(stopped)
+      ? Effect.void
+      : Effect.logError(
+          `does not let itself be interrupted, and is left behind after ${Duration.format(longestCleanup)}`
+        )
+  )
+
+/** The exit of the work, or none if it took too long; it has ended then. Work that waits for nothing needs no clock. */
 const bounded = <A, E, R>(work: Effect.Effect<A, E, R>, timeout: Duration.Duration) =>
   Effect.acquireUseRelease(
-    Effect.forkDetach(Effect.interruptible(work)),
-    (fiber) => Effect.timeoutOption(Fiber.await(fiber), timeout),
-    (fiber) =>
-      Effect.flatMap(Effect.timeoutOption(Fiber.interrupt(fiber), longestCleanup), (stopped) =>
-        Option.isSome(stopped)
-          ? Effect.void
-          : Effect.logError(
-              `does not let itself be interrupted, and is left behind after ${Duration.format(longestCleanup)}`
-            )
-      )
+    Effect.forkDetach(Effect.interruptible(work), { startImmediately: true }),
+    (fiber) => {
+      const exit = fiber.pollUnsafe()
+      return exit === undefined ? Effect.timeoutOption(Fiber.await(fiber), timeout) : Effect.succeedSome(exit)
+    },
+    (fiber) => (fiber.pollUnsafe() === undefined ? interruptOrLeave(fiber) : Effect.void)
   )
 
 type Outcome = Pick<Ending, "outcome" | "error" | "result">

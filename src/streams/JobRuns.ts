@@ -6,11 +6,12 @@
  * - A run whose lease is over by this process's own clock, or that somebody else has, is interrupted and not recorded.
  * - A run that is interrupted because the process stops is released: another takes it up at once.
  */
-import { Clock, Deferred, Duration, Effect, Exit, Fiber, Option, Schedule, type Scope, Stream } from "effect"
+import { Clock, Duration, Effect, Fiber, Option, Schedule, type Scope, Stream } from "effect"
 import type { HeldRun } from "../domain/JobRun.ts"
 import { type Ending, type Holder, JobHistory } from "../domain/ports/JobHistory.ts"
 import type { Runnable } from "./JobBook.ts"
 import * as JobMetrics from "./JobMetrics.ts"
+import * as JobPlaces from "./JobPlaces.ts"
 import * as JobRecords from "./JobRecords.ts"
 import { runJob } from "./JobRunner.ts"
 import { supervised } from "./Supervisor.ts"
@@ -49,28 +50,18 @@ export interface KnownJobs<R> {
   readonly wake: () => void
 }
 
+interface Beginning<R> {
+  readonly run: HeldRun
+  readonly runnable: Runnable<R>
+}
+
+/** Begins runs, and does not wait for them. */
+export type Begin<R> = (beginnings: ReadonlyArray<Beginning<R>>) => Effect.Effect<void, never, JobHistory | R>
+
 const usableNanosOf = ({ lease }: Holder): bigint =>
   BigInt(Math.round(Duration.toMillis(lease) * usedShare)) * 1_000_000n
 
-/** Who goes on, and whoever waits until nobody does. */
-const makePlaces = () => {
-  const running = new Map<bigint, Running>()
-  let idle: Deferred.Deferred<void> | undefined
-  return {
-    running,
-    remove: ({ run }: Running): void => {
-      running.delete(run.fencingToken)
-      if (running.size === 0 && idle !== undefined) Deferred.doneUnsafe(idle, Exit.void)
-    },
-    allEnded: Effect.gen(function* () {
-      if (running.size === 0) return
-      idle ??= yield* Deferred.make<void>()
-      yield* Deferred.await(idle)
-    })
-  }
-}
-
-type Places = ReturnType<typeof makePlaces>
+type Places = ReturnType<typeof JobPlaces.make<Running>>
 
 const stop = (entry: Running, why: string) =>
   Effect.suspend(() => {
@@ -115,7 +106,7 @@ const release = Effect.fnUntraced(function* ({ isLost, run }: Running) {
 
 const drain = Effect.fnUntraced(function* ({ allEnded, running }: Places, longest: Duration.Duration) {
   if (running.size === 0) return
-  yield* Effect.logInfo(`waiting for ${running.size} runs to end, for up to ${Duration.format(longest)}`)
+  yield* Effect.logInfo(`waiting for runs to end (${running.size}), for up to ${Duration.format(longest)}`)
   yield* Effect.timeoutOption(allEnded, longest)
   const left = [...running.values()]
   for (const { run } of left)
@@ -129,7 +120,7 @@ const drain = Effect.fnUntraced(function* ({ allEnded, running }: Places, longes
 /** No runs yet; those that are begun live in `scope`. */
 export const make = Effect.fnUntraced(function* <R>(known: KnownJobs<R>, options: JobRunsOptions, scope: Scope.Scope) {
   const { defaultTimeout: timeout, holder, maxConcurrent } = options
-  const places = makePlaces()
+  const places = JobPlaces.make<Running>(maxConcurrent)
   let hasWaiting = true
   const expectWaiting = (): void => {
     hasWaiting = true
@@ -156,10 +147,30 @@ export const make = Effect.fnUntraced(function* <R>(known: KnownJobs<R>, options
       )
     )
 
+  const begin = Effect.fnUntraced(function* (beginnings: ReadonlyArray<Beginning<R>>) {
+    const validUntilNanos = (yield* Clock.currentTimeNanos) + usableNanosOf(holder)
+    for (const { run, runnable } of beginnings) {
+      const entry: Running = { run, fiber: undefined, validUntilNanos, hasEnded: false, isLost: false }
+      places.add(entry)
+      entry.fiber = yield* Effect.forkIn(go(runnable, entry), scope)
+    }
+  })
+
   return {
     /** Waits until nothing goes on. */
     allEnded: places.allEnded,
-    free: () => maxConcurrent - places.running.size,
+    /** Places for runs that nobody has, nor is about to have. */
+    free: places.free,
+    /** Keeps so many places for what is begun by this. */
+    withPlaces: <A, E, R2>(count: number, use: (begin: Begin<R>) => Effect.Effect<A, E, R2>) =>
+      places.keeping(count, (come) =>
+        use((beginnings) =>
+          Effect.suspend(() => {
+            come(beginnings.length)
+            return begin(beginnings)
+          })
+        )
+      ),
     /** Whether there may be runs that wait for somebody to take them; asking forgets it. */
     expectsWaiting: (): boolean => {
       const expected = hasWaiting
@@ -167,17 +178,12 @@ export const make = Effect.fnUntraced(function* <R>(known: KnownJobs<R>, options
       return expected
     },
     expectWaiting,
-    /** Begins runs, and does not wait for them. */
-    begin: Effect.fnUntraced(function* (runs: ReadonlyArray<HeldRun>) {
-      const validUntilNanos = (yield* Clock.currentTimeNanos) + usableNanosOf(holder)
-      for (const run of runs) {
+    /** Of runs that are held, what they do; none of a job that is not known any more. */
+    known: (runs: ReadonlyArray<HeldRun>): ReadonlyArray<Beginning<R>> =>
+      runs.flatMap((run) => {
         const runnable = known.runnableOf(run.job)
-        if (runnable === undefined) continue
-        const entry: Running = { run, fiber: undefined, validUntilNanos, hasEnded: false, isLost: false }
-        places.running.set(run.fencingToken, entry)
-        entry.fiber = yield* Effect.forkIn(go(runnable, entry), scope)
-      }
-    }),
+        return runnable === undefined ? [] : [{ run, runnable }]
+      }),
     /** Waits for what goes on, for so long at most; then interrupts and releases it. */
     drain: (longest: Duration.Duration) => drain(places, longest),
     /** Goes on for ever. */

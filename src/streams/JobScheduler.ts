@@ -20,14 +20,17 @@ import type { Any, Job } from "./Job.ts"
 import * as JobBook from "./JobBook.ts"
 import { check } from "./JobChecks.ts"
 import * as JobMetrics from "./JobMetrics.ts"
+import type { JobRequests } from "./JobRequests.ts"
 import * as JobRuns from "./JobRuns.ts"
 import { Shutdown, untilShutdown } from "./Shutdown.ts"
-import { supervised } from "./Supervisor.ts"
+import { Supervisor, supervised } from "./Supervisor.ts"
 
 export interface JobSchedulerOptions<R> extends JobRuns.JobRunsOptions {
   readonly jobs: ReadonlyArray<Job<R>>
   /** What a job does that was added by hand; `undefined`: those are not run here. */
   readonly added: ((job: KeptJob) => JobBook.Runnable<R>) | undefined
+  /** Where it is asked for runs beside the schedules. */
+  readonly requests: JobRequests<R>
   /** The longest that runs may go on once it is asked to stop. */
   readonly drain: Duration.Duration
 }
@@ -95,9 +98,11 @@ const takeWaiting = Effect.fnUntraced(function* <R>(
   const names = book.names()
   if (names.length === 0) return
   const limit = Math.min(runs.free(), jobsAtOnce)
-  const taken = yield* JobHistory.use((history) => history.takeWaiting(holder, names, limit))
+  const history = yield* JobHistory
+  const taken = yield* runs.withPlaces(limit, (begin) =>
+    Effect.tap(history.takeWaiting(holder, names, limit), (held) => begin(runs.known(held)))
+  )
   if (taken.length === limit) runs.expectWaiting()
-  yield* runs.begin(taken)
 })
 
 /** Decides with one statement, and begins what it got. */
@@ -105,15 +110,37 @@ const decideTogether = Effect.fnUntraced(function* <R>(
   book: JobBook.JobBook<R>,
   runs: JobRuns.JobRuns<R>,
   options: JobSchedulerOptions<R>,
-  proposals: ReadonlyArray<Proposal>
+  proposals: ReadonlyArray<Proposal>,
+  begin: JobRuns.Begin<R>
 ) {
   const history = yield* JobHistory
   const deciding = book.timed(history.decide(options.holder, proposals))
   const { decisions, now } = yield* Effect.onError(deciding, () => Effect.sync(() => book.putBack(proposals)))
   yield* book.decided(proposals, decisions, now)
-  yield* runs.begin(decisions.flatMap(({ run }) => (run === undefined ? [] : [run])))
+  yield* begin(runs.known(decisions.flatMap(({ run }) => (run === undefined ? [] : [run]))))
   if (decisions.some(({ queued }) => queued > 0)) runs.expectWaiting()
   yield* tellSkipped(proposals, decisions, options.maxConcurrent)
+})
+
+/** Decides what is due by then, one statement after the other: at the limit, what has waited long enough to be skipped. */
+const decideUntil = Effect.fnUntraced(function* <R>(
+  book: JobBook.JobBook<R>,
+  runs: JobRuns.JobRuns<R>,
+  options: JobSchedulerOptions<R>,
+  now: number
+) {
+  const { isRequested } = yield* Shutdown
+  while (!(yield* isRequested)) {
+    const free = runs.free()
+    const isFull = free === 0
+    const proposals = isFull
+      ? book.takeDue(now - patienceMillis, jobsAtOnce, isFull)
+      : book.takeDue(now, Math.min(free, jobsAtOnce), isFull)
+    if (proposals.length === 0) return
+    yield* runs.withPlaces(isFull ? 0 : proposals.length, (begin) =>
+      decideTogether(book, runs, options, proposals, begin)
+    )
+  }
 })
 
 /** Decides what is due now, and begins what it got. */
@@ -124,21 +151,19 @@ const decideDue = Effect.fnUntraced(function* <R>(
 ) {
   book.begin()
   if (runs.free() > 0 && runs.expectsWaiting()) yield* takeWaiting(book, runs, options)
-  const now = yield* book.now
-  const free = runs.free()
-  const isFull = free <= 0
-  const most = jobsAtOnce * statementsAtOnce
-  const due = isFull
-    ? book.takeDue(now - patienceMillis, most, isFull)
-    : book.takeDue(now, Math.min(free, most), isFull)
+  const deciding = decideUntil(book, runs, options, yield* book.now)
   // What one of them cannot decide is no reason to give up what another has been given.
-  const exits = yield* Effect.forEach(
-    Arr.chunksOf(due, jobsAtOnce),
-    (proposals) => Effect.exit(decideTogether(book, runs, options, proposals)),
-    { concurrency: statementsAtOnce }
-  )
+  const exits = yield* Effect.all(Arr.replicate(Effect.exit(deciding), statementsAtOnce), { concurrency: "unbounded" })
   for (const exit of exits) yield* exit
 })
+
+/** As what decides is called among the streams of a process. */
+const ownName = "job scheduler"
+
+/** Says that a scheduler is going to run here: the process is not ready before it knows its jobs. */
+export const announce: Effect.Effect<void, never, Supervisor> = Supervisor.use(({ report }) =>
+  report(ownName, "starting")
+)
 
 /** Runs jobs until somebody asks to stop. */
 export const jobScheduler = <R>(options: JobSchedulerOptions<R>) =>
@@ -165,11 +190,11 @@ export const jobScheduler = <R>(options: JobSchedulerOptions<R>) =>
       supervised("jobs")
     )
     // Only the rest is cut short by a stop: what is decided is begun.
-    const resting = Effect.suspend(() => book.rest(runs.free() <= 0 ? patienceMillis : 0, longestRest))
+    const resting = Effect.suspend(() => book.rest(runs.free() === 0 ? patienceMillis : 0, longestRest))
     const deciding = Stream.fromEffectRepeat(resting).pipe(
       untilShutdown,
       Stream.mapEffect(() => decideDue(book, runs, options)),
-      supervised("job scheduler")
+      supervised(ownName)
     )
     const reminding = Stream.tick(waitingEvery).pipe(
       untilShutdown,
@@ -182,7 +207,8 @@ export const jobScheduler = <R>(options: JobSchedulerOptions<R>) =>
 
     yield* Stream.runDrain(registered)
     if (yield* shutdown.isRequested) return
-    const work = Effect.forEach([looking, deciding, reminding], Stream.runDrain, {
+    const asked = options.requests.answering(runs, options.holder)
+    const work = Effect.forEach([looking, deciding, reminding, asked], Stream.runDrain, {
       concurrency: "unbounded",
       discard: true
     })

@@ -1,6 +1,6 @@
 /** What is measured, and said, of payments that are asked for. */
 import { Clock, Effect, Metric } from "effect"
-import type { PaymentState, Status } from "../domain/PaymentIntent.ts"
+import type { PaymentState, Status } from "../domain/PaymentState.ts"
 import type { Standing } from "../domain/ports/PaymentIntents.ts"
 
 const byStatus = Metric.counter("paystream_payments_total", {

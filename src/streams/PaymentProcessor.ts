@@ -13,7 +13,8 @@
  * - Somebody comes back to what has to wait: the sweep does.
  */
 import { Clock, Duration, Effect, Random } from "effect"
-import { isFinal, next, type PaymentCommand } from "../domain/PaymentIntent.ts"
+import { next, type PaymentCommand } from "../domain/PaymentIntent.ts"
+import { isFinal } from "../domain/PaymentState.ts"
 import { type ClaimedPayment, type Payment, PaymentIntents } from "../domain/ports/PaymentIntents.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import type { StoreError } from "../domain/StoreError.ts"
@@ -25,7 +26,7 @@ import { givenUp, nextStep, type StepOptions } from "./PaymentSteps.ts"
 export type Processed =
   /** Nothing will happen to it any more by itself. */
   | { readonly _tag: "Ended"; readonly payment: Payment }
-  /** It is in doubt, its refund is under way, or its compensation waits for an operator. */
+  /** It is in doubt, its refund is under way, or it waits for an operator. */
   | { readonly _tag: "Waiting"; readonly payment: Payment }
   /** Somebody else is at it. */
   | { readonly _tag: "Held"; readonly payment: Payment }

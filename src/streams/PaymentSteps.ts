@@ -54,8 +54,6 @@ export interface StepOptions {
 export const nextStep = (payment: Payment, options: StepOptions): Recorded<StepAway> => {
   const wanted = next(payment.state)
   switch (wanted._tag) {
-    case "Begin":
-      return Effect.succeed({ _tag: "Begin" })
     case "Do":
       return doing[wanted.step](payment)
     case "ResolveDoubt":

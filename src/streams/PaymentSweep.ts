@@ -9,10 +9,12 @@
  * - A charge that does not get on for `giveUpAfter`, or whose command was set aside, is given up; undoing never is.
  * - Somebody is told how many payments do not get on for `stuckAfter`, exactly, and of each of the 1,000 oldest by its id,
  *   once by each process and 20 at one look.
+ * - One that its process dies of is taken up alone, and after so many deaths no more (`Suspects`): an operator is told.
  * - A refund that is under way is looked at less and less often, and does not count as stuck while the provider answers.
  */
 import { Clock, Duration, Effect, Random, Stream } from "effect"
-import type { Status } from "../domain/PaymentIntent.ts"
+import { next } from "../domain/PaymentIntent.ts"
+import type { Status } from "../domain/PaymentState.ts"
 import type { GatewayError } from "../domain/ports/PaymentGateway.ts"
 import {
   type OverduePayment,
@@ -22,10 +24,13 @@ import {
 } from "../domain/ports/PaymentIntents.ts"
 import type { StoreError } from "../domain/StoreError.ts"
 import { GatewayAccess } from "./GatewayAccess.ts"
+import { changeStored } from "./PaymentChanges.ts"
 import * as Metrics from "./PaymentIntentMetrics.ts"
 import { giveUp, type ProcessOptions, processPayment } from "./PaymentProcessor.ts"
+import type { StepAway } from "./PaymentSteps.ts"
 import { Shutdown, untilShutdown } from "./Shutdown.ts"
 import { supervised } from "./Supervisor.ts"
+import { Suspects } from "./Suspects.ts"
 
 export interface SweepOptions extends ProcessOptions {
   /** Between two looks. */
@@ -130,7 +135,7 @@ const overdue = Effect.fnUntraced(function* (
   const since = (yield* Clock.currentTimeMillis) - Duration.toMillis(overdueAfter)
   const quiet = undecided.filter(
     ({ leaseLeftMillis, postponedMillis, state, updatedAtMillis }) =>
-      leaseLeftMillis === 0 && postponedMillis === 0 && !state.isCompensationRequired && updatedAtMillis <= since
+      leaseLeftMillis === 0 && postponedMillis === 0 && next(state)._tag !== "Nothing" && updatedAtMillis <= since
   )
   const waiting = yield* intents.overdue(overdueAfter, mostAtOnce, looks.last)
   looks.last = waiting.length < mostAtOnce ? undefined : waiting.at(-1)
@@ -140,13 +145,18 @@ const overdue = Effect.fnUntraced(function* (
   ])
 })
 
+/** Whose marks a crash leaves: no topic has such a name. */
+const consumer = "payment sweep"
+
 /** The step that the provider was away for, if it was. What is wrong with one payment is no other's. */
 const takenUp = (id: string, isTired: boolean, options: ProcessOptions) =>
-  processPayment(id, options).pipe(
-    Effect.as(undefined),
-    Effect.catchTag("StepAway", (step) =>
-      Effect.as(Effect.when(giveUp(id, options), isTired ? Effect.succeed(true) : isSetAside(id)), step)
-    ),
+  Effect.flatMap(Suspects, ({ again }) =>
+    again({
+      suspect: Effect.succeed({ consumer, identity: id }),
+      handle: tried(id, isTired, options),
+      setAside: (crashes) => Effect.as(quarantine(id, crashes), undefined)
+    })
+  ).pipe(
     // A database that says no to everybody says so at the next look as well.
     Effect.catchIf(
       (error) => error._tag === "StoreError" && !error.isRetryable,
@@ -155,6 +165,22 @@ const takenUp = (id: string, isTired: boolean, options: ProcessOptions) =>
     Effect.catchDefect((defect) => Effect.as(Effect.logError("a defect in a payment", defect), undefined)),
     Effect.annotateLogs({ paymentId: id })
   )
+
+const tried = (id: string, isTired: boolean, options: ProcessOptions) =>
+  processPayment(id, options).pipe(
+    Effect.as<StepAway | undefined>(undefined),
+    Effect.catchTag("StepAway", (step) =>
+      Effect.as(Effect.when(giveUp(id, options), isTired ? Effect.succeed(true) : isSetAside(id)), step)
+    )
+  )
+
+/** Stored before its marks go: a crash between the two sets it aside once more, which changes nothing. */
+const quarantine = Effect.fnUntraced(function* (id: string, crashes: number) {
+  const reason = `its process died ${crashes} times`
+  // What has ended meanwhile stays as it is: the command is never against it.
+  yield* Effect.catchTag(changeStored(id, { _tag: "Quarantine", reason }), "IllegalTransition", Effect.die)
+  yield* Effect.logError(`a payment is in quarantine, ${reason}: see \`sagas show\`, it waits for \`sagas resume\``)
+})
 
 /** Nobody but the sweep tries it any more: it is not waited for. */
 const isSetAside = (id: string) =>

@@ -14,7 +14,8 @@ export class RunNotTaken extends Schema.TaggedError<RunNotTaken>()("RunNotTaken"
   }
 }
 
-const notTaken = Effect.fnUntraced(function* (job: string, at: number | undefined) {
+/** Why nobody can have a run that was asked for. */
+export const notTaken = Effect.fnUntraced(function* (job: string, at: number | undefined) {
   const history = yield* JobHistory
   const same = at === undefined ? undefined : yield* history.find({ job, scheduledFor: at })
   if (same !== undefined)
@@ -33,7 +34,7 @@ export const runJobOnce = <R>(runnable: Runnable<R>, at: number | undefined, opt
     const runs = yield* JobRuns.make<R>(known, options, yield* Scope.Scope)
     const run = yield* history.takeNow(options.holder, runnable.name, at)
     if (run === undefined) return yield* notTaken(runnable.name, at)
-    yield* runs.begin([run])
+    yield* runs.withPlaces(1, (begin) => begin([{ run, runnable }]))
     const stopped = Effect.andThen(shutdown.requested, runs.drain(Duration.zero))
     const beside = Effect.forEach([runs.recording, runs.renewing], Stream.runDrain, { concurrency: "unbounded" })
     yield* Effect.raceFirst(Effect.raceFirst(runs.allEnded, stopped), Effect.andThen(beside, Effect.never))

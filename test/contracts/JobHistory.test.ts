@@ -4,7 +4,9 @@ import * as MemoryJobHistory from "../../src/layers/memory/MemoryJobHistory.ts"
 import * as PostgresJobHistory from "../../src/layers/postgres/PostgresJobHistory.ts"
 import { newDatabase } from "../support/Databases.ts"
 import { postgresClient } from "../support/Services.ts"
-import { suite } from "./JobHistoryContract.ts"
+import * as JobDecisionsContract from "./JobDecisionsContract.ts"
+import * as JobHistoryContract from "./JobHistoryContract.ts"
+import * as JobHoldersContract from "./JobHoldersContract.ts"
 
 const postgres = Layer.unwrap(
   Effect.map(newDatabase, (url) =>
@@ -14,5 +16,7 @@ const postgres = Layer.unwrap(
   )
 )
 
-suite("memory", MemoryJobHistory.layer)
-suite("PostgreSQL", postgres)
+for (const { suite } of [JobHistoryContract, JobDecisionsContract, JobHoldersContract]) {
+  suite("memory", MemoryJobHistory.layer)
+  suite("PostgreSQL", postgres)
+}

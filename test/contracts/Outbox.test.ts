@@ -1,7 +1,7 @@
 /** Every outbox passes the contract; and what only the table can promise. */
 import { PgClient } from "@effect/sql-pg"
 import { assert, layer } from "@effect/vitest"
-import { Context, Effect, Layer, Redacted } from "effect"
+import { Context, Duration, Effect, Layer, Redacted } from "effect"
 import { Client } from "pg"
 import { Outbox } from "../../src/domain/ports/Outbox.ts"
 import { PaymentStore } from "../../src/domain/ports/PaymentStore.ts"
@@ -10,6 +10,7 @@ import * as OutboxFloors from "../../src/layers/postgres/OutboxFloors.ts"
 import { runner } from "../../src/layers/postgres/OutboxStatements.ts"
 import * as PostgresOutbox from "../../src/layers/postgres/PostgresOutbox.ts"
 import { newDatabase, query } from "../support/Databases.ts"
+import { rowsLookedAt } from "../support/RowsLookedAt.ts"
 import { postgresClient, postgresPaymentStore } from "../support/Services.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import { suite } from "./OutboxContract.ts"
@@ -25,7 +26,7 @@ const postgres = (options?: { readonly prepare: boolean }) =>
         (services) => Context.get(services, PaymentStore).prepare
       )
       return PostgresOutbox.layer({ address: "the test's database", migrateOnStart: true }).pipe(
-        Layer.provide(store),
+        Layer.provideMerge(store),
         Layer.merge(Layer.succeed(Database, url))
       )
     })
@@ -143,6 +144,22 @@ layer(postgres(), { excludeTestServices: true, timeout: "60 seconds" })("The tab
       const text = JSON.stringify(plan)
       assert.include(text, "idx_outbox_events_new")
       assert.notInclude(text, '"Sort"')
+    })
+  )
+
+  it.effect("is rid of what is old without a look at what is not, however much that is", () =>
+    Effect.gen(function* () {
+      const [outbox, url] = [yield* Outbox, yield* Database]
+      yield* query(
+        url,
+        `INSERT INTO outbox_events (topic, payload, published_at)
+          SELECT 'a', '1', now() - CASE WHEN n % 1000 = 0 THEN interval '2 hours' ELSE interval '0' END
+          FROM generate_series(1, 20000) n`
+      )
+      yield* query(url, "ANALYZE outbox_events")
+      const removed = yield* rowsLookedAt("outbox_events", outbox.removePublished(Duration.hours(1), 1000))
+      assert.deepStrictEqual([removed.found, removed.scans], [20, 0])
+      assert.isBelow(removed.rows, 200)
     })
   )
 

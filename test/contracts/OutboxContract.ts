@@ -204,6 +204,21 @@ export const suite = (name: string, layer: Layer.Layer<Outbox, unknown>): void =
       })
     )
 
+    promises("gives a dead event again where more attempts are allowed, and what waits behind it", () =>
+      Effect.gen(function* () {
+        const id = yield* relay
+        yield* append(event("a", 1), event("a", 2))
+        yield* kill(id)
+        yield* take(id)
+        assert.deepStrictEqual(yield* takeWaiting(id), [])
+        const more = { ...rules, maxAttempts: rules.maxAttempts + 1 }
+        yield* eventually(
+          Effect.map(takeWaiting(id, { rules: more }), (found) => assert.deepStrictEqual(numbers(found), [1, 2])),
+          { deadline: "10 seconds" }
+        )
+      })
+    )
+
     promises("skips only what is dead", () =>
       Effect.gen(function* () {
         const id = yield* relay

@@ -2,17 +2,19 @@
 import { randomUUID } from "node:crypto"
 import { assert, layer } from "@effect/vitest"
 import { Array as Arr, Context, Duration, Effect, Layer, type Redacted } from "effect"
-import { type Status, transitions } from "../../src/domain/PaymentIntent.ts"
+import { type Status, transitions } from "../../src/domain/PaymentState.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
 import * as MemoryOutbox from "../../src/layers/memory/MemoryOutbox.ts"
 import * as MemoryPaymentIntents from "../../src/layers/memory/MemoryPaymentIntents.ts"
-import { addRefundsUnderWay, underWay } from "../../src/layers/postgres/PaymentIntentsTable.ts"
+import { addRefundsUnderWay } from "../../src/layers/postgres/PaymentIntentsTable.ts"
 import * as PostgresOutbox from "../../src/layers/postgres/PostgresOutbox.ts"
 import * as PostgresPaymentIntents from "../../src/layers/postgres/PostgresPaymentIntents.ts"
 import { newDatabase, query } from "../support/Databases.ts"
+import { created, go, toSuccess } from "../support/PaymentIntentsGround.ts"
+import { rowsLookedAt } from "../support/RowsLookedAt.ts"
 import { postgresClient } from "../support/Services.ts"
 import { eventually } from "../support/servers/eventually.ts"
-import { created, go, suite, toSuccess } from "./PaymentIntentsContract.ts"
+import { suite } from "./PaymentIntentsContract.ts"
 
 /** Where the tables are. */
 class Database extends Context.Service<Database, Redacted.Redacted>()("paystream/test/PaymentIntentsDatabase") {}
@@ -27,7 +29,7 @@ const postgres = (options?: { readonly prepare: boolean }) =>
         (services) => Context.get(services, PaymentIntents).prepare
       )
       return Layer.merge(payments, PostgresOutbox.layer(store)).pipe(
-        Layer.provide(postgresClient(url, options)),
+        Layer.provideMerge(postgresClient(url, options)),
         Layer.merge(Layer.succeed(Database, url))
       )
     })
@@ -152,12 +154,12 @@ layer(postgres(), { excludeTestServices: true, timeout: "60 seconds" })("The tab
       const more = `UPDATE payment_events SET event = event || '{"later": {"n": 1}}' WHERE payment_id = '${id}'`
       const url = yield* Database
       yield* query(url, more)
-      yield* go((yield* payments.find(id)) as never, { _tag: "Begin" })
+      yield* go((yield* payments.find(id)) as never, { _tag: "FinishStep", step: "reserve" })
       const rows = yield* query<{ event: unknown }>(
         url,
         `SELECT event->'later' AS event FROM payment_events WHERE payment_id = '${id}' ORDER BY version`
       )
-      assert.deepStrictEqual(rows, [{ event: { n: 1 } }, { event: null }])
+      assert.deepStrictEqual(rows, [{ event: { n: 1 } }, { event: null }, { event: null }])
     })
   )
 
@@ -202,26 +204,33 @@ layer(postgres(), { excludeTestServices: true, timeout: "60 seconds" })("The tab
     })
   )
 
-  it.effect("finds what is overdue by an index, however many payments have ended", () =>
-    Effect.gen(function* () {
-      const url = yield* Database
-      yield* query(
-        url,
-        `INSERT INTO payment_intents (id, amount_minor, currency, idempotency_key, payment_method, order_id)
-          SELECT gen_random_uuid(), 1, 'BRL', 'k', 'm', n % 1000 FROM generate_series(1, 20000) AS n;
-        UPDATE payment_intents SET status = 'failed' WHERE status = 'requested' AND order_id <> '0';
+  it.effect(
+    "is asked for what is overdue and stuck by an index, however many payments are under way or have ended",
+    () =>
+      Effect.gen(function* () {
+        const payments = yield* PaymentIntents
+        yield* query(
+          yield* Database,
+          `INSERT INTO payment_intents (id, amount_minor, currency, idempotency_key, payment_method, order_id, updated_at)
+          SELECT gen_random_uuid(), 1, 'BRL', 'k', 'm', n % 1000,
+            now() - CASE WHEN n % 1000 = 0 THEN interval '2 hours' ELSE interval '0' END
+          FROM generate_series(1, 20000) AS n;
+        UPDATE payment_intents SET status = 'failed' WHERE status = 'requested' AND order_id LIKE '%7';
         ANALYZE payment_intents`
-      )
-      const [plan] = yield* query<{ "QUERY PLAN": ReadonlyArray<unknown> }>(
-        url,
-        `EXPLAIN (FORMAT JSON) SELECT id FROM payment_intents WHERE ${underWay} AND updated_at <= now()
-          AND (lease_until IS NULL OR lease_until <= now())
-          AND (updated_at, id) > (now() - interval '1 day', gen_random_uuid()) ORDER BY updated_at, id LIMIT 100`
-      )
-      const text = JSON.stringify(plan)
-      assert.include(text, '"Index Name"')
-      assert.notInclude(text, "Seq Scan")
-    })
+        )
+        const hour = Duration.hours(1)
+        const all = [
+          Effect.map(payments.overdue(hour, 10_000), ({ length }) => length),
+          Effect.map(payments.overdue(hour, 10_000, { id: randomUUID(), since: 0n }), ({ length }) => length),
+          Effect.map(payments.stuck(hour, 10_000), ({ length }) => length),
+          Effect.map(payments.standing(hour), ({ stuck }) => stuck)
+        ]
+        for (const ask of all) {
+          const { found, rows, scans } = yield* rowsLookedAt("payment_intents", ask)
+          assert.deepStrictEqual([found, scans], [20, 0])
+          assert.isBelow(rows, 200)
+        }
+      })
   )
 
   it.effect("has as many events of a payment as its version says, however many payments change at once", () =>

@@ -11,7 +11,8 @@ import * as PostgresOutbox from "../../src/layers/postgres/PostgresOutbox.ts"
 import * as PostgresWeeklyReports from "../../src/layers/postgres/PostgresWeeklyReports.ts"
 import { newDatabase } from "../support/Databases.ts"
 import { postgresClient } from "../support/Services.ts"
-import { figures, suite } from "./WeeklyReportsContract.ts"
+import { figures } from "../support/WeeklyFigures.ts"
+import { suite } from "./WeeklyReportsContract.ts"
 
 const postgres = Layer.unwrap(
   Effect.map(newDatabase, (url) => {

@@ -3,21 +3,9 @@ import { assert, layer as withLayer } from "@effect/vitest"
 import { Duration, Effect, Exit, type Layer } from "effect"
 import { Outbox } from "../../src/domain/ports/Outbox.ts"
 import { WeeklyReports } from "../../src/domain/ports/WeeklyReports.ts"
-import { reportOf, type WeeklyFigures, weekBefore } from "../../src/domain/WeeklyReport.ts"
+import { reportOf, weekBefore } from "../../src/domain/WeeklyReport.ts"
 import { reportGenerator } from "../../src/streams/ReportGenerator.ts"
-
-export const figures: WeeklyFigures = {
-  payments: {
-    stored: 3,
-    byQueue: [{ queue: "payments", count: 3 }],
-    inOtherQueues: 0,
-    amounts: [{ currency: "BRL", count: 2, amount: "9007199254740993.01" }],
-    withoutAmount: 1
-  },
-  sagas: { byOutcome: [], compensationRequired: 0 },
-  deadLetters: { putBack: 0 },
-  outbox: { unpublished: 0, refused: 0 }
-}
+import { figures } from "../support/WeeklyFigures.ts"
 
 /** Each test has a week of its own. */
 const weekOf = (instant: string) => weekBefore(Date.parse(instant))

@@ -1,99 +1,20 @@
+/** What a payment does, one life at a time. */
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Result, Schema } from "effect"
-import { largest } from "../../src/domain/Money.ts"
-import { PaymentEvent, type Step, steps } from "../../src/domain/PaymentEvent.ts"
+import { Result } from "effect"
+import { steps } from "../../src/domain/PaymentEvent.ts"
+import { decide, next } from "../../src/domain/PaymentIntent.ts"
+import { stateOf } from "../../src/domain/PaymentState.ts"
 import {
-  decide,
-  evolve,
-  isFinal,
-  next,
-  type PaymentCommand,
-  type PaymentState,
-  requested,
-  type Status,
-  stateOf,
-  transitions
-} from "../../src/domain/PaymentIntent.ts"
-
-const beginning = {
-  _tag: "Requested",
-  amount: 10_000n,
-  currency: "BRL",
-  paymentMethod: "pm_card_visa",
-  orderId: "order 1"
-} as const
-
-/** Any command, as the process, an operator or a late message might give it: legal ones and others. */
-const Command = Schema.Union([
-  Schema.Struct({ _tag: Schema.Literals(["Begin", "AwaitRefund", "RequireCompensation", "ResumeCompensation"]) }),
-  Schema.TaggedStruct("DoubtRefund", { refund: Schema.Literals(["re_1", "re_2"]) }),
-  Schema.TaggedStruct("PrepareCharge", { reference: Schema.Literals(["pi_1", "pi_2"]) }),
-  Schema.Struct({ _tag: Schema.Literals(["FinishStep", "UndoStep"]), step: Schema.Literals(steps) }),
-  Schema.Struct({
-    _tag: Schema.Literals(["Doubt", "Fail", "Refund", "FailRefund", "SetAside"]),
-    reason: Schema.Literals(["declined", "time-out"])
-  })
-])
-type Given = ReadonlyArray<PaymentCommand | { readonly _tag: "GoOn" }>
-
-/** As many that do what is to be done next as others: else few payments would get far. */
-const GoOn = Schema.TaggedStruct("GoOn", {})
-const commands = Schema.Array(Schema.Union([GoOn, Command])).check(Schema.isMaxLength(40))
-
-interface Life {
-  readonly state: PaymentState
-  readonly history: ReadonlyArray<PaymentEvent>
-}
-
-const born: Life = { state: requested(beginning), history: [beginning] }
-
-/** A command that does what is to be done next; where nothing is, one that changes nothing. */
-const toward = (state: PaymentState): PaymentCommand => {
-  const wanted = next(state)
-  if (wanted._tag === "ResolveDoubt") return { _tag: "FinishStep", step: "charge" }
-  if (wanted._tag === "ResolveRefund") return { _tag: "UndoStep", step: "charge" }
-  if (wanted._tag === "Undo") return { _tag: "UndoStep", step: wanted.step }
-  if (wanted._tag !== "Do") return { _tag: "Begin" }
-  const isNew = wanted.step === "charge" && state.reference === undefined
-  return isNew ? { _tag: "PrepareCharge", reference: "pi_1" } : { _tag: "FinishStep", step: wanted.step }
-}
-
-/** What a command makes of it; the same where it is refused. */
-const following = ({ history, state }: Life, given: Given[number]): Life => {
-  const events = Result.getOrElse(decide(state, given._tag === "GoOn" ? toward(state) : given), () => [])
-  return { state: events.reduce(evolve, state), history: [...history, ...events] }
-}
-
-/** A life after each of the commands. */
-const livesOf = (given: Given): ReadonlyArray<Life> => {
-  const lives = [born]
-  for (const command of given) lives.push(following(lives.at(-1) ?? born, command))
-  return lives
-}
-
-const endOf = (given: Given): Life => livesOf(given).at(-1) ?? born
-
-const refused = (state: PaymentState, command: PaymentCommand): boolean => Result.isFailure(decide(state, command))
-
-const paid: ReadonlyArray<PaymentCommand> = [
-  { _tag: "Begin" },
-  { _tag: "FinishStep", step: "reserve" },
-  { _tag: "PrepareCharge", reference: "pi_1" },
-  { _tag: "FinishStep", step: "charge" },
-  { _tag: "FinishStep", step: "confirm" }
-]
-
-const tagsOf = ({ history }: Life) => history.map(({ _tag }) => _tag)
-
-/** Does what is to be done next, until there is nothing more. */
-const carriedOn = (life: Life): Life =>
-  next(life.state)._tag === "Nothing" ? life : carriedOn(following(life, toward(life.state)))
-
-/** Does what is to be done next, until this step is undone next. */
-const carriedOnTo = (step: Step, life: Life): Life => {
-  const wanted = next(life.state)
-  return wanted._tag === "Undo" && wanted.step === step ? life : carriedOnTo(step, following(life, toward(life.state)))
-}
+  beginning,
+  born,
+  carriedOn,
+  carriedOnTo,
+  endOf,
+  following,
+  paid,
+  refused,
+  tagsOf
+} from "../support/PaymentLives.ts"
 
 describe("A payment", () => {
   it("is reserved, charged and confirmed, and then it has succeeded", () => {
@@ -104,14 +25,14 @@ describe("A payment", () => {
   })
 
   it("that is declined gives its reservation back, and has failed: no money has moved", () => {
-    const end = carriedOn(endOf([...paid.slice(0, 3), { _tag: "Fail", reason: "declined" }]))
+    const end = carriedOn(endOf([...paid.slice(0, 2), { _tag: "Fail", reason: "declined" }]))
     assert.deepStrictEqual(tagsOf(end).slice(-3), ["CompensationBegun", "StepUndone", "Failed"])
     assert.strictEqual(end.state.status, "failed")
     assert.strictEqual(end.state.failure, "declined")
   })
 
   it("whose order cannot be confirmed is refunded before it is released, and compensated", () => {
-    const end = carriedOn(endOf([...paid.slice(0, 4), { _tag: "Fail", reason: "order_cancelled" }]))
+    const end = carriedOn(endOf([...paid.slice(0, 3), { _tag: "Fail", reason: "order_cancelled" }]))
     const undone = end.history.flatMap((event) => (event._tag === "StepUndone" ? [event.step] : []))
     assert.deepStrictEqual(undone, ["charge", "reserve"])
     assert.strictEqual(end.state.status, "compensated")
@@ -125,7 +46,7 @@ describe("A payment", () => {
   })
 
   it("in doubt is settled either way, and never charged by another name", () => {
-    const { state } = endOf([...paid.slice(0, 3), { _tag: "Doubt", reason: "time-out" }])
+    const { state } = endOf([...paid.slice(0, 2), { _tag: "Doubt", reason: "time-out" }])
     assert.deepStrictEqual(next(state), { _tag: "ResolveDoubt" })
     assert.isTrue(refused(state, { _tag: "PrepareCharge", reference: "pi_2" }))
     assert.isFalse(refused(state, { _tag: "FinishStep", step: "charge" }))
@@ -134,11 +55,11 @@ describe("A payment", () => {
 
   it("cannot be in doubt before a charge is known to the provider, or after it is settled", () => {
     const doubt = { _tag: "Doubt", reason: "time-out" } as const
-    for (const count of [0, 1, 2, 4, 5]) assert.isTrue(refused(endOf(paid.slice(0, count)).state, doubt), `${count}`)
+    for (const count of [0, 1, 3, 4]) assert.isTrue(refused(endOf(paid.slice(0, count)).state, doubt), `${count}`)
   })
 
   it("whose compensation has to be asked for waits until it is", () => {
-    const failed = endOf([...paid.slice(0, 2), { _tag: "Fail", reason: "declined" }, { _tag: "RequireCompensation" }])
+    const failed = endOf([...paid.slice(0, 1), { _tag: "Fail", reason: "declined" }, { _tag: "RequireCompensation" }])
     assert.deepStrictEqual(next(failed.state), { _tag: "Nothing" })
     assert.isTrue(refused(failed.state, { _tag: "UndoStep", step: "reserve" }))
     assert.strictEqual(carriedOn(following(failed, { _tag: "ResumeCompensation" })).state.status, "failed")
@@ -182,7 +103,7 @@ describe("A payment", () => {
     const doubt = { _tag: "DoubtRefund", refund: "re_1" } as const
     for (const life of [
       carriedOn(born),
-      carriedOn(endOf([...paid.slice(0, 3), { _tag: "Fail", reason: "no" }])),
+      carriedOn(endOf([...paid.slice(0, 2), { _tag: "Fail", reason: "no" }])),
       born
     ]) {
       assert.deepStrictEqual(following(life, doubt), life)
@@ -195,135 +116,60 @@ describe("A payment", () => {
   })
 })
 
-describe("Whatever commands come, a payment", () => {
-  it.prop("goes only where its transitions lead, an event at a time", { given: commands }, ({ given }) => {
-    const { history } = endOf(given)
-    let state = born.state
-    for (const event of history.slice(1)) {
-      const { status } = evolve(state, event)
-      const legal: ReadonlyArray<Status> = transitions[state.status]
-      assert.isTrue(status === state.status || legal.includes(status), `${state.status} → ${status}`)
-      state = evolve(state, event)
-    }
+describe("A payment whose order is reserved", () => {
+  it("has begun with it, in one change", () => {
+    assert.deepStrictEqual(
+      decide(born.state, { _tag: "FinishStep", step: "reserve" }),
+      Result.succeed([{ _tag: "Begun" }, { _tag: "StepFinished", step: "reserve" }])
+    )
   })
 
-  it.prop("changes its status at most once by one command", { given: commands }, ({ given }) => {
-    const lives = livesOf(given)
-    for (const [index, { history, state }] of lives.slice(1).entries()) {
-      const before = lives[index] ?? born
-      const legal: ReadonlyArray<Status> = transitions[before.state.status]
-      assert.isTrue(state.status === before.state.status || legal.includes(state.status))
-      assert.isAtMost(history.length - before.history.length, 2)
-    }
+  it("goes on where an earlier version has begun it before its order was reserved", () => {
+    const begun = stateOf([beginning, { _tag: "Begun" }])
+    assert(begun !== undefined)
+    assert.deepStrictEqual(next(begun), { _tag: "Do", step: "reserve" })
+    const end = carriedOn({ state: begun, history: [beginning, { _tag: "Begun" }] })
+    assert.strictEqual(end.state.status, "succeeded")
+    assert.lengthOf(
+      end.history.filter(({ _tag }) => _tag === "Begun"),
+      1
+    )
   })
 
-  it.prop("is what its history comes to", { given: commands }, ({ given }) => {
-    for (const { history, state } of livesOf(given)) assert.deepStrictEqual(stateOf(history), state)
-  })
-
-  it.prop("finishes steps in their order and undoes them in reverse", { given: commands }, ({ given }) => {
-    for (const { state } of livesOf(given)) {
-      assert.deepStrictEqual(state.finished, steps.slice(0, state.finished.length))
-    }
-  })
-
-  it.prop("ends where nothing is left to do, and only there", { given: commands }, ({ given }) => {
-    for (const { state } of livesOf(given)) {
-      const isWaiting = state.status === "compensating" && state.isCompensationRequired
-      assert.strictEqual(next(state)._tag === "Nothing", isFinal(state) || isWaiting)
-      if (state.status === "failed" || state.status === "compensated") {
-        assert.deepStrictEqual(state.finished, [])
-        assert.strictEqual(state.wasCharged, state.status === "compensated")
-      }
-      if (state.status === "failed") assert.deepStrictEqual(transitions[state.status], [])
-      if (state.isRefundPending) assert.deepStrictEqual(state.finished, ["reserve", "charge"])
-      if (state.status === "succeeded") assert.deepStrictEqual(state.finished, steps)
-    }
-  })
-
-  it.prop("comes to an end when it is carried on from there", { given: commands }, ({ given }) => {
-    const resumed = following(endOf(given), { _tag: "ResumeCompensation" })
-    assert.isTrue(isFinal(carriedOn(resumed).state))
-  })
-
-  it.prop("asks for a refund anew only when the one before has come to nothing", { given: commands }, ({ given }) => {
-    for (const [index, { state }] of livesOf(given).entries()) {
-      const before = livesOf(given)[index - 1]?.state
-      if (before === undefined || state.refundFailures.length === before.refundFailures.length) continue
-      assert.strictEqual(state.refundFailures.length, before.refundFailures.length + 1)
-      assert.isTrue(state.isCompensationRequired)
-      assert.deepStrictEqual(state.finished, ["reserve", "charge"])
-    }
-  })
-
-  it.prop("is charged under one reference, and that one is kept", { given: commands }, ({ given }) => {
-    const { history } = endOf(given)
-    const references = history.flatMap((event) => (event._tag === "ChargePrepared" ? [event.reference] : []))
-    assert.isAtMost(references.length, 1)
-    assert.isAtMost(history.filter((event) => event._tag === "StepFinished" && event.step === "charge").length, 1)
-    for (const { state } of livesOf(given)) if (state.wasCharged) assert.strictEqual(state.reference, references[0])
-  })
-
-  it.prop("is changed by no command that it refuses, and by none the second time", { given: commands }, ({ given }) => {
-    const repeatable = [
-      "Begin",
-      "PrepareCharge",
-      "Doubt",
-      "Refund",
-      "AwaitRefund",
-      "DoubtRefund",
-      "SetAside",
-      "RequireCompensation",
-      "ResumeCompensation"
-    ]
-    for (const [index, command] of given.entries()) {
-      if (command._tag === "GoOn") continue
-      const { state } = endOf(given.slice(0, index + 1))
-      const before = endOf(given.slice(0, index)).state
-      if (refused(before, command)) assert.deepStrictEqual(state, before)
-      else if (repeatable.includes(command._tag)) assert.deepStrictEqual(decide(state, command), Result.succeed([]))
-    }
+  it("is not begun where it cannot be had: it fails at once", () => {
+    const end = following(born, { _tag: "Fail", reason: "order_taken" })
+    assert.deepStrictEqual(tagsOf(end), ["Requested", "Failed"])
   })
 })
 
-describe("A payment's history", () => {
-  it("comes to nothing without its beginning", () => {
-    assert.isUndefined(stateOf([]))
-    assert.isUndefined(stateOf([{ _tag: "Begun" }, beginning]))
+describe("A payment in quarantine", () => {
+  const dying = { _tag: "Quarantine", reason: "its process died 3 times" } as const
+  const lift = { _tag: "LiftQuarantine" } as const
+
+  it("is left alone from wherever it was, and goes on from there when that is lifted", () => {
+    for (const count of [0, 1, 2, 3]) {
+      const before = endOf(paid.slice(0, count))
+      const held = following(before, dying)
+      assert.deepStrictEqual(next(held.state), { _tag: "Nothing" })
+      assert.strictEqual(held.state.status, before.state.status)
+      const lifted = following(held, lift)
+      assert.deepStrictEqual(next(lifted.state), next(before.state))
+      assert.strictEqual(carriedOn(lifted).state.status, "succeeded")
+    }
   })
 
-  const encode = Schema.encodeSync(PaymentEvent)
-  const decode = Schema.decodeUnknownSync(PaymentEvent)
-  const stored = (event: PaymentEvent): unknown => JSON.parse(JSON.stringify(encode(event)))
-
-  const edges: ReadonlyArray<PaymentEvent> = [
-    { ...beginning, amount: 1n },
-    { ...beginning, amount: largest, orderId: `é😀 \\ " ' ${"x".repeat(1000)}`, paymentMethod: "" },
-    { _tag: "ChargePrepared", reference: "pi_\n\t" },
-    { _tag: "CompensationBegun", reason: "" },
-    ...steps.flatMap(
-      (step): ReadonlyArray<PaymentEvent> => [
-        { _tag: "StepFinished", step },
-        { _tag: "StepUndone", step }
-      ]
-    )
-  ]
-  for (const event of edges) {
-    it(`is read as it was written: ${JSON.stringify(stored(event)).slice(0, 80)}`, () => {
-      assert.deepStrictEqual(decode(stored(event)), event)
-    })
-  }
-
-  it.prop("is read as it was written, whatever happened", { event: Arbitrary.schema(PaymentEvent) }, ({ event }) => {
-    assert.deepStrictEqual(decode(stored(event)), event)
+  it("takes what its provider tells, and what ends it ends the quarantine", () => {
+    const inDoubt = endOf([...paid.slice(0, 2), { _tag: "Doubt", reason: "time-out" }, dying])
+    const charged = following(inDoubt, { _tag: "FinishStep", step: "charge" })
+    assert.isTrue(charged.state.wasCharged)
+    const refunding = carriedOnTo("charge", endOf([...paid, { _tag: "Refund", reason: "asked for" }]))
+    const back = following(following(refunding, dying), { _tag: "UndoStep", step: "charge" })
+    assert.deepStrictEqual(back.state.finished, ["reserve"])
+    const ended = following(back, { _tag: "UndoStep", step: "reserve" })
+    assert.deepStrictEqual([ended.state.status, ended.state.quarantine], ["compensated", undefined])
   })
 
-  it("is read without what a later version adds to an event, and not with an event that it adds", () => {
-    assert.deepStrictEqual(decode({ _tag: "Begun", later: 1 }), { _tag: "Begun" })
-    assert.throws(() => decode({ _tag: "Later" }))
-  })
-
-  it("keeps amounts as text, so that no reader takes them for a float", () => {
-    assert.propertyVal(stored({ ...beginning, amount: largest }), "amount", String(largest))
+  it("is none that has ended", () => {
+    assert.deepStrictEqual(following(carriedOn(born), dying), carriedOn(born))
   })
 })

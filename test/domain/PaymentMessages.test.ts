@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { requested } from "../../src/domain/PaymentIntent.ts"
 import * as PaymentMessages from "../../src/domain/PaymentMessages.ts"
+import { requested } from "../../src/domain/PaymentState.ts"
 
 const id = "0199a7a0-0000-7000-8000-000000000001"
 const state = requested({

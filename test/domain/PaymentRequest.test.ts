@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Result, Schema } from "effect"
 import { textOf } from "../../src/domain/Money.ts"
-import { requested } from "../../src/domain/PaymentIntent.ts"
 import * as PaymentRequest from "../../src/domain/PaymentRequest.ts"
+import { requested } from "../../src/domain/PaymentState.ts"
 import * as PaymentBody from "../../src/layers/http/PaymentBody.ts"
 
 const encoder = new TextEncoder()

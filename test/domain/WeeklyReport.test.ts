@@ -1,6 +1,7 @@
 /** Weeks of reports, and how a report reads. */
 import { assert, describe, it } from "@effect/vitest"
 import { markdownOf, reportOf, weekBefore } from "../../src/domain/WeeklyReport.ts"
+import { figures } from "../support/WeeklyFigures.ts"
 
 const shown = (instant: string) => {
   const { end, start } = weekBefore(Date.parse(instant))
@@ -23,18 +24,7 @@ describe("The week before", () => {
 })
 
 describe("A report", () => {
-  const report = reportOf(weekBefore(Date.parse("2026-03-09T08:00:00Z")), {
-    payments: {
-      stored: 4,
-      byQueue: [{ queue: "a|b\nc", count: 3 }],
-      inOtherQueues: 1,
-      amounts: [{ currency: "BRL", count: 2, amount: "9007199254740993.01" }],
-      withoutAmount: 2
-    },
-    sagas: { byOutcome: [], compensationRequired: 0 },
-    deadLetters: { putBack: 5 },
-    outbox: { unpublished: 6, refused: 7 }
-  })
+  const report = reportOf(weekBefore(Date.parse("2026-03-09T08:00:00Z")), figures)
 
   it("is named after its week", () => {
     assert.deepInclude(report, { id: "weekly_report/2026-03-02", from: "2026-03-02T00:00:00.000Z" })

@@ -30,11 +30,8 @@ const started = Effect.fnUntraced(function* (runtime: Program.Runtime, more: Rea
       ...more
     }
   })
-  // ready is a scheduler whose database answers; its jobs are known a moment later
-  yield* eventually(
-    Effect.map(HealthPages.page(port, "/jobs"), ({ text }) => assert.include(text, "nightly")),
-    { deadline: "30 seconds" }
-  )
+  yield* HealthPages.waitForStatus(port, "/readyz", 200)
+  assert.include((yield* HealthPages.page(port, "/jobs")).text, "nightly", "ready is a scheduler whose jobs are known")
   const rows = <Row extends Record<string, unknown>>(statement: string) =>
     query<Row>(Redacted.make(stage.databaseUrl), statement)
   const post = (fields: Readonly<Record<string, string>>, headers: Readonly<Record<string, string>> = {}) =>
@@ -89,6 +86,9 @@ for (const runtime of Stage.runtimes)
         assert.include((yield* HealthPages.page(on.port, "/jobs")).text, "Resume</button>")
         assert.strictEqual((yield* on.post({ job: "failing", action: "resume", key })).status, 303)
         assert.notInclude((yield* HealthPages.page(on.port, "/jobs")).text, "Resume</button>")
+
+        yield* Effect.forEach(Array.from({ length: 8 }), () => on.post({ ...run, key: "guess" }))
+        assert.strictEqual((yield* on.post({ job: "failing", action: "pause", key })).status, 429, "who guesses waits")
 
         yield* on.scheduler.kill("SIGTERM")
         assert.strictEqual(yield* on.scheduler.exit, 0, on.scheduler.stderr.join("\n"))

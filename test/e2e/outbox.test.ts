@@ -128,7 +128,11 @@ layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("a
       Effect.gen(function* () {
         const ground = yield* onSharedServers
         const queue = yield* Ground.keepAll(ground)
-        const relay = yield* Ground.startRelay(ground, "bun", { OUTBOX_OPEN_TRANSACTION_SECONDS: "1" })
+        const port = yield* freePort
+        const relay = yield* Ground.startRelay(ground, "bun", {
+          OUTBOX_OPEN_TRANSACTION_SECONDS: "1",
+          HEALTH_PORT: `${port}`
+        })
         const stranger = yield* Ground.stranger(ground)
         yield* stranger.query(
           `BEGIN; INSERT INTO outbox_events (topic, key, payload) VALUES ('events.slow', 'a', '{"n": 1}')`
@@ -141,6 +145,9 @@ layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("a
         yield* relay.waitForLine(/a transaction on the outbox stays open.*a stranger/)
         const { stdout } = yield* Ground.command(ground, "stats")
         assert.match(stdout, /open transaction: process \d+ \(a stranger\), idle in transaction/)
+        const { text } = yield* HealthPages.page(port, "/metrics")
+        assert.match(text, /^paystream_outbox_open_transaction_seconds\S* [1-9]/m)
+        assert.match(text, /^paystream_outbox_slots\S* 64$/m)
         yield* stranger.query("COMMIT")
         yield* eventually(
           Effect.map(Queues.depth(ground.brokerUrl, queue), (depth) => assert.strictEqual(depth, 2)),
@@ -155,7 +162,8 @@ layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("a
     Effect.gen(function* () {
       const ground = yield* onSharedServers
       const command = `test-${ground.exchange}.commands.process`
-      const relay = yield* Ground.startRelay(ground, "bun", { OUTBOX_MAX_ATTEMPTS: "2" })
+      const port = yield* freePort
+      const relay = yield* Ground.startRelay(ground, "bun", { OUTBOX_MAX_ATTEMPTS: "2", HEALTH_PORT: `${port}` })
       const settings = ["--json"]
       yield* Ground.sql(
         ground,
@@ -174,6 +182,13 @@ layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("a
       const [dead] = JSON.parse(listed.stdout) as ReadonlyArray<{ id: string; attempts: number; lastError: string }>
       assert.strictEqual(dead?.attempts, 2)
       assert.include(dead?.lastError, command)
+      yield* eventually(
+        Effect.map(HealthPages.page(port, "/metrics"), ({ text }) => {
+          assert.match(text, /^paystream_outbox_dead\S* 1$/m)
+          assert.match(text, /^paystream_outbox_oldest_pending_seconds\S* \d/m)
+        }),
+        { deadline: "20 seconds" }
+      )
       assert.strictEqual((yield* Ground.command(ground, "skip", "--id", "no-id")).code, 2)
       assert.strictEqual((yield* Ground.command(ground, "retry")).code, 2)
       yield* Queues.declare(ground.brokerUrl, command)
@@ -186,6 +201,25 @@ layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("a
       )
       yield* Queues.remove(ground.brokerUrl, command)
       assert.strictEqual((yield* Ground.command(ground, "skip", "--id", dead?.id ?? "")).code, 1)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("removes what was published longer ago than it is to be kept, and nothing else", () =>
+    Effect.gen(function* () {
+      const ground = yield* onSharedServers
+      yield* Ground.sql(
+        ground,
+        `INSERT INTO outbox_events (topic, payload, published_at)
+         SELECT 'events', to_jsonb(days), now() - days * interval '1 day' FROM generate_series(1, 12) AS days`
+      )
+      yield* Ground.startRelay(ground, "node")
+      yield* eventually(
+        Effect.map(
+          Ground.sql(ground, "SELECT max(payload::int) AS oldest, count(*)::int AS count FROM outbox_events"),
+          ([row]) => assert.deepStrictEqual(row, { oldest: 6, count: 6 })
+        ),
+        { deadline: "30 seconds" }
+      )
     }).pipe(Effect.scoped)
   )
 

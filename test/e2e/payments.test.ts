@@ -1,16 +1,13 @@
 /** `--mode=commands` and `sagas` on real servers of their own: the commands' queue has one name for all. */
 import { randomUUID } from "node:crypto"
 import { assert, layer } from "@effect/vitest"
-import { Effect, Layer, Random, Redacted } from "effect"
-import * as PostgresOutbox from "../../src/layers/postgres/PostgresOutbox.ts"
-import * as PostgresPaymentIntents from "../../src/layers/postgres/PostgresPaymentIntents.ts"
-import { changeStored, request } from "../../src/streams/PaymentChanges.ts"
-import { PaymentOutlet } from "../../src/streams/PaymentOutlet.ts"
+import { Effect, Random, Redacted } from "effect"
+import { changeStored } from "../../src/streams/PaymentChanges.ts"
 import * as HealthPages from "../support/HealthPages.ts"
 import * as Ground from "../support/OutboxGround.ts"
 import { OwnServers } from "../support/OwnServers.ts"
+import { ask, liftQuarantines, stores as storesOf } from "../support/PaymentsAsked.ts"
 import * as Queues from "../support/Queues.ts"
-import { postgresClient } from "../support/Services.ts"
 import { runtimes } from "../support/Stage.ts"
 import { eventually, realSleep } from "../support/servers/eventually.ts"
 import { freePort } from "../support/servers/freePort.ts"
@@ -57,21 +54,7 @@ const run = (ground: Ground.Ground, args: ReadonlyArray<string>, env: Readonly<R
     return { code, stdout: program.stdout.join("\n"), stderr: program.stderr.join("\n") }
   }).pipe(Effect.scoped)
 
-const stores = (ground: Ground.Ground) => {
-  const store = { address: "the tests' server", migrateOnStart: false }
-  const outbox = PostgresOutbox.layer(store)
-  return Layer.merge(PostgresPaymentIntents.layer(store), Layer.provide(PaymentOutlet.outbox, outbox)).pipe(
-    Layer.provide(postgresClient(Redacted.make(ground.databaseUrl)))
-  )
-}
-
-/** Asks for a payment, as the API does; gives its id. */
-const ask = Effect.fnUntraced(function* (paymentMethod: string) {
-  const id = randomUUID()
-  const event = { _tag: "Requested", amount: 10_000n, currency: "BRL", paymentMethod, orderId: id } as const
-  yield* request({ id, idempotencyKey: randomUUID(), event }, { commandId: randomUUID() })
-  return id
-})
+const stores = (ground: Ground.Ground) => storesOf(Redacted.make(ground.databaseUrl))
 
 const statuses = (ground: Ground.Ground) =>
   Effect.map(Ground.sql(ground, "SELECT id::text, status FROM payment_intents"), (rows) =>
@@ -175,7 +158,13 @@ layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("-
         }
         // A command that is found in the midst of three crashes is set aside: its payment is given up by the sweep.
         yield* start(ground, "node", { PAYMENT_GIVE_UP_AFTER: "10 seconds" })
-        yield* waitForAll(ground, isFinal)
+        yield* eventually(
+          Effect.andThen(
+            liftQuarantines(Redacted.make(ground.databaseUrl)),
+            Effect.map(statuses(ground), (all) => assert.isTrue(Object.values(all).every(isFinal)))
+          ),
+          { deadline: "60 seconds", every: "200 millis" }
+        )
         yield* checkMoney(ground)
         assert.strictEqual(Object.keys(yield* statuses(ground)).length, rounds * 60)
       }).pipe(Random.withSeed(seed), Effect.scoped),
@@ -210,6 +199,69 @@ layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("-
         assert.include(again.stderr, "waits for nobody")
       }).pipe(Effect.scoped),
     { timeout: 120_000 }
+  )
+
+  it.effect(
+    "tries nothing twice where retries are switched off, and says so",
+    () =>
+      Effect.gen(function* () {
+        const ground = yield* onOwnServers
+        yield* Ground.startRelay(ground, "node")
+        const program = yield* start(ground, "bun", { ENABLE_RETRY_LOGIC: "false" })
+        yield* program.waitForLine(/ENABLE_RETRY_LOGIC=false/, { deadline: "60 seconds" })
+        const id = yield* Effect.provide(ask("sandbox_twice"), stores(ground))
+        yield* waitForAll(ground, isFinal)
+        assert.strictEqual((yield* statuses(ground))[id], "failed")
+        const charges = yield* Ground.sql(ground, "SELECT attempts FROM sandbox_charges")
+        assert.deepStrictEqual(charges, [{ attempts: 1 }])
+        yield* Queues.takeAll(ground.brokerUrl, `${commandQueue}.dlq`)
+      }).pipe(Effect.scoped),
+    { timeout: 90_000 }
+  )
+
+  it.effect(
+    "forgets payments and orders that are older than they are to be kept, and no others",
+    () =>
+      Effect.gen(function* () {
+        const ground = yield* onOwnServers
+        yield* Ground.sql(
+          ground,
+          `INSERT INTO order_reservations (order_id, payment_id, confirmed_at, cancelled_at, updated_at)
+           SELECT name, CASE WHEN name LIKE '%cancelled' THEN NULL ELSE gen_random_uuid() END,
+             CASE WHEN name LIKE '%paid' THEN now() END, CASE WHEN name LIKE '%cancelled' THEN now() END,
+             now() - CASE WHEN name LIKE 'old%' THEN interval '25 hours' ELSE interval '23 hours' END
+           FROM unnest(ARRAY['old paid', 'old cancelled', 'old held', 'new paid', 'new cancelled']) AS name`
+        )
+        yield* Ground.sql(
+          ground,
+          `INSERT INTO payment_intents (id, amount_minor, currency, idempotency_key, payment_method, order_id)
+           SELECT gen_random_uuid(), 1, 'BRL', name, 'pm_card_visa', name
+           FROM unnest(ARRAY['old failed', 'old required', 'new failed']) AS name`
+        )
+        yield* Ground.sql(
+          ground,
+          `UPDATE payment_intents SET status = CASE WHEN order_id LIKE '%failed' THEN 'failed' ELSE 'processing' END,
+             updated_at = now() - CASE WHEN order_id LIKE 'old%' THEN interval '49 hours' ELSE interval '47 hours' END`
+        )
+        yield* Ground.sql(
+          ground,
+          `UPDATE payment_intents SET status = 'compensating', compensation_required = true
+           WHERE order_id = 'old required'`
+        )
+        yield* start(ground, "node", { ORDERS_RETENTION: "1 day", PAYMENT_INTENTS_RETENTION: "2 days" })
+        const ordersIn = (table: string) =>
+          Effect.map(Ground.sql(ground, `SELECT order_id FROM ${table} ORDER BY order_id`), (rows) =>
+            rows.map(({ order_id }) => order_id)
+          )
+        yield* eventually(
+          Effect.gen(function* () {
+            assert.deepStrictEqual(yield* ordersIn("order_reservations"), ["new cancelled", "new paid", "old held"])
+            assert.deepStrictEqual(yield* ordersIn("payment_intents"), ["new failed", "old required"])
+          }),
+          { deadline: "60 seconds", every: "200 millis" }
+        )
+      }).pipe(Effect.scoped),
+    { timeout: 90_000 }
   )
 
   it.effect(

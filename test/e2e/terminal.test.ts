@@ -48,7 +48,7 @@ describe("npm start with a count in a terminal", () => {
       for (const line of shown) assert.match(line.replaceAll("\u001b", "ESC"), writtenOver)
       assert.isAbove(shown.length, 1)
       assert.include(shown.at(-1), `[${"#".repeat(24)}] 100 %  1000 received, 1000 stored`)
-      assert.include(terminal.stdout.at(-1), "1000 published, 1000 stored: none lost, none doubled")
+      assert.include(terminal.stdout.join("\n"), "1000 published, 1000 stored: none lost, none doubled")
     })
   )
 })

@@ -1,16 +1,11 @@
-import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Fiber, type Layer } from "effect"
+import { assert, describe } from "@effect/vitest"
+import { Deferred, Duration, Effect, Fiber } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
 import { changeStored } from "../../src/streams/PaymentChanges.ts"
 import { processPayment } from "../../src/streams/PaymentProcessor.ts"
-import { ask, ground, happened, money, options, stateOf } from "../support/PaymentGround.ts"
-
-const test = <A, E>(name: string, body: () => Effect.Effect<A, E, Layer.Success<typeof ground>>) =>
-  it.effect(name, () => Effect.provide(body(), ground))
-
-const once = { charged: 10_000n, refunded: 0n, charges: 1, refunds: 0 }
+import { ask, happened, money, once, options, stateOf, test } from "../support/PaymentGround.ts"
 
 describe("Several processors", () => {
   const slowly = Effect.fnUntraced(function* () {
@@ -70,6 +65,32 @@ describe("Several processors", () => {
       assert.strictEqual((yield* Fiber.join(first))._tag, "Ended")
       assert.deepStrictEqual(yield* happened(id), history)
       assert.deepStrictEqual(yield* money(id), once)
+    }))
+
+  test("ask the store for nothing more than a claim and a change for each step of what ends, and give back the rest", () =>
+    Effect.gen(function* () {
+      const intents = yield* PaymentIntents
+      const asked: Array<string> = []
+      const noting = <A, E, R>(name: string, call: Effect.Effect<A, E, R>) =>
+        Effect.andThen(
+          Effect.sync(() => void asked.push(name)),
+          call
+        )
+      const noted = {
+        ...intents,
+        claim: (...given: Parameters<typeof intents.claim>) => noting("claim", intents.claim(...given)),
+        append: (...given: Parameters<typeof intents.append>) => noting("append", intents.append(...given)),
+        release: (...given: Parameters<typeof intents.release>) => noting("release", intents.release(...given))
+      }
+      const process = (id: string) => Effect.provideService(processPayment(id, options), PaymentIntents, noted)
+      const id = yield* ask()
+      yield* process(id)
+      assert.deepStrictEqual(asked.splice(0), ["claim", "append", "append", "append", "append"])
+      // One that had ended before has nothing to end with.
+      yield* process(id)
+      assert.deepStrictEqual(asked.splice(0), ["claim", "release"])
+      yield* Effect.flip(process(yield* ask({ number: 2, method: "sandbox_error" })))
+      assert.deepStrictEqual(asked, ["claim", "append", "append", "release"])
     }))
 
   test("go on from what a provider has told meanwhile", () =>

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, type Layer, Logger, References } from "effect"
+import { Duration, Effect, Logger, References } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { commandTopic } from "../../src/domain/PaymentMessages.ts"
 import { IdempotencyKeys } from "../../src/domain/ports/IdempotencyKeys.ts"
@@ -11,11 +11,18 @@ import * as WorkerTest from "../../src/layers/memory/WorkerTest.ts"
 import { GatewayAccess } from "../../src/streams/GatewayAccess.ts"
 import { type PaymentCommandOptions, paymentCommands } from "../../src/streams/PaymentCommands.ts"
 import { noLooks, swept } from "../../src/streams/PaymentSweep.ts"
-import { Shutdown } from "../../src/streams/Shutdown.ts"
-import { ask, ground, money, options, paymentId, requests, scripted, stateOf } from "../support/PaymentGround.ts"
-
-const test = <A, E>(name: string, body: () => Effect.Effect<A, E, Layer.Success<typeof ground>>) =>
-  it.effect(name, () => Effect.provide(body(), ground))
+import {
+  ask,
+  ground,
+  money,
+  options,
+  paymentId,
+  requests,
+  scripted,
+  stateOf,
+  sweeping,
+  test
+} from "../support/PaymentGround.ts"
 
 const retry = RetryPolicy.fixed({ maxRetries: 2, initialDelay: "1 second" })
 
@@ -33,15 +40,6 @@ const take = (input: unknown, changes: Partial<PaymentCommandOptions> = {}) =>
 const storeAway = new StoreError({ reason: new StoreAway({ detail: "away", code: "test" }) })
 
 const endings = ({ attempts }: WorkerTest.Tested) => attempts.map(({ ending }) => ending)
-
-const sweeping = {
-  ...options,
-  every: Duration.seconds(5),
-  overdueAfter: Duration.seconds(15),
-  giveUpAfter: Duration.hours(1),
-  stuckAfter: Duration.minutes(15),
-  concurrency: 4
-}
 
 describe("A command to process a payment", () => {
   test("has it charged, and does nothing when it comes again", () =>
@@ -157,7 +155,7 @@ describe("A command to process a payment", () => {
       const { setAside, status } = yield* stateOf(id)
       assert.deepStrictEqual([claims, status, setAside], [2, "processing", "its retries are used up"])
       yield* TestClock.adjust(sweeping.overdueAfter)
-      yield* Effect.provide(swept(sweeping, noLooks()), Shutdown.layer)
+      yield* swept(sweeping, noLooks())
       assert.strictEqual((yield* stateOf(id)).status, "failed")
     }))
 

@@ -1,4 +1,4 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe } from "@effect/vitest"
 import { Duration, Effect, Layer, Logger } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
@@ -8,24 +8,21 @@ import { changeStored } from "../../src/streams/PaymentChanges.ts"
 import { processPayment } from "../../src/streams/PaymentProcessor.ts"
 import {
   ask,
-  ground,
+  back,
+  type ground,
   happened,
   money,
+  never,
+  once,
   options,
   paymentId,
+  refund,
   requests,
   scripted,
   stateOf,
+  test,
   told
 } from "../support/PaymentGround.ts"
-
-const test = <A, E>(name: string, body: () => Effect.Effect<A, E, Layer.Success<typeof ground>>) =>
-  it.effect(name, () => Effect.provide(body(), ground))
-
-const once = { charged: 10_000n, refunded: 0n, charges: 1, refunds: 0 }
-const never = { charged: 0n, refunded: 0n, charges: 0, refunds: 0 }
-const back = { charged: 10_000n, refunded: 10_000n, charges: 1, refunds: 1 }
-const refund = { _tag: "Refund", reason: "requested_by_customer" } as const
 
 describe("A payment", () => {
   test("is reserved, charged and confirmed, and each status is told of in order", () =>

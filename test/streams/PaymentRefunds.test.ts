@@ -1,5 +1,5 @@
-import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Logger } from "effect"
+import { assert, describe } from "@effect/vitest"
+import { Effect, Logger } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
@@ -7,33 +7,29 @@ import { GatewayBooks } from "../../src/layers/memory/MemoryGateway.ts"
 import { changeStored } from "../../src/streams/PaymentChanges.ts"
 import { processPayment } from "../../src/streams/PaymentProcessor.ts"
 import { noLooks, swept } from "../../src/streams/PaymentSweep.ts"
-import { Shutdown } from "../../src/streams/Shutdown.ts"
-import { ask, ground, happened, money, options, requests, scripted, stateOf, told } from "../support/PaymentGround.ts"
-
-const world = Layer.merge(ground, Shutdown.layer)
-
-const test = <A, E>(name: string, body: () => Effect.Effect<A, E, Layer.Success<typeof world>>) =>
-  it.effect(name, () => Effect.provide(body(), world))
-
-const once = { charged: 10_000n, refunded: 0n, charges: 1, refunds: 0 }
-const back = { charged: 10_000n, refunded: 10_000n, charges: 1, refunds: 1 }
+import {
+  ask,
+  back,
+  happened,
+  money,
+  once,
+  options,
+  refund,
+  requests,
+  scripted,
+  stateOf,
+  sweeping,
+  test,
+  told
+} from "../support/PaymentGround.ts"
 
 /** One that was paid, and whose money is asked for back. */
 const refunding = Effect.fnUntraced(function* (method: string) {
   const id = yield* ask({ method })
   yield* processPayment(id, options)
-  yield* changeStored(id, { _tag: "Refund", reason: "requested_by_customer" })
+  yield* changeStored(id, refund)
   return id
 })
-
-const sweeping = {
-  ...options,
-  every: Duration.seconds(5),
-  overdueAfter: Duration.seconds(15),
-  giveUpAfter: Duration.hours(1),
-  stuckAfter: Duration.minutes(15),
-  concurrency: 4
-}
 
 const count = (operation: string) =>
   Effect.map(requests, (all) => all.filter((request) => request === operation).length)

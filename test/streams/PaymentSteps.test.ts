@@ -1,19 +1,24 @@
-import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, type Layer } from "effect"
+import { assert, describe } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
 import * as RetryPolicy from "../../src/domain/RetryPolicy.ts"
 import { changeStored } from "../../src/streams/PaymentChanges.ts"
 import { giveUp, processNow, processPayment } from "../../src/streams/PaymentProcessor.ts"
-import { ask, ground, money, options, requests, scripted, stateOf, told } from "../support/PaymentGround.ts"
-
-const test = <A, E>(name: string, body: () => Effect.Effect<A, E, Layer.Success<typeof ground>>) =>
-  it.effect(name, () => Effect.provide(body(), ground))
-
-const once = { charged: 10_000n, refunded: 0n, charges: 1, refunds: 0 }
-const never = { charged: 0n, refunded: 0n, charges: 0, refunds: 0 }
-const back = { charged: 10_000n, refunded: 10_000n, charges: 1, refunds: 1 }
-const refund = { _tag: "Refund", reason: "requested_by_customer" } as const
+import {
+  ask,
+  back,
+  money,
+  never,
+  once,
+  options,
+  refund,
+  requests,
+  scripted,
+  stateOf,
+  test,
+  told
+} from "../support/PaymentGround.ts"
 
 describe("A provider that does not let us in", () => {
   test("fails no payment: it stays as it is at every step, and goes on with better credentials", () =>
@@ -40,7 +45,7 @@ describe("A provider that does not let us in", () => {
     Effect.gen(function* () {
       const id = yield* ask()
       yield* processPayment(id, options)
-      yield* changeStored(id, { _tag: "Refund", reason: "requested_by_customer" })
+      yield* changeStored(id, refund)
       yield* scripted("refund", "unauthorized")
       const error = yield* Effect.flip(processPayment(id, options))
       assert.strictEqual(error._tag, "GatewayError")
@@ -204,7 +209,21 @@ describe("A charge without an answer", () => {
       assert.deepStrictEqual(yield* requests, ["prepare", "confirm", "retrieve", "cancel"])
     }))
 
-  test("stays in doubt while its provider is away or has not decided", () =>
+  test("that was cancelled or refunded at the provider, by somebody else, makes the payment fail: no money is held", () =>
+    Effect.gen(function* () {
+      const gateway = yield* PaymentGateway
+      for (const [number, tag, failure] of [
+        [1, "Cancelled", "unanswered"],
+        [2, "Refunded", "refunded_at_provider"]
+      ] as const) {
+        const id = yield* ask({ number, method: "sandbox_timeout" })
+        const told = { ...gateway, retrieve: () => Effect.succeed({ _tag: tag } as const) }
+        yield* Effect.provideService(processPayment(id, options), PaymentGateway, told)
+        assert.deepInclude(yield* stateOf(id), { status: "failed", failure })
+      }
+    }))
+
+  test("stays in doubt while its provider or has not decided", () =>
     Effect.gen(function* () {
       const id = yield* ask({ method: "sandbox_timeout_charged" })
       yield* scripted("retrieve", "away")

@@ -1,29 +1,18 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe } from "@effect/vitest"
 import { Duration, Effect, Layer, Logger } from "effect"
 import * as TestClock from "effect/testing/TestClock"
+import { CrashMarks } from "../../src/domain/ports/CrashMarks.ts"
 import { GatewayAway, GatewayError, GatewayRefused, PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
 import { StoreError, StoreOutdated } from "../../src/domain/StoreError.ts"
+import * as MemoryCrashMarks from "../../src/layers/memory/MemoryCrashMarks.ts"
 import { unlessNotLetIn } from "../../src/streams/GatewayAccess.ts"
 import { changeStored } from "../../src/streams/PaymentChanges.ts"
 import { processPayment } from "../../src/streams/PaymentProcessor.ts"
 import { type Looks, noLooks, swept } from "../../src/streams/PaymentSweep.ts"
 import { Shutdown } from "../../src/streams/Shutdown.ts"
-import { ask, ground, money, options, requests, scripted, stateOf } from "../support/PaymentGround.ts"
-
-const world = Layer.merge(ground, Shutdown.layer)
-
-const test = <A, E>(name: string, body: () => Effect.Effect<A, E, Layer.Success<typeof world>>) =>
-  it.effect(name, () => Effect.provide(body(), world))
-
-const sweeping = {
-  ...options,
-  every: Duration.seconds(5),
-  overdueAfter: Duration.seconds(15),
-  giveUpAfter: Duration.hours(1),
-  stuckAfter: Duration.minutes(15),
-  concurrency: 4
-}
+import { Suspects } from "../../src/streams/Suspects.ts"
+import { ask, money, options, refund, requests, scripted, stateOf, sweeping, test } from "../support/PaymentGround.ts"
 
 const sweep = (looks: Looks = noLooks()) => swept(sweeping, looks)
 
@@ -93,7 +82,7 @@ describe("The sweep", () => {
     Effect.gen(function* () {
       const id = yield* ask()
       yield* processPayment(id, options)
-      yield* changeStored(id, { _tag: "Refund", reason: "requested_by_customer" })
+      yield* changeStored(id, refund)
       yield* scripted("refund", ...Array.from({ length: 4 }, () => "away" as const))
       const looks = noLooks()
       yield* TestClock.adjust("14 minutes")
@@ -134,7 +123,7 @@ describe("The sweep", () => {
       const id = yield* ask()
       const stopping = { ...options, isCompensating: false }
       yield* processPayment(id, stopping)
-      yield* changeStored(id, { _tag: "Refund", reason: "requested_by_customer" })
+      yield* changeStored(id, refund)
       yield* processPayment(id, stopping)
       yield* TestClock.adjust("2 hours")
       yield* sweep()
@@ -190,7 +179,7 @@ describe("The sweep", () => {
         (number) => ask({ number })
       )
       yield* Effect.forEach(refunds, (id) => processPayment(id, options))
-      yield* Effect.forEach(refunds, (id) => changeStored(id, { _tag: "Refund", reason: "requested_by_customer" }))
+      yield* Effect.forEach(refunds, (id) => changeStored(id, refund))
       const orphan = yield* ask({ number: 1 })
       yield* TestClock.adjust("15 seconds")
       const refusal = new GatewayError({ reason: new GatewayRefused({ detail: "no" }) })
@@ -263,4 +252,54 @@ describe("The sweep", () => {
       yield* sweep()
       assert.strictEqual((yield* stateOf(id)).status, "requested")
     }))
+})
+
+describe("A payment that its process dies of", () => {
+  const suspects = Layer.provideMerge(
+    Suspects.layer({ maxCrashes: 3, patience: Duration.minutes(1) }),
+    MemoryCrashMarks.layer
+  )
+
+  /** What so many deaths of a process leave behind. */
+  const died = (identity: string, times: number) =>
+    Effect.replicateEffect(
+      CrashMarks.use((marks) => marks.begin({ consumer: "payment sweep", identity })),
+      times
+    )
+
+  test("is tried while its marks do not tell that it was alone so often", () =>
+    Effect.gen(function* () {
+      const id = yield* ask()
+      // The first time others were in hand as well.
+      yield* died(id, 3)
+      yield* TestClock.adjust("15 seconds")
+      yield* sweep()
+      assert.strictEqual((yield* stateOf(id)).status, "succeeded")
+      assert.strictEqual(yield* CrashMarks.use((marks) => marks.begun({ consumer: "payment sweep", identity: id })), 0)
+    }).pipe(Effect.provide(suspects)))
+
+  test("is left alone after that, told once, and taken up again when an operator says so", () =>
+    Effect.gen(function* () {
+      const [id, sound] = [yield* ask(), yield* ask({ number: 2 })]
+      yield* died(id, 4)
+      yield* TestClock.adjust("15 seconds")
+      const looks = noLooks()
+      assert.deepStrictEqual(yield* listening(sweep(looks)), [
+        "Error a payment is in quarantine, its process died 3 times: see `sagas show`, it waits for `sagas resume`"
+      ])
+      assert.deepInclude(yield* stateOf(id), { status: "requested", quarantine: "its process died 3 times" })
+      assert.strictEqual((yield* stateOf(sound)).status, "succeeded")
+      assert.strictEqual((yield* processPayment(id, options))._tag, "Waiting")
+      yield* TestClock.adjust("15 seconds")
+      assert.deepStrictEqual(yield* listening(sweep(looks)), [])
+      yield* TestClock.adjust("15 minutes")
+      assert.deepStrictEqual(yield* listening(sweep(looks)), [
+        "Error a payment does not get on by itself: see `sagas show`"
+      ])
+      assert.strictEqual((yield* stateOf(id)).status, "requested")
+      yield* changeStored(id, { _tag: "LiftQuarantine" })
+      yield* TestClock.adjust("15 seconds")
+      yield* sweep(looks)
+      assert.strictEqual((yield* stateOf(id)).status, "succeeded")
+    }).pipe(Effect.provide(suspects)))
 })

@@ -7,6 +7,7 @@ import { Broker, type Delivery, type Outcome } from "../../src/domain/ports/Brok
 import * as EmbeddedBroker from "../../src/layers/embedded/EmbeddedBroker.ts"
 import * as EmbeddedPostgres from "../../src/layers/embedded/EmbeddedPostgres.ts"
 import { message } from "./Messages.ts"
+import { consuming } from "./QueueSteps.ts"
 import { eventually } from "./servers/eventually.ts"
 import { temporaryFolder } from "./servers/temporaryFolder.ts"
 
@@ -30,10 +31,6 @@ export const freshQueue = Effect.gen(function* () {
 export const numbered = (queue: string, count: number) =>
   Array.from({ length: count }, (_, index) => message(queue, { id: `${index}` }))
 
-/** The deliveries of a queue. */
-export const deliveriesOf = (queue: string, prefetch: number) =>
-  Stream.unwrap(Broker.useSync((broker) => broker.deliveries({ _tag: "Queue", name: queue }, { prefetch })))
-
 export const settle = (delivery: Delivery, outcome: Outcome) =>
   Broker.use((broker) => broker.settle([{ delivery, outcome }]))
 
@@ -41,9 +38,7 @@ export const settle = (delivery: Delivery, outcome: Outcome) =>
 export const collect = (queue: string, prefetch: number): Effect.Effect<Array<Delivery>, never, Broker | Scope.Scope> =>
   Effect.gen(function* () {
     const arrived: Array<Delivery> = []
-    const fill = Stream.runForEach(deliveriesOf(queue, prefetch), (delivery) =>
-      Effect.sync(() => arrived.push(delivery))
-    )
+    const fill = Stream.runForEach(consuming(queue, prefetch), (delivery) => Effect.sync(() => arrived.push(delivery)))
     yield* Effect.forkScoped(Effect.orDie(fill))
     return arrived
   })

@@ -1,6 +1,7 @@
 /** Payments with everything around them in memory: stores, a provider with open books, and an outbox to look into. */
+import { it } from "@effect/vitest"
 import { type Context, Duration, Effect, Layer } from "effect"
-import type { PaymentState } from "../../src/domain/PaymentIntent.ts"
+import type { PaymentState } from "../../src/domain/PaymentState.ts"
 import { Outbox } from "../../src/domain/ports/Outbox.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
 import * as MemoryGateway from "../../src/layers/memory/MemoryGateway.ts"
@@ -11,6 +12,7 @@ import * as MemoryReservations from "../../src/layers/memory/MemoryReservations.
 import { GatewayAccess } from "../../src/streams/GatewayAccess.ts"
 import { request } from "../../src/streams/PaymentChanges.ts"
 import { PaymentOutlet } from "../../src/streams/PaymentOutlet.ts"
+import { Shutdown } from "../../src/streams/Shutdown.ts"
 
 export const ground = PaymentOutlet.outbox.pipe(
   Layer.provideMerge(
@@ -25,7 +27,31 @@ export const ground = PaymentOutlet.outbox.pipe(
   )
 )
 
+const world = Layer.merge(ground, Shutdown.layer)
+
+/** A test on a ground of its own, in a process that can be asked to stop. */
+export const test = <A, E>(name: string, body: () => Effect.Effect<A, E, Layer.Success<typeof world>>) =>
+  it.effect(name, () => Effect.provide(body(), world))
+
 export const options = { lease: Duration.seconds(30), isCompensating: true }
+
+/** Of a sweep that is in no hurry. */
+export const sweeping = {
+  ...options,
+  every: Duration.seconds(5),
+  overdueAfter: Duration.seconds(15),
+  giveUpAfter: Duration.hours(1),
+  stuckAfter: Duration.minutes(15),
+  concurrency: 4
+}
+
+/** The money of a payment that was charged, never was, or got it back. */
+export const once = { charged: 10_000n, refunded: 0n, charges: 1, refunds: 0 }
+export const never = { charged: 0n, refunded: 0n, charges: 0, refunds: 0 }
+export const back = { charged: 10_000n, refunded: 10_000n, charges: 1, refunds: 1 }
+
+/** What asks for the money back. */
+export const refund = { _tag: "Refund", reason: "requested_by_customer" } as const
 
 /** A uuid that is as good as any. */
 export const paymentId = (number: number): string => `00000000-0000-4000-8000-${String(number).padStart(12, "0")}`

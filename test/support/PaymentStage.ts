@@ -1,6 +1,7 @@
 /** Processors of payments in memory as processes that can be killed and frozen, at a provider that is slow and unsure. */
 import { Duration, Effect, Fiber, Latch, Layer, Logger, Random, Stream } from "effect"
 import { Broker, BrokerAway, BrokerError } from "../../src/domain/ports/Broker.ts"
+import { CrashMarks } from "../../src/domain/ports/CrashMarks.ts"
 import { IdempotencyKeys } from "../../src/domain/ports/IdempotencyKeys.ts"
 import { Outbox } from "../../src/domain/ports/Outbox.ts"
 import { GatewayAway, GatewayError, GatewayUnanswered, PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
@@ -14,6 +15,7 @@ import { PaymentOutlet } from "../../src/streams/PaymentOutlet.ts"
 import { paymentSweep } from "../../src/streams/PaymentSweep.ts"
 import { Shutdown } from "../../src/streams/Shutdown.ts"
 import { Supervisor } from "../../src/streams/Supervisor.ts"
+import { Suspects } from "../../src/streams/Suspects.ts"
 import { topicWorker } from "../../src/streams/TopicWorker.ts"
 
 export const options = {
@@ -71,7 +73,8 @@ export const startProcessor = Effect.fnUntraced(function* (mood: Mood) {
   const store = <A, R>(call: Effect.Effect<A, StoreError, R>) => inProcess(call, gone)
   const gateway = <A>(call: Effect.Effect<A, GatewayError>) => inProcess(moody(mood, call), lost)
 
-  const [intents, orders, keys, outbox, provider, broker] = yield* Effect.all([
+  const [marks, intents, orders, keys, outbox, provider, broker] = yield* Effect.all([
+    CrashMarks,
     PaymentIntents,
     Reservations,
     IdempotencyKeys,
@@ -119,6 +122,15 @@ export const startProcessor = Effect.fnUntraced(function* (mood: Mood) {
     Layer.provide(
       PaymentOutlet.outbox,
       Layer.succeed(Outbox, { ...outbox, transaction: (work) => inProcess(outbox.transaction(work), gone) })
+    ),
+    Layer.provide(
+      Suspects.layer({ maxCrashes: 3, patience: Duration.minutes(1) }),
+      Layer.succeed(CrashMarks, {
+        ...marks,
+        begun: (suspect) => store(marks.begun(suspect)),
+        begin: (suspect) => store(marks.begin(suspect)),
+        end: (suspect) => store(marks.end(suspect))
+      })
     ),
     GatewayAccess.telling,
     Shutdown.layer,

@@ -15,7 +15,7 @@
  */
 import { Context, type Duration, type Effect } from "effect"
 import type { PaymentEvent } from "../PaymentEvent.ts"
-import type { PaymentState, Status } from "../PaymentIntent.ts"
+import type { PaymentState, Status } from "../PaymentState.ts"
 import type { StoreError } from "../StoreError.ts"
 import type { Transaction } from "./Transaction.ts"
 
@@ -98,7 +98,10 @@ export class PaymentIntents extends Context.Service<
     readonly find: (id: string) => Stored<Payment | undefined>
     readonly findByReference: (reference: string) => Stored<Payment | undefined>
     readonly history: (id: string) => Stored<ReadonlyArray<PaymentStep>>
-    /** `false` if its history has grown meanwhile, or the claim was lost: then nothing is stored. */
+    /**
+     * `false` if its history has grown meanwhile, or the claim was lost: then nothing is stored. What ends a payment
+     * ends the claim on it too, whoever has it: there is nothing left to do.
+     */
     readonly append: (append: Append) => Effect.Effect<boolean, StoreError, Transaction>
     /** `undefined` where it is not known, or somebody has it. */
     readonly claim: (id: string, lease: Duration.Duration) => Stored<ClaimedPayment | undefined>
@@ -110,15 +113,18 @@ export class PaymentIntents extends Context.Service<
     readonly postpone: (claimed: Pick<ClaimedPayment, "id" | "token">, wait: Duration.Duration) => Stored<void>
     /**
      * Payments that should go on by themselves and that nobody has: not final, not waiting for an operator, not
-     * postponed, nothing new about them for `age`, longest first. With `after`, only those whose place is after that one's: so all of them are
-     * come by, however many there are.
+     * postponed, nothing new about them for `age`, longest first. With `after`, only those whose place is after that
+     * one's: so all of them are come by, however many there are.
      */
     readonly overdue: (
       age: Duration.Duration,
       limit: number,
       after?: Pick<OverduePayment, "id" | "since">
     ) => Stored<ReadonlyArray<OverduePayment>>
-    /** Those of `overdue` that do not get on: nor were they postponed until later than `age` ago. Longest first. */
+    /**
+     * Those that do not get on: of `overdue`, unless they were postponed until later than `age` ago, and of those in
+     * quarantine. Longest first.
+     */
     readonly stuck: (age: Duration.Duration, limit: number) => Stored<ReadonlyArray<string>>
     /** How many there are that somebody may have to look at, exactly; those that are `stuck` for `stuckAfter`. */
     readonly standing: (stuckAfter: Duration.Duration) => Stored<Standing>

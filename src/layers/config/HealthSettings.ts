@@ -13,7 +13,7 @@ export interface HealthSettings {
 const healthPort = setting(Parser.integer({ minimum: 0, maximum: 65_535 }), {
   name: "HEALTH_PORT",
   default: "8081",
-  reason: "Port of /healthz, /readyz and /metrics (Prometheus); 0 is off."
+  reason: "Port of /healthz, /readyz and /metrics (Prometheus), and of the page /jobs with --mode=scheduler; 0 is off."
 })
 
 export const healthSettings: Group<HealthSettings> = refine(healthPort, (port, environment) =>

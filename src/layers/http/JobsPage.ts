@@ -29,8 +29,8 @@ const bucketsPerDay = 12
 const buckets = days * bucketsPerDay
 const bucketMillis = dayMillis / bucketsPerDay
 
-/** In the table of a job: all others are in `jobs history`. */
-const listedRuns = 10
+/** In the table of a job: all others are in `jobs history`, and only in the timeline here. */
+export const listedRuns = 10
 
 const document = (title: string, body: Html): string =>
   html`<!doctype html>

@@ -4,17 +4,19 @@
  * ## Guarantees
  * - Nothing is done without one of the keys, which stands in the form or in a header, never in an address, a cookie or the log:
  *   a browser has nothing to add to a form from elsewhere, and one from elsewhere is refused whatever it holds.
- * - Without keys there is nobody who may do something.
+ * - Without keys there is nobody who may do something; and who guesses has few guesses.
  */
-import { Duration, Effect, Layer, type Redacted } from "effect"
+import { Data, Duration, Effect, Layer, Option, type Redacted } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
+import type { KeptRun } from "../../domain/JobRun.ts"
 import { JobHistory, type KeptJob } from "../../domain/ports/JobHistory.ts"
 import type { StoreError } from "../../domain/StoreError.ts"
 import type { RunNotTaken } from "../../streams/RunJobOnce.ts"
 import { keyring } from "./Access.ts"
-import { jobsPage, refusalPage } from "./JobsPage.ts"
+import { jobsPage, listedRuns, refusalPage } from "./JobsPage.ts"
 import { pageHeaders } from "./JobsStyle.ts"
 import { reader } from "./RequestBody.ts"
+import * as WrongKeys from "./WrongKeys.ts"
 
 export interface JobsRoutesOptions {
   /** Whoever has one of them may run and pause jobs. */
@@ -50,6 +52,10 @@ const keptJobs = Effect.map(
   ({ jobs, now }) => ({ now, jobs: jobs.filter(({ isRemoved }) => !isRemoved).sort(byName) })
 )
 
+/** Errors and results that are not shown are not kept in hand either: there may be hundreds of megabytes of them. */
+const briefly = (run: KeptRun, index: number): KeptRun =>
+  index < listedRuns ? run : { ...run, error: undefined, result: undefined }
+
 const show = ({ keys, runOf }: JobsRoutesOptions) =>
   Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
@@ -63,7 +69,7 @@ const show = ({ keys, runOf }: JobsRoutesOptions) =>
       (job) =>
         Effect.map(history.runs({ job: job.name, onlyFailed: false, limit: runsPerJob }), (runs) => ({
           job,
-          runs,
+          runs: runs.map(briefly),
           isRunnable: runOf(job) !== undefined
         })),
       { concurrency: queriesAtOnce }
@@ -96,16 +102,43 @@ const act = Effect.fnUntraced(function* (action: string, job: KeptJob, { runOf }
   return HttpServerResponse.redirect("/jobs", { status: 303, headers: pageHeaders })
 })
 
+/** The key is none of `API_KEYS`, or nobody looks at it yet. */
+class KeyRefused extends Data.TaggedError("KeyRefused")<{ readonly waitSeconds: number }> {}
+
+const keyRefusal = ({ waitSeconds }: KeyRefused) =>
+  waitSeconds === 0
+    ? refusal(401, "Not allowed", "The key is none of API_KEYS. Go back and try again.")
+    : HttpServerResponse.setHeader(
+        refusal(429, "Too many wrong keys", `No key from your address is looked at for ${waitSeconds} seconds.`),
+        "retry-after",
+        String(waitSeconds)
+      )
+
+/** Finds who has the key that a form or a header holds. */
+const makeDoor = (keys: JobsRoutesOptions["keys"]) => {
+  const clientOf = keyring(keys)
+  const wrongKeys = WrongKeys.make()
+  return Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest, form: URLSearchParams) {
+    const from = Option.getOrElse(request.remoteAddress, () => "nowhere")
+    const waitSeconds = yield* wrongKeys.waitOf(from)
+    if (waitSeconds > 0) return yield* new KeyRefused({ waitSeconds })
+    const client = clientOf(keyIn(request.headers, form))
+    if (client !== undefined) return client
+    yield* wrongKeys.count(from)
+    yield* Effect.annotateLogs(Effect.logWarning("a wrong key was given on the page of jobs"), { from })
+    return yield* new KeyRefused({ waitSeconds: 0 })
+  })
+}
+
 const change = (options: JobsRoutesOptions) => {
-  const clientOf = keyring(options.keys)
+  const enter = makeDoor(options.keys)
   return Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
     if (options.keys.length === 0) return refusal(403, "Read-only", "Nobody may change jobs here: API_KEYS is not set.")
     if (isFromElsewhere(request.headers))
       return refusal(403, "Refused", "This form does not come from the page of jobs itself.")
     const form = new URLSearchParams(Buffer.from(yield* readForm(request)).toString())
-    const client = clientOf(keyIn(request.headers, form))
-    if (client === undefined) return refusal(401, "Not allowed", "The key is none of API_KEYS. Go back and try again.")
+    const client = yield* enter(request, form)
     const [name, action] = [form.get("job") ?? "", form.get("action") ?? ""]
     const job = (yield* keptJobs).jobs.find((one) => one.name === name)
     if (job === undefined) return refusal(404, "Unknown job", `There is no job ${JSON.stringify(name)}.`)
@@ -114,6 +147,7 @@ const change = (options: JobsRoutesOptions) => {
   }).pipe(
     Effect.catchTags({
       StoreError: unavailable,
+      KeyRefused: (error) => Effect.succeed(keyRefusal(error)),
       RunNotTaken: (error) => Effect.succeed(refusal(409, "Not run", `${error.message}.`)),
       BodyTooLarge: () => Effect.succeed(refusal(413, "Not understood", "The form is too large.")),
       RequestTimeout: () => Effect.succeed(refusal(408, "Not understood", "The form took too long to arrive."))

@@ -2,7 +2,7 @@
 import { DateTime } from "effect"
 import { textOf } from "../../domain/Money.ts"
 import type { PaymentEvent } from "../../domain/PaymentEvent.ts"
-import { type PaymentState, stateOf } from "../../domain/PaymentIntent.ts"
+import { type PaymentState, stateOf } from "../../domain/PaymentState.ts"
 import type { PaymentStep } from "../../domain/ports/PaymentIntents.ts"
 import type { PaymentHistory, PaymentTaken } from "./PaymentsApi.ts"
 

@@ -1,7 +1,7 @@
 /** What is done for a request about a payment: asking the database, and taking the payment on where no command does. */
 import { Duration, Effect, Exit, Fiber, Option } from "effect"
 import { HttpServerResponse } from "effect/http"
-import { isFinal } from "../../domain/PaymentIntent.ts"
+import { isFinal } from "../../domain/PaymentState.ts"
 import type { GatewayError } from "../../domain/ports/PaymentGateway.ts"
 import { PaymentIntents } from "../../domain/ports/PaymentIntents.ts"
 import { StoreError } from "../../domain/StoreError.ts"

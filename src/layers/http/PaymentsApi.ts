@@ -1,8 +1,8 @@
 /** Payments, orders and a provider's webhooks, as the HTTP API declares them. */
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
-import { type Status, transitions } from "../../domain/PaymentIntent.ts"
 import { PaymentRequest } from "../../domain/PaymentRequest.ts"
+import { type Status, transitions } from "../../domain/PaymentState.ts"
 import { Access } from "./Access.ts"
 import * as Problems from "./Problems.ts"
 

@@ -6,7 +6,7 @@
  * - What is created or appended in a transaction of `MemoryOutbox` belongs to it.
  */
 import { Duration, Effect, HashMap, Layer, Option } from "effect"
-import { evolve, isFinal, type PaymentState, requested, type Status, transitions } from "../../domain/PaymentIntent.ts"
+import { evolve, isFinal, type PaymentState, requested, type Status, transitions } from "../../domain/PaymentState.ts"
 import {
   type Append,
   type ClaimedPayment,
@@ -61,10 +61,11 @@ const holds = (row: Row, token: bigint): boolean => row.token === token && row.l
 const isAllowed = (from: Status, to: Status): boolean =>
   from === to || (transitions[from] as ReadonlyArray<Status>).includes(to)
 
-const appended = (row: Row, { events }: Append, now: number, place: number): Row => ({
+const appended = (row: Row, { events, state }: Append, now: number, place: number): Row => ({
   ...row,
   changed: place,
   postponedUntil: 0,
+  leaseUntil: isFinal(state) ? 0 : row.leaseUntil,
   payment: {
     ...row.payment,
     state: events.reduce(evolve, row.payment.state),
@@ -194,6 +195,7 @@ const make = Effect.sync(() => {
     overdue: (age, limit, after) =>
       table.read((rows, now) =>
         quietIn(rows, now - Duration.toMillis(age), now, now)
+          .filter(({ payment }) => payment.state.quarantine === undefined)
           .map(({ changed, payment: { id, state } }) => ({ id, status: state.status, since: BigInt(changed) }))
           .filter(({ since }) => after === undefined || since > after.since)
           .slice(0, limit)

@@ -6,14 +6,16 @@ import type { Decision, Holder, Proposal } from "../../domain/ports/JobHistory.t
 import { instants, leaseMillis } from "./JobStatements.ts"
 import { textArray } from "./TextArrays.ts"
 
+/** One for each occurrence that is kept, one for each job that was not decided, and one for the time. */
 interface Row {
-  readonly now: Date
-  readonly job: string
-  readonly decided_until: Date
+  readonly now: Date | null
+  readonly job: string | null
+  /** Of a job that was not decided. */
+  readonly decided_until: Date | null
   readonly scheduled_for: Date | null
   readonly outcome: string | null
-  readonly fencing_token: bigint | null
   readonly attempt: number | null
+  readonly fencing_token: bigint | null
 }
 
 interface Occurrence {
@@ -43,22 +45,24 @@ const statement = (
       ${instants(proposals.map(({ decidedUntil }) => decidedUntil))}, ${instants(proposals.map(({ until }) => until))}
     ) AS given(job, decided, until)
   ), locked AS MATERIALIZED (
-    SELECT kept.name, proposed.until FROM scheduled_jobs AS kept JOIN proposed ON proposed.job = kept.name
-    WHERE kept.decided_until = proposed.decided_until AND kept.paused_at IS NULL AND kept.removed_at IS NULL
-      AND proposed.until <= (SELECT now FROM clock)
-    ORDER BY kept.name FOR UPDATE OF kept SKIP LOCKED
+    SELECT kept.name, proposed.until FROM proposed CROSS JOIN LATERAL (
+      SELECT name FROM scheduled_jobs WHERE name = proposed.job AND decided_until = proposed.decided_until
+        AND paused_at IS NULL AND removed_at IS NULL FOR UPDATE SKIP LOCKED
+    ) AS kept WHERE proposed.until <= (SELECT now FROM clock)
   ), decided AS (
     UPDATE scheduled_jobs AS kept SET decided_until = locked.until FROM locked WHERE kept.name = locked.name
-    RETURNING kept.name, kept.overlap, kept.decided_until
-  ), asked AS (
-    SELECT given.job, given.at::timestamptz AS at, given.reason, decided.overlap,
-      row_number() OVER (PARTITION BY given.job, given.reason = '' ORDER BY given.at::timestamptz) AS place,
-      EXISTS (SELECT FROM job_runs AS open WHERE open.job = given.job AND open.is_open) AS is_busy
+    RETURNING kept.name, kept.decided_until
+  ), given AS MATERIALIZED (
+    SELECT job, at::timestamptz AS at, reason, job IN (SELECT name FROM decided) AS is_decided
     FROM unnest(${textArray(occurrences.map(({ job }) => job))}, ${instants(occurrences.map(({ at }) => at))},
-      ${textArray(occurrences.map(({ reason }) => reason))}) AS given(job, at, reason)
-    JOIN decided ON decided.name = given.job
-    WHERE NOT EXISTS (SELECT FROM job_runs AS known
-      WHERE known.job = given.job AND known.scheduled_for = given.at::timestamptz)
+      ${textArray(occurrences.map(({ reason }) => reason))}) AS listed(job, at, reason)
+  ), asked AS (
+    SELECT given.job, given.at, given.reason, known.overlap,
+      row_number() OVER (PARTITION BY given.job, given.reason = '' ORDER BY given.at) AS place,
+      EXISTS (SELECT FROM job_runs AS open WHERE open.job = given.job AND open.is_open) AS is_busy
+    FROM given CROSS JOIN LATERAL (SELECT overlap FROM scheduled_jobs WHERE name = given.job OFFSET 0) AS known
+    WHERE is_decided AND NOT EXISTS (SELECT FROM job_runs AS run
+      WHERE run.job = given.job AND run.scheduled_for = given.at)
   ), fates AS (
     SELECT job, at, CASE WHEN reason <> '' THEN reason WHEN is_busy AND overlap = 'skip' THEN 'overlap' END AS reason,
       NOT is_busy AND place = 1 AS is_first FROM asked
@@ -76,23 +80,29 @@ const statement = (
     FROM fates ON CONFLICT DO NOTHING
     RETURNING job, scheduled_for, outcome, attempt, fencing_token
   )
-  SELECT (SELECT now FROM clock) AS now, proposed.job, kept.scheduled_for, kept.outcome, kept.attempt, kept.fencing_token,
-    coalesce(decided.decided_until, known.decided_until, proposed.decided_until) AS decided_until
-  FROM proposed LEFT JOIN decided ON decided.name = proposed.job LEFT JOIN kept ON kept.job = proposed.job
-  LEFT JOIN scheduled_jobs AS known ON known.name = proposed.job`
+  SELECT now, NULL AS job, NULL::timestamptz AS decided_until, NULL::timestamptz AS scheduled_for, NULL AS outcome,
+    NULL::integer AS attempt, NULL::bigint AS fencing_token FROM clock
+  UNION ALL
+  SELECT NULL, job, NULL, scheduled_for, outcome, attempt, fencing_token FROM kept
+  UNION ALL
+  SELECT NULL, known.name, known.decided_until, NULL, NULL, NULL, NULL
+  FROM (SELECT job, job IN (SELECT name FROM decided) AS is_decided FROM proposed OFFSET 0) AS others
+  CROSS JOIN LATERAL (SELECT name, decided_until FROM scheduled_jobs WHERE name = others.job OFFSET 0) AS known
+  WHERE NOT is_decided`
 
-const heldOf = ({ attempt, fencing_token, job, scheduled_for }: Row): ReadonlyArray<HeldRun> =>
+const heldOf = (job: string, { attempt, fencing_token, scheduled_for }: Row): ReadonlyArray<HeldRun> =>
   scheduled_for === null || attempt !== 1 || fencing_token === null
     ? []
     : [{ job, scheduledFor: scheduled_for.getTime(), attempt, fencingToken: fencing_token, losses: 0 }]
 
-const decisionOf = (job: string, rows: ReadonlyArray<Row>, proposal: Proposal): Decision => {
-  const [run] = rows.flatMap(heldOf)
+const decisionOf = ({ job, until }: Proposal, rows: ReadonlyArray<Row>): Decision => {
+  const undecided = rows.find(({ decided_until }) => decided_until !== null)
+  const [run] = rows.flatMap((row) => heldOf(job, row))
   const kept = rows.filter(({ scheduled_for }) => scheduled_for !== null)
   const skipped = kept.filter(({ outcome }) => outcome === "skipped").length
   return {
     job,
-    decidedUntil: rows[0]?.decided_until.getTime() ?? proposal.decidedUntil,
+    decidedUntil: undecided?.decided_until?.getTime() ?? until,
     run,
     skipped,
     queued: kept.length - skipped - (run === undefined ? 0 : 1)
@@ -107,6 +117,6 @@ export const decide = Effect.fnUntraced(function* (
 ) {
   const rows = yield* statement(sql, holder, proposals, proposals.flatMap(occurrencesOf))
   const byJob = Map.groupBy(rows, ({ job }) => job)
-  const decisions = proposals.map((proposal) => decisionOf(proposal.job, byJob.get(proposal.job) ?? [], proposal))
-  return { now: rows[0]?.now.getTime() ?? 0, decisions }
+  const decisions = proposals.map((proposal) => decisionOf(proposal, byJob.get(proposal.job) ?? []))
+  return { now: byJob.get(null)?.[0]?.now?.getTime() ?? 0, decisions }
 })

@@ -42,7 +42,8 @@ const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClien
   "0026_worker_run_leavings": WorkerRunsTable.noteLeaving,
   "0030_scheduled_jobs": JobTables.create,
   "0031_deleted_rows": DeletedRowsTable.create,
-  "0032_weekly_reports_and_lost_runs": Effect.andThen(WeeklyReportsTable.create, JobTables.countLosses)
+  "0032_weekly_reports_and_lost_runs": Effect.andThen(WeeklyReportsTable.create, JobTables.countLosses),
+  "0033_payment_quarantine": PaymentIntentsTable.addQuarantine
 }
 
 const loader = Migrator.fromRecord(migrations)

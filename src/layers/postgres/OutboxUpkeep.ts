@@ -1,8 +1,9 @@
 /** How the outbox stands as a whole, and what keeps it small. */
-import { Duration, Effect } from "effect"
+import { Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 import { slotCount } from "../../domain/OutboxEvent.ts"
 import type { OpenTransaction, Outbox } from "../../domain/ports/Outbox.ts"
+import { removing } from "./OldRows.ts"
 import type { Floors } from "./OutboxFloors.ts"
 import { bigints, integers, type Run } from "./OutboxStatements.ts"
 
@@ -48,17 +49,12 @@ const openTransactionsOf = (sql: SqlClient.SqlClient) =>
 export const make = (sql: SqlClient.SqlClient, run: Run, floors: Floors): Upkeep => {
   const openTransactions = openTransactionsOf(sql)
   return {
-    removePublished: (age, limit) =>
-      Effect.map(
-        run(sql<{ removed: number }>`
-          WITH old AS (
-            SELECT id FROM outbox_events
-            WHERE published_at < clock_timestamp() - ${Duration.toMillis(age)}::float8 * interval '1 millisecond'
-            ORDER BY published_at LIMIT ${limit} FOR UPDATE SKIP LOCKED
-          ), removed AS (DELETE FROM outbox_events USING old WHERE outbox_events.id = old.id RETURNING 1)
-          SELECT count(*)::int AS removed FROM removed`),
-        ([row]) => row?.removed ?? 0
-      ),
+    removePublished: removing(sql, run, {
+      table: "outbox_events",
+      key: "id",
+      at: "published_at",
+      among: "published_at IS NOT NULL"
+    }),
     glance: Effect.fnUntraced(function* ({ maxAttempts }) {
       const [row] = yield* run(sql<{ dead: number; oldest_millis: number }>`
         SELECT waiting.dead, (extract(epoch FROM clock_timestamp() - least(waiting.oldest, new.oldest)) * 1000)::float8

@@ -9,7 +9,7 @@
  */
 import { Effect } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
-import { isFinal, type Status, transitions } from "../../domain/PaymentIntent.ts"
+import { isFinal, type Status, transitions } from "../../domain/PaymentState.ts"
 
 const statuses = Object.keys(transitions) as ReadonlyArray<Status>
 const first: Status = "requested"
@@ -98,4 +98,10 @@ export const addRefundsUnderWay: Effect.Effect<void, SqlError.SqlError, SqlClien
   yield* sql`ALTER TABLE payment_intents ADD COLUMN postponed_until timestamptz`
   yield* sql`DROP TRIGGER payment_intents_transition ON payment_intents`
   yield* makeTransitionGuard
+})
+
+/** Migration 33: a payment that its process dies of is left alone. */
+export const addQuarantine: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`ALTER TABLE payment_intents ADD COLUMN quarantined boolean NOT NULL DEFAULT false`
 })

@@ -1,7 +1,7 @@
 /** Payments as their rows say it: a row, and the history that the payment's state is made of. */
 import { Effect, Option, Schema } from "effect"
 import { PaymentEvent } from "../../domain/PaymentEvent.ts"
-import { stateOf } from "../../domain/PaymentIntent.ts"
+import { stateOf } from "../../domain/PaymentState.ts"
 import type { Payment } from "../../domain/ports/PaymentIntents.ts"
 import { StoreError, StoreOutdated } from "../../domain/StoreError.ts"
 

@@ -1,7 +1,7 @@
 /** Payments in PostgreSQL. All times are the database's: the clocks of those who ask do not matter. */
 import { Duration, Effect, Layer } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
-import type { Status } from "../../domain/PaymentIntent.ts"
+import { isFinal, type Status } from "../../domain/PaymentState.ts"
 import {
   type Append,
   type ClaimedPayment,
@@ -15,6 +15,7 @@ import {
 import { Transaction } from "../../domain/ports/Transaction.ts"
 import * as Sandbox from "../../domain/Sandbox.ts"
 import type { StoreError } from "../../domain/StoreError.ts"
+import { removing } from "./OldRows.ts"
 import { texts } from "./OutboxStatements.ts"
 import { ended, underWay } from "./PaymentIntentsTable.ts"
 import { eventsOf, type PaymentRow, paymentOf, textsOf } from "./PaymentRows.ts"
@@ -32,8 +33,9 @@ const known = <A>(id: string, orElse: A, ask: Effect.Effect<A, StoreError>): Eff
 
 const after = (sql: SqlClient.SqlClient, duration: Duration.Duration) =>
   sql`clock_timestamp() + ${Duration.toMillis(duration)}::float8 * interval '1 millisecond'`
+/** As the statement began: an index is looked up with that, and not with a clock that goes on while it looks. */
 const before = (sql: SqlClient.SqlClient, duration: Duration.Duration) =>
-  sql`clock_timestamp() - ${Duration.toMillis(duration)}::float8 * interval '1 millisecond'`
+  sql`statement_timestamp() - ${Duration.toMillis(duration)}::float8 * interval '1 millisecond'`
 const millis = (sql: SqlClient.SqlClient, column: string) =>
   sql`(extract(epoch FROM ${sql.literal(column)}) * 1000)::float8`
 
@@ -119,7 +121,9 @@ const storingIn = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "create" | "a
     WITH changed AS (
       UPDATE payment_intents SET status = ${state.status}, provider_reference = ${state.reference ?? null},
         failure = ${state.failure ?? null}, compensation_required = ${state.isCompensationRequired},
-        version = version + ${events.length}, updated_at = clock_timestamp(), postponed_until = NULL
+        quarantined = ${state.quarantine !== undefined},
+        version = version + ${events.length}, updated_at = clock_timestamp(), postponed_until = NULL,
+        lease_until = CASE WHEN ${isFinal(state)}::boolean THEN NULL ELSE lease_until END
       WHERE id = ${id} AND version = ${version} AND deleted_at IS NULL
         AND (${token ?? null}::bigint IS NULL OR (lease_token = ${token ?? null}::bigint AND lease_until IS NOT NULL))
       RETURNING id
@@ -191,7 +195,7 @@ const claimingIn = (sql: SqlClient.SqlClient, run: Run, address: string, find: P
 
 const nothing: Standing = { inDoubt: 0, oldestInDoubtMillis: 0, compensating: 0, required: 0, stuck: 0 }
 
-const isNobodys = (sql: SqlClient.SqlClient) => sql`(lease_until IS NULL OR lease_until <= clock_timestamp())`
+const isNobodys = (sql: SqlClient.SqlClient) => sql`(lease_until IS NULL OR lease_until <= statement_timestamp())`
 
 const isStuck = (sql: SqlClient.SqlClient, age: Duration.Duration) => sql`
   ${sql.literal(underWay)} AND updated_at <= ${before(sql, age)} AND deleted_at IS NULL AND ${isNobodys(sql)}
@@ -208,7 +212,7 @@ const upkeepOf = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "overdue" | "s
     return run(sql<OverduePayment>`
       SELECT id, status, (extract(epoch FROM updated_at) * 1000000)::bigint AS since FROM payment_intents
       WHERE ${sql.literal(underWay)} AND updated_at <= ${before(sql, age)} AND deleted_at IS NULL
-        AND ${isNobodys(sql)} AND (postponed_until IS NULL OR postponed_until <= clock_timestamp()) ${isAfter}
+        AND NOT quarantined AND ${isNobodys(sql)} AND (postponed_until IS NULL OR postponed_until <= statement_timestamp()) ${isAfter}
       ORDER BY updated_at, id LIMIT ${limit}`)
   },
   stuck: (age, limit) =>
@@ -229,21 +233,14 @@ const upkeepOf = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "overdue" | "s
         FROM payment_intents WHERE status IN ('in_doubt', 'compensating') AND deleted_at IS NULL`),
       ([row]) => row ?? nothing
     ),
-  // With the sandbox's books: one that is asked for again would find its old charge there, and money that is not its own.
-  // now() and not the clock: an index is looked up with it.
-  forget: (age, limit) =>
-    Effect.map(
-      run(sql<{ removed: number }>`
-        WITH old AS (
-          SELECT id FROM payment_intents WHERE ${sql.literal(ended)}
-            AND updated_at < now() - ${Duration.toMillis(age)}::float8 * interval '1 millisecond'
-          ORDER BY updated_at LIMIT ${limit} FOR UPDATE SKIP LOCKED
-        ), books AS (
-          DELETE FROM sandbox_charges USING old WHERE reference = ${Sandbox.referenceOf("")} || old.id
-        ), removed AS (DELETE FROM payment_intents USING old WHERE payment_intents.id = old.id RETURNING 1)
-        SELECT count(*)::int AS removed FROM removed`),
-      ([row]) => row?.removed ?? 0
-    )
+  forget: removing(sql, run, {
+    table: "payment_intents",
+    key: "id",
+    at: "updated_at",
+    among: ended,
+    // One that is asked for again would find its old charge in the sandbox's books, and money that is not its own.
+    beside: sql`books AS (DELETE FROM sandbox_charges USING old WHERE reference = ${Sandbox.referenceOf("")} || old.key)`
+  })
 })
 
 const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) {

@@ -1,8 +1,9 @@
 /** Orders and the payments that hold them, in PostgreSQL: an order's row decides. */
-import { Duration, Effect, Layer } from "effect"
+import { Effect, Layer } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 import { type Reservation, Reservations, type Reserved } from "../../domain/ports/Reservations.ts"
 import type { StoreError } from "../../domain/StoreError.ts"
+import { removing } from "./OldRows.ts"
 import { isSettled } from "./OrderReservationsTable.ts"
 import type * as Statements from "./Statements.ts"
 import * as Tables from "./Tables.ts"
@@ -71,25 +72,11 @@ const givingBackIn = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "unconfirm
     )
 })
 
-/** now() and not the clock: the index is looked up with it. */
-const forgettingIn = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "forget"> => ({
-  forget: (age, limit) =>
-    Effect.map(
-      run(sql<{ removed: number }>`
-          WITH old AS (
-            SELECT order_id FROM order_reservations WHERE ${sql.literal(isSettled)}
-              AND updated_at < now() - ${Duration.toMillis(age)}::float8 * interval '1 millisecond'
-            ORDER BY updated_at LIMIT ${limit} FOR UPDATE SKIP LOCKED
-          ), removed AS (
-            DELETE FROM order_reservations USING old WHERE order_reservations.order_id = old.order_id RETURNING 1
-          )
-          SELECT count(*)::int AS removed FROM removed`),
-      ([row]) => row?.removed ?? 0
-    )
-})
+const settled = { table: "order_reservations", key: "order_id", at: "updated_at", among: isSettled }
+
 const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) {
   const { run, sql } = yield* Tables.make(options)
-  return Reservations.of({ ...takingIn(sql, run), ...givingBackIn(sql, run), ...forgettingIn(sql, run) })
+  return Reservations.of({ ...takingIn(sql, run), ...givingBackIn(sql, run), forget: removing(sql, run, settled) })
 })
 
 /** The reservations on a pool of connections; connects, and makes its table, when first used. */

@@ -6,7 +6,6 @@ import * as EmbeddedBroker from "../../../src/layers/embedded/EmbeddedBroker.ts"
 import * as EmbeddedPostgres from "../../../src/layers/embedded/EmbeddedPostgres.ts"
 import {
   collect,
-  deliveriesOf,
   freshQueue,
   numbered,
   rowsOf,
@@ -16,6 +15,7 @@ import {
   untilLength
 } from "../../support/EmbeddedStage.ts"
 import { message } from "../../support/Messages.ts"
+import { consuming } from "../../support/QueueSteps.ts"
 import { eventually } from "../../support/servers/eventually.ts"
 
 layer(servers, { excludeTestServices: true, timeout: "60 seconds" })("A consumer of the embedded broker", (it) => {
@@ -52,7 +52,7 @@ layer(servers, { excludeTestServices: true, timeout: "60 seconds" })("A consumer
       const count = 10_000
       const seen: Array<string | undefined> = []
       const all = yield* Deferred.make<void>()
-      const consume = Stream.runForEachArray(deliveriesOf(queue, 300), (batch) => {
+      const consume = Stream.runForEachArray(consuming(queue, 300), (batch) => {
         for (const { id } of batch) seen.push(id)
         if (seen.length === count) Deferred.doneUnsafe(all, Effect.void)
         return broker.settle(batch.map((delivery) => ({ delivery, outcome: "done" })))
@@ -75,7 +75,7 @@ layer(servers, { excludeTestServices: true, timeout: "60 seconds" })("A consumer
       const queue = yield* freshQueue
       yield* (yield* Broker).publish([message(queue)])
       const arrived: Array<Delivery> = []
-      const fill = Stream.runForEach(deliveriesOf(queue, 1), (delivery) => Effect.sync(() => arrived.push(delivery)))
+      const fill = Stream.runForEach(consuming(queue, 1), (delivery) => Effect.sync(() => arrived.push(delivery)))
       const failure = yield* Effect.forkScoped(Effect.flip(fill))
       yield* untilLength(arrived, 1)
       yield* sql(`SELECT paystream_broker.delete_queue('${queue}')`)

@@ -18,10 +18,7 @@ const tick = (index: number) =>
     Effect.andThen(Effect.sleep(`${30 + index * 20} millis`), note)
   )
 
-const count = Number(process.env.TICKS ?? 0)
-const [one, two, three, four, five, six, seven, eight] = Array.from({ length: 8 }, (_, index) => tick(index))
-const ticks = count === 0 ? [] : [one, two, three, four, five, six, seven, eight]
-export const [t1, t2, t3, t4, t5, t6, t7, t8] = ticks
+export const ticks = Array.from({ length: Number(process.env.TICKS ?? 0) }, (_, index) => tick(index))
 
 export const nightly = Job.make(
   "nightly",
