@@ -1,13 +1,12 @@
 /** The flags of `jobs` and `runjob`; what they do is loaded when it is asked for. */
 import { Effect } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { flags, fromOne } from "./Flags.ts"
+import { flags, json, limit } from "./Flags.ts"
 
 const listing = Effect.promise(() => import("./JobListing.ts"))
 const changes = Effect.promise(() => import("./JobChanges.ts"))
 const running = Effect.promise(() => import("./RunJob.ts"))
 
-const json = Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("Print for machines"))
 const name = Argument.String("name").pipe(Argument.withDescription("The job's name"))
 const module = flags.jobs.pipe(Flag.withDescription("The module that exports the jobs, instead of JOBS"))
 
@@ -27,11 +26,7 @@ const history = Command.make(
       Flag.withDefault(false),
       Flag.withDescription("Only runs that failed or timed out")
     ),
-    limit: Flag.Int("limit").pipe(
-      fromOne,
-      Flag.withDefault(20),
-      Flag.withDescription("At most so many; 20 unless told")
-    ),
+    limit: limit(20),
     json
   },
   (given) => Effect.flatMap(listing, (all) => all.history(given))

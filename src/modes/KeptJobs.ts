@@ -6,7 +6,7 @@ import * as Logs from "../layers/telemetry/Logs.ts"
 import { jobModulePath, registeredJobs, UnknownJob } from "./RegisteredJobs.ts"
 import { databaseOnly, services } from "./Services.ts"
 
-const settings = Settings.all({ services: Settings.withDatabase("scheduler", databaseOnly), log: Settings.logSettings })
+const settings = Settings.all({ services: Settings.withDatabaseFor("`jobs`", databaseOnly), log: Settings.logSettings })
 
 /** Asks the database that the settings name. */
 export const withHistory = <A, E>(use: (history: JobHistory["Service"]) => Effect.Effect<A, E>) =>

@@ -37,7 +37,6 @@ export const list = (given: { readonly dead: boolean; readonly json: boolean; re
     Effect.gen(function* () {
       const outbox = yield* Outbox
       const events = yield* outbox.list(rules, { onlyDead: given.dead, limit: given.limit })
-      if (given.json) return yield* Console.log(JSON.stringify(events))
       const rows = events.map((event) => ({
         id: event.id,
         state: event.state,
@@ -48,8 +47,8 @@ export const list = (given: { readonly dead: boolean; readonly json: boolean; re
         next: event.state === "failing" ? (event.nextAttemptAt?.toISOString() ?? "-") : "-",
         error: event.lastError ?? "-"
       }))
-      yield* Console.log(rows.length === 0 ? "nothing waits" : table(rows))
-      if (rows.length === given.limit) yield* Console.log(`the first ${given.limit}; --limit shows more`)
+      yield* Console.log(given.json ? JSON.stringify(events) : rows.length === 0 ? "nothing waits" : table(rows))
+      if (events.length === given.limit) yield* Console.error(`the first ${given.limit}; --limit shows more`)
     })
   )
 

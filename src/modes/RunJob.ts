@@ -37,7 +37,7 @@ const instantOf = (text: string | undefined) => {
 }
 
 const ofRun = Settings.all({
-  services: Settings.withDatabase("scheduler", serviceSettings),
+  services: Settings.withDatabaseFor("`runjob`", serviceSettings),
   jobs: Settings.jobSettings,
   log: Settings.logSettings
 })

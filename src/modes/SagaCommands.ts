@@ -109,10 +109,22 @@ const stuck = Effect.fnUntraced(function* (limit: number, { stuckAfter }: Settin
     .map((payment): PaymentSummary => ({ ...payment, leaseLeftMillis: 0, postponedMillis: 0 }))
 })
 
-const latest = ({ limit, status }: Listing) => {
-  const asked = new Set(status.map((status) => (status === required ? "compensating" : status) as Status))
-  return PaymentIntents.use((intents) => intents.list([...asked], limit))
-}
+const isOf = (status: ReadonlyArray<string>, state: PaymentState): boolean =>
+  status.length === 0 || status.includes(statusOf(state))
+
+/** Looked at again beyond what a status shares with another one: its payments may all be older. */
+const furtherBy = 4
+
+/** The latest of these statuses (all, if none is named), as they are shown. */
+export const latest = Effect.fnUntraced(function* ({ limit, status }: Pick<Listing, "limit" | "status">) {
+  const intents = yield* PaymentIntents
+  const asked = [...new Set(status.map((one) => (one === required ? "compensating" : one) as Status))]
+  for (let looked = limit; ; looked *= furtherBy) {
+    const found = yield* intents.list(asked, looked)
+    const shown = found.filter(({ state }) => isOf(status, state))
+    if (shown.length >= limit || found.length < looked) return shown.slice(0, limit)
+  }
+})
 
 /** Lists payments, latest first, or those that do not get on. */
 export const list = Effect.fnUntraced(function* (given: Listing) {
@@ -122,12 +134,11 @@ export const list = Effect.fnUntraced(function* (given: Listing) {
       const found = yield* given.isStuck ? stuck(given.limit, payments) : latest(given)
       const now = yield* Clock.currentTimeMillis
       const rows = found
-        .filter(({ state }) => given.status.length === 0 || given.status.includes(statusOf(state)))
+        .filter(({ state }) => isOf(given.status, state))
         .map((payment) => ({ ...rowOf(payment), note: noteOf(payment, now, payments) }))
-      if (given.json) return yield* Console.log(JSON.stringify(rows))
-      yield* Console.log(rows.length === 0 ? "no payments" : table(rows))
       const which = given.isStuck ? "longest" : "latest"
-      if (found.length === given.limit) yield* Console.log(`the ${which} ${given.limit}; --limit shows more`)
+      yield* Console.log(given.json ? JSON.stringify(rows) : rows.length === 0 ? "no payments" : table(rows))
+      if (found.length === given.limit) yield* Console.error(`the ${which} ${given.limit}; --limit shows more`)
     })
   )
 })

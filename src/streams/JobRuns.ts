@@ -117,6 +117,19 @@ const drain = Effect.fnUntraced(function* ({ allEnded, running }: Places, longes
   })
 })
 
+/** Keeps so many places for what is begun by this. */
+const withPlaces =
+  <R>(places: Places, begin: Begin<R>) =>
+  <A, E, R2>(count: number, use: (begin: Begin<R>) => Effect.Effect<A, E, R2>) =>
+    places.keeping(count, (come) =>
+      use((beginnings) =>
+        Effect.suspend(() => {
+          come(beginnings.length)
+          return begin(beginnings)
+        })
+      )
+    )
+
 /** No runs yet; those that are begun live in `scope`. */
 export const make = Effect.fnUntraced(function* <R>(known: KnownJobs<R>, options: JobRunsOptions, scope: Scope.Scope) {
   const { defaultTimeout: timeout, holder, maxConcurrent } = options
@@ -161,16 +174,7 @@ export const make = Effect.fnUntraced(function* <R>(known: KnownJobs<R>, options
     allEnded: places.allEnded,
     /** Places for runs that nobody has, nor is about to have. */
     free: places.free,
-    /** Keeps so many places for what is begun by this. */
-    withPlaces: <A, E, R2>(count: number, use: (begin: Begin<R>) => Effect.Effect<A, E, R2>) =>
-      places.keeping(count, (come) =>
-        use((beginnings) =>
-          Effect.suspend(() => {
-            come(beginnings.length)
-            return begin(beginnings)
-          })
-        )
-      ),
+    withPlaces: withPlaces(places, begin),
     /** Whether there may be runs that wait for somebody to take them; asking forgets it. */
     expectsWaiting: (): boolean => {
       const expected = hasWaiting

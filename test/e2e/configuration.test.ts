@@ -54,7 +54,8 @@ describe.concurrent("the command line", () => {
         ["outbox", "list"],
         ["outbox", "retry", "--all"],
         ["sagas", "show", id],
-        ["erase", `--payment=${id}`]
+        ["erase", `--payment=${id}`],
+        ["jobs"]
       ] as const) {
         const { code, output } = yield* run("bun", [name, ...args], { DATABASE: "none", RABBITMQ_URL: "nowhere" })
         assert.strictEqual(code, 2, output)
