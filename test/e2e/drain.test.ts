@@ -13,7 +13,7 @@ const inSmallSteps = { BATCH_SIZE: "20", LOG_LEVEL: "debug" }
 const batchesSettled = (worker: Child, count: number) =>
   eventually(
     Effect.sync(() => assert.isAtLeast(worker.stdout.filter((line) => line.includes('"batch"')).length, count)),
-    { deadline: "20 seconds", every: "2 millis" }
+    { deadline: "40 seconds", every: "2 millis" }
   )
 
 const numberIn = (body: string): number => JSON.parse(body).n
