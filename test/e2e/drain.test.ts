@@ -13,7 +13,7 @@ const inSmallSteps = { BATCH_SIZE: "20", LOG_LEVEL: "debug" }
 const batchesSettled = (worker: Child, count: number) =>
   eventually(
     Effect.sync(() => assert.isAtLeast(worker.stdout.filter((line) => line.includes('"batch"')).length, count)),
-    { deadline: "20 seconds", every: "2 millis" }
+    { deadline: "40 seconds", every: "2 millis" }
   )
 
 const numberIn = (body: string): number => JSON.parse(body).n
@@ -108,7 +108,9 @@ describe.concurrent("a worker that is asked to stop", () => {
         yield* worker.kill("SIGTERM")
         assert.strictEqual(yield* worker.exit, 0)
         assert.strictEqual((yield* Stage.rows(stage)).length, 10)
-        assert.strictEqual(yield* Stage.depth(stage), 10)
+        const waiting = yield* Stage.depth(stage)
+        // an acknowledgement that is on its way is lost with the network
+        assert.include(service === "broker" ? [10, 20] : [10], waiting)
 
         const never = yield* Stage.start(stage, { runtime, env: { [variable]: url } })
         yield* never.waitForLine(/is away/)

@@ -102,7 +102,7 @@ export const depth = (stage: Stage) => Queues.depth(stage.brokerUrl, stage.queue
 export const waitForRows = (stage: Stage, count: number) =>
   eventually(
     Effect.map(rows(stage), ({ length }) => assert.isAtLeast(length, count)),
-    { deadline: "20 seconds", every: "50 millis" }
+    { deadline: "40 seconds", every: "50 millis" }
   )
 
 /** `count` payments with ids and different contents. */
