@@ -44,7 +44,7 @@ describe("the guide to jobs", () => {
         const script = `${bunRunMain}\n${line.replace("localhost:8081", `127.0.0.1:${port}`)}`
         const child = yield* spawn("sh", ["-c", script], { cwd: folder, env: own })
         if (line.includes("--mode=")) {
-          for (const shown of shows) yield* child.waitForLine(patternOf(shown))
+          for (const shown of shows) yield* child.waitForLine(patternOf(shown), { deadline: "60 seconds" })
           return yield* HealthPages.waitForStatus(port, "/readyz", 200)
         }
         const code = yield* child.exit

@@ -8,6 +8,9 @@ import * as Stage from "../support/Stage.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import { freePort } from "../support/servers/freePort.ts"
 
+/** Six of them start side by side. */
+const soon = { deadline: "60 seconds" } as const
+
 for (const runtime of Stage.runtimes)
   describe.concurrent(`a scheduler on ${runtime}`, () => {
     it.live("takes up a job that publishes when it is added, paused and removed", () =>
@@ -27,7 +30,7 @@ for (const runtime of Stage.runtimes)
         const atLeast = (least: number) =>
           eventually(
             Effect.map(succeeded, ([row]) => assert.isAtLeast(row?.count ?? 0, least)),
-            { deadline: "20 seconds" }
+            soon
           )
         yield* atLeast(2)
         const metrics = (yield* HealthPages.page(port, "/metrics")).text
@@ -44,7 +47,7 @@ for (const runtime of Stage.runtimes)
           Effect.map(HealthPages.page(port, "/metrics"), ({ text }) =>
             assert.include(text, 'paystream_job_next_run_timestamp_seconds{job="bills"} 0\n')
           ),
-          { deadline: "20 seconds" }
+          soon
         )
         const [paused] = JSON.parse((yield* ran(on, ["jobs", "--json"], runtime)).stdout)
         assert.deepInclude(paused, { name: "bills", isPaused: true, publishes: { topic, payload: { n: 1 } } })
@@ -61,19 +64,19 @@ for (const runtime of Stage.runtimes)
       Effect.gen(function* () {
         const on = yield* ground
         const scheduler = yield* start(on, ["--mode=scheduler"], { runtime, SHUTDOWN_TIMEOUT_SECONDS: "5" })
-        yield* scheduler.waitForLine(/starting/)
+        yield* scheduler.waitForLine(/starting/, soon)
         yield* eventually(
           Effect.map(rows(on, "SELECT FROM scheduled_jobs WHERE name = 'endless'"), ({ length }) =>
             assert.strictEqual(length, 1)
           ),
-          { deadline: "20 seconds" }
+          soon
         )
         // As if it had been due a moment ago, and nobody had taken it up yet.
         yield* rows(
           on,
           "INSERT INTO job_runs (job, scheduled_for, is_open) VALUES ('endless', date_trunc('second', now()), true)"
         )
-        yield* scheduler.waitForLine(/going on for ever/)
+        yield* scheduler.waitForLine(/going on for ever/, soon)
         yield* scheduler.kill("SIGTERM")
         assert.strictEqual(yield* scheduler.exit, 0, scheduler.stderr.join("\n"))
         for (const told of [
@@ -85,7 +88,7 @@ for (const runtime of Stage.runtimes)
         const [run] = yield* rows(on, "SELECT outcome, is_open, attempt FROM job_runs WHERE job = 'endless'")
         assert.deepStrictEqual({ ...run }, { outcome: "interrupted", is_open: true, attempt: 1 })
         const next = yield* start(on, ["--mode=scheduler", "--job=endless"], { runtime })
-        assert.include(yield* next.waitForLine(/going on for ever/), '"attempt":2')
+        assert.include(yield* next.waitForLine(/going on for ever/, soon), '"attempt":2')
       })
     )
 
@@ -100,11 +103,11 @@ for (const runtime of Stage.runtimes)
         )
         const told = { JOB_HISTORY_RETENTION: "2 days", SERVICE_NAME_WORKER: "our-jobs" }
         const scheduler = yield* start(on, ["--mode=scheduler"], { runtime, ...told })
-        const line = JSON.parse(yield* scheduler.waitForLine(/"starting"/))
+        const line = JSON.parse(yield* scheduler.waitForLine(/"starting"/, soon))
         assert.strictEqual(line.annotations.service, "our-jobs")
         yield* eventually(
           Effect.map(rows(on, "SELECT FROM job_runs"), ({ length }) => assert.strictEqual(length, 1)),
-          { deadline: "20 seconds" }
+          soon
         )
       })
     )
