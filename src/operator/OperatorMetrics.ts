@@ -94,7 +94,17 @@ export const reconciled = (result: ReconcileResult, millis: number): Effect.Effe
     yield* Metric.update(worked, millis / 1000)
   })
 
-export const workersAre = (count: number): Effect.Effect<void> => Metric.update(workers, count)
+/** So many may be looked at side by side; what has not happened yet is 0, and not unknown. */
+export const workersAre = (count: number): Effect.Effect<void> =>
+  Effect.all(
+    [
+      Metric.update(workers, count),
+      Metric.update(activeWorkers, 0),
+      Metric.update(errors, 0),
+      Metric.update(retries, 0)
+    ],
+    { discard: true }
+  )
 
 /** So many are being looked at. */
 export const activeWorkersAre = (count: number): Effect.Effect<void> => Metric.update(activeWorkers, count)

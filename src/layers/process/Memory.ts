@@ -7,11 +7,6 @@ import { setFlagsFromString } from "node:v8"
 // Only V8 knows the flag, and it can be set while running.
 if (process.versions.bun === undefined) setFlagsFromString("--semi-space-growth-factor=1")
 
-// The operator waits most of the time: it gives up speed for a fifth less memory (measured). Said before anything else is
-// loaded, since loading is most of what it needs; so by a look at how it was called, which is no more than a hint.
-const isOperator = process.env["MODE"] === "operator" || process.argv.includes("--mode=operator")
-if (process.versions.bun === undefined && isOperator) setFlagsFromString("--optimize-for-size")
-
 /**
  * Lets it grow again, for a process that has many messages in hand at a time: they outlive many collections of a young
  * generation that is small, each of which copies them (measured on topic workers: 30 % of the processor's time).
