@@ -48,7 +48,8 @@ export const list = (given: { readonly dead: boolean; readonly json: boolean; re
         error: event.lastError ?? "-"
       }))
       yield* Console.log(given.json ? JSON.stringify(events) : rows.length === 0 ? "nothing waits" : table(rows))
-      if (events.length === given.limit) yield* Console.error(`the first ${given.limit}; --limit shows more`)
+      if (events.length === given.limit)
+        yield* Console.error(`the first ${given.limit}; --limit shows more, if there are`)
     })
   )
 

@@ -138,7 +138,8 @@ export const list = Effect.fnUntraced(function* (given: Listing) {
         .map((payment) => ({ ...rowOf(payment), note: noteOf(payment, now, payments) }))
       const which = given.isStuck ? "longest" : "latest"
       yield* Console.log(given.json ? JSON.stringify(rows) : rows.length === 0 ? "no payments" : table(rows))
-      if (found.length === given.limit) yield* Console.error(`the ${which} ${given.limit}; --limit shows more`)
+      if (found.length === given.limit)
+        yield* Console.error(`the ${which} ${given.limit}; --limit shows more, if there are`)
     })
   )
 })

@@ -48,7 +48,7 @@ const lateReader = Effect.gen(function* () {
 
 const exitCodes = (stderr: ReadonlyArray<string>) => stderr.filter((line) => !line.startsWith("pid "))
 
-const list = ["outbox", "list", "--json", `--limit=${events}`]
+const list = ["outbox", "list", "--json", `--limit=${events + 1}`]
 
 describe.concurrent("What is printed into a pipe", () => {
   for (const runtime of Stage.runtimes) {

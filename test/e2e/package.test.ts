@@ -105,7 +105,7 @@ describe("The package", () => {
         assert.deepStrictEqual(others.map(({ path }) => path).sort(), ["LICENSE", "README.md", "package.json"])
         assert.isBelow(
           files.reduce((sum, { size }) => sum + size, 0),
-          2_000_000
+          2_500_000
         )
         const manifest = JSON.parse(readFileSync(join(folder, "node_modules/paystream/package.json"), "utf8"))
         assert.notProperty(manifest, "devDependencies")

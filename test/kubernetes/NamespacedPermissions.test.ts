@@ -75,7 +75,7 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
           for (const one of namespaces)
             assert.deepStrictEqual(yield* usesOf(account, one), yield* grantsIn(home, one), one)
         }),
-      { timeout: 120_000 }
+      { timeout: 180_000 }
     )
   }
 

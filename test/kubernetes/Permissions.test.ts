@@ -36,25 +36,28 @@ const asked = permissions({ namespaces: [], leaseNamespace: home }).map(({ kind,
 })
 
 layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })("The operator's roles", (it) => {
-  it.effect("grant what a whole life uses, and nothing more; nothing is refused", () =>
-    Effect.gen(function* () {
-      const kubeconfig = yield* setUp
-      const namespace = yield* newNamespace
-      const ground = yield* inNamespace(namespace)
-      const first = yield* startOperator({ namespace, runtime: "node", kubeconfig, env })
-      yield* first.waitForLine(leads)
-      const second = yield* startOperator({ namespace, runtime: "bun", kubeconfig, env })
-      yield* second.waitForLine(/standing by/)
-      const podless = yield* Effect.flatMap(newNamespace, inNamespace)
-      yield* Effect.all([wholeLife(ground), podlessness(podless)], { concurrency: "unbounded" })
-      yield* first.kill("SIGTERM")
-      assert.strictEqual(yield* first.exit, 0)
-      yield* second.waitForLine(leads)
-      yield* deletion(ground)
+  it.effect(
+    "grant what a whole life uses, and nothing more; nothing is refused",
+    () =>
+      Effect.gen(function* () {
+        const kubeconfig = yield* setUp
+        const namespace = yield* newNamespace
+        const ground = yield* inNamespace(namespace)
+        const first = yield* startOperator({ namespace, runtime: "node", kubeconfig, env })
+        yield* first.waitForLine(leads)
+        const second = yield* startOperator({ namespace, runtime: "bun", kubeconfig, env })
+        yield* second.waitForLine(/standing by/)
+        const podless = yield* Effect.flatMap(newNamespace, inNamespace)
+        yield* Effect.all([wholeLife(ground), podlessness(podless)], { concurrency: "unbounded" })
+        yield* first.kill("SIGTERM")
+        assert.strictEqual(yield* first.exit, 0)
+        yield* second.waitForLine(leads)
+        yield* deletion(ground)
 
-      assert.deepStrictEqual(yield* refusedTo(account), [])
-      assert.deepStrictEqual(yield* usesOf(account), yield* grants)
-    })
+        assert.deepStrictEqual(yield* refusedTo(account), [])
+        assert.deepStrictEqual(yield* usesOf(account), yield* grants)
+      }),
+    { timeout: 180_000 }
   )
 
   it.effect("are what the operator asks for at its start", () =>

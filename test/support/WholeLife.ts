@@ -58,7 +58,13 @@ export const podlessness = (ground: Ground) =>
   Effect.gen(function* () {
     yield* kubectl("create", "quota", "none", "--hard=pods=0", "--namespace", ground.namespace)
     yield* ground.create("podless")
-    yield* says(ground, "podless", "Stalled", "PodsNotCreated")
+    // asked for after 10 s, and every 30 s from then on
+    yield* eventually(
+      Effect.map(ground.condition("podless", "Stalled"), (found) =>
+        assert.strictEqual(found?.reason, "PodsNotCreated")
+      ),
+      { deadline: "1 minute", every: "100 millis" }
+    )
   })
 
 /** The Jobs go with their PaymentJobs, and no other does. */

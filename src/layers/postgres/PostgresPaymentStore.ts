@@ -1,9 +1,10 @@
 /** Payments in PostgreSQL, with one insert for a whole batch. */
-import { Duration, Effect, Layer } from "effect"
+import { Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { PaymentStore } from "../../domain/ports/PaymentStore.ts"
 import { StoreError, StoreRefused } from "../../domain/StoreError.ts"
 import * as Availability from "../../streams/Availability.ts"
+import { removing } from "./OldRows.ts"
 import { type Attempt, badId, fillGaps, halving, type Rows, undecided, unstorableId } from "./PaymentBatch.ts"
 import { compare, insert, type Target } from "./PaymentStatements.ts"
 import { missingRights, unguardedUpTo } from "./PaymentsTable.ts"
@@ -71,17 +72,15 @@ const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) 
     return yield* new StoreError({ reason: new StoreRefused({ detail }) })
   })
 
-  const forget = (age: Duration.Duration, limit: number) => sql<{ removed: number }>`
-    WITH old AS (
-      SELECT id FROM payments WHERE received_at < now() - ${Duration.toMillis(age)}::float8 * interval '1 millisecond'
-      ORDER BY received_at LIMIT ${limit} FOR UPDATE SKIP LOCKED
-    ), removed AS (DELETE FROM payments USING old WHERE payments.id = old.id RETURNING 1)
-    SELECT count(*)::int AS removed FROM removed`
-
   return PaymentStore.of({
     address: options.address,
     store: (queue, payments, share) => watched.storing(store({ queue, share }, payments)),
-    forget: (age, limit) => Effect.map(run(limited(forget(age, limit))), ([row]) => row?.removed ?? 0),
+    forget: removing(sql, (statement) => run(limited(statement)), {
+      table: "payments",
+      key: "id",
+      at: "received_at",
+      among: "true"
+    }),
     prepare: watched.storing(prepare),
     permitted: watched.probe(permitted),
     ping: watched.probe(Effect.asVoid(run(limited(sql`SELECT 1`))))
