@@ -1,5 +1,6 @@
 /** What is measured of the API server: requests under client-go's names, and whether watches are alive. */
 import { Clock, Effect, Metric } from "effect"
+import { seriesOf } from "../../streams/MetricSeries.ts"
 
 const requests = Metric.counter("rest_client_requests_total", {
   description: "Requests to the API server, by status code, method and host",
@@ -17,23 +18,10 @@ const relisted = Metric.counter("paystream_watch_relists_total", {
   incremental: true
 })
 
-const memoized = <A>(make: (...labels: ReadonlyArray<string>) => A) => {
-  const known = new Map<string, A>()
-  return (...labels: ReadonlyArray<string>): A => {
-    const key = labels.join(" ")
-    const found = known.get(key) ?? make(...labels)
-    known.set(key, found)
-    return found
-  }
-}
-
-// Attributes are put on once for each series, not for each request.
-const requestsOf = memoized((host = "", method = "", code = "") =>
-  Metric.withAttributes(requests, { host, method, code })
-)
-const lastByteOf = memoized((kind = "", namespace = "") => Metric.withAttributes(lastByte, { kind, namespace }))
-const openedOf = memoized((kind = "") => Metric.withAttributes(opened, { kind }))
-const relistedOf = memoized((kind = "", reason = "") => Metric.withAttributes(relisted, { kind, reason }))
+const requestsOf = seriesOf(requests, ["host", "method", "code"])
+const lastByteOf = seriesOf(lastByte, ["kind", "namespace"])
+const openedOf = seriesOf(opened, ["kind"])
+const relistedOf = seriesOf(relisted, ["kind", "reason"])
 
 /** A request that was answered, or `<error>`. */
 export const countRequest = (host: string, method: string, code: string): Effect.Effect<void> =>
