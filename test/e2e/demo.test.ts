@@ -24,15 +24,22 @@ const addressTold = (demo: Child) =>
 const rowsIn = (database: Redacted.Redacted) =>
   Effect.map(query<{ count: number }>(database, "SELECT count(*)::int FROM payments"), ([row]) => row?.count ?? 0)
 
+/** Waits for more rows than `count`, while the demonstration runs: one that ends says why. */
+const untilMoreRows = (demo: Child, database: Redacted.Redacted, count: number) =>
+  Effect.raceFirst(
+    eventually(
+      Effect.map(rowsIn(database), (rows) => assert.isAbove(rows, count)),
+      { deadline: "30 seconds", every: "100 millis" }
+    ),
+    Effect.map(demo.exit, (code) => assert.fail(`the demonstration ended with ${code}: ${demo.stderr.join("\n")}`))
+  )
+
 /** Makes the database of a demonstration spoil one payment of each run to come. */
 const spoilPayments = (data: string, spoil: string) =>
   Effect.gen(function* () {
     const demo = yield* start("bun", data)
     const database = yield* addressTold(demo)
-    yield* eventually(
-      Effect.map(rowsIn(database), (rows) => assert.isAbove(rows, 0)),
-      { deadline: "30 seconds", every: "100 millis" }
-    )
+    yield* untilMoreRows(demo, database, 0)
     const ofOne = "WHEN (NEW.message_id LIKE '%-7' AND NEW.source_queue <> 'another')"
     yield* query(
       database,
@@ -63,10 +70,7 @@ describe.concurrent("the demonstration", () => {
 
         const endless = yield* start(second, data)
         const database = yield* addressTold(endless)
-        yield* eventually(
-          Effect.map(rowsIn(database), (rows) => assert.isAbove(rows, 1000)),
-          { deadline: "30 seconds", every: "100 millis" }
-        )
+        yield* untilMoreRows(endless, database, 1000)
         yield* endless.kill("SIGINT")
         assert.strictEqual(yield* endless.exit, 0)
         assert.deepStrictEqual(endless.stderr, [])
