@@ -139,7 +139,7 @@ layer(withTopics, { excludeTestServices: true })("A group of Kafka", (it) => {
               assert.isAbove(lost().length, 0)
               assert.strictEqual(second.length, lost().length)
             }),
-            { deadline: "28 seconds" }
+            { deadline: "100 seconds" }
           )
           yield* settle(first)
           yield* depthIs(group, 0)

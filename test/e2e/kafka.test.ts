@@ -7,6 +7,7 @@ import { Effect, Stream } from "effect"
 import { inject } from "vitest"
 import { Broker } from "../../src/domain/ports/Broker.ts"
 import * as HealthPages from "../support/HealthPages.ts"
+import { inTurn } from "../support/inTurn.ts"
 import * as KafkaRecords from "../support/KafkaRecords.ts"
 import { kafka } from "../support/KafkaServices.ts"
 import * as Stage from "../support/Stage.ts"
@@ -47,8 +48,9 @@ const make = Effect.gen(function* () {
   ) =>
     Program.start({
       runtime,
-      args: [...args, `--workers=${path}`],
+      args,
       env: {
+        WORKERS: path,
         BROKER: "kafka",
         DATABASE: "none",
         KAFKA_BROKERS: inject("kafkaBrokers"),
@@ -72,7 +74,8 @@ const echo = ["--mode=consumers", "--worker=echo"]
 
 describe.concurrent("workers on Kafka", () => {
   for (const runtime of Stage.runtimes) {
-    it.live(`lose nothing and keep the order of each key when they are killed under work (${runtime})`, () =>
+    const live = inTurn(runtime)
+    live(`lose nothing and keep the order of each key when they are killed under work (${runtime})`, () =>
       Effect.gen(function* () {
         const { run, start, topic } = yield* make
         const made = yield* run(runtime, migrate)
@@ -118,7 +121,7 @@ describe.concurrent("workers on Kafka", () => {
       })
     )
 
-    it.live(`leave suspects behind when they are killed: what they may have had in hand (${runtime})`, () =>
+    live(`leave suspects behind when they are killed: what they may have had in hand (${runtime})`, () =>
       Effect.gen(function* () {
         const { run, start, topic } = yield* make
         assert.strictEqual((yield* run(runtime, migrate)).code, 0)
@@ -147,7 +150,7 @@ describe.concurrent("workers on Kafka", () => {
       })
     )
 
-    it.live(
+    live(
       `end with 3 where a topic is missing or a password is wrong, with 2 where queues are asked for (${runtime})`,
       () =>
         Effect.gen(function* () {

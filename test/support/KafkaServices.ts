@@ -5,10 +5,10 @@ import { inject } from "vitest"
 import { Broker, type Subscription } from "../../src/domain/ports/Broker.ts"
 import * as Environment from "../../src/layers/config/Environment.ts"
 import * as Settings from "../../src/layers/config/Settings.ts"
+import * as Internals from "../../src/layers/kafka/Internals.ts"
 import * as KafkaBroker from "../../src/layers/kafka/KafkaBroker.ts"
 import { consumerGroupOf, retryTopicOf } from "../../src/layers/kafka/KafkaNames.ts"
 import { KafkaTopics } from "../../src/layers/kafka/KafkaTopics.ts"
-import * as QuietTimers from "../../src/layers/kafka/QuietTimers.ts"
 
 const megabyte = 2 ** 20
 
@@ -50,7 +50,7 @@ export const kafkaMakingTopics = (options: KafkaOptions = {}): Layer.Layer<Broke
 
 /** A client of the tests' own. */
 export const client = (brokers = inject("kafkaBrokers")) => {
-  QuietTimers.silence()
+  Internals.silenceTimer()
   return new Kafka({ brokers: brokers.split(","), logLevel: logLevel.NOTHING })
 }
 

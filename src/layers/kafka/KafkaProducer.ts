@@ -10,6 +10,7 @@
 import { Deferred, Effect, Latch, type Scope } from "effect"
 import type { Message, Producer } from "kafkajs"
 import type { BrokerError } from "../../domain/ports/Broker.ts"
+import * as Internals from "./Internals.ts"
 import { type KafkaClient, retry } from "./KafkaClient.ts"
 import * as Partitioner from "./Partitioner.ts"
 
@@ -39,7 +40,7 @@ const bytesOf = (records: ReadonlyArray<TopicRecord>): number =>
 const byTopic = (records: ReadonlyArray<TopicRecord>) =>
   [...Map.groupBy(records, ({ topic }) => topic)].map(([topic, own]) => ({
     topic,
-    messages: own.map(({ record }) => record)
+    messages: Internals.groupedInOneGo(own.map(({ record }) => record))
   }))
 
 /** A producer that connects when first used, and again after a failure. */

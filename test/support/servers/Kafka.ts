@@ -5,7 +5,7 @@ import { homedir } from "node:os"
 import { dirname, join } from "node:path"
 import { Effect, type Scope } from "effect"
 import { Kafka, logLevel } from "kafkajs"
-import * as QuietTimers from "../../../src/layers/kafka/QuietTimers.ts"
+import * as Internals from "../../../src/layers/kafka/Internals.ts"
 import * as Certificates from "./Certificates.ts"
 import { spawn } from "./Child.ts"
 import { folderOf, run } from "./command.ts"
@@ -212,13 +212,15 @@ const secure = ({ certificates }: Security): ReadonlyArray<string> => {
   ]
 }
 
+/** It answers, and has made the topic in which groups keep their offsets: it does so when the first of them is asked for. */
 const answers = (address: string): Effect.Effect<void, ServerError> =>
   promised(`no Kafka answers at ${address}`, async () => {
-    QuietTimers.silence()
+    Internals.silenceTimer()
     const retry = { retries: 0 }
     const admin = new Kafka({ brokers: [address], retry, connectionTimeout: 500, logLevel: logLevel.NOTHING }).admin()
     await admin.connect()
-    await admin.describeCluster().finally(() => admin.disconnect())
+    const asked = admin.describeCluster().then(() => admin.fetchOffsets({ groupId: "paystream-readiness" }))
+    await asked.finally(() => admin.disconnect())
   })
 
 const startContainer = Effect.gen(function* () {
