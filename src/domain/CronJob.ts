@@ -27,6 +27,16 @@ export interface Due {
 /** Of what is due at once, the newest so many are run or kept in the history: years of seconds are neither. */
 export const mostDue = 100
 
+/** What becomes of a run that was held before its instant, now that it has come. */
+export type Fate = "begins" | "waits" | "overlap" | "withdrawn"
+
+/** `rules`: of the job as it is now, unless it is paused or removed; `isOverlapping`: whether another run of it is open. */
+export const fateOf = (rules: JobRules | undefined, scheduledFor: number, isOverlapping: boolean): Fate => {
+  if (rules?.schedule.next(scheduledFor - 1) !== scheduledFor) return "withdrawn"
+  if (!isOverlapping) return "begins"
+  return rules.overlap === "skip" ? "overlap" : "waits"
+}
+
 /** An occurrence is run for so long after its time where none is caught up with: a database restarts in less. */
 const punctualMillis = 60_000
 

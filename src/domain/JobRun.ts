@@ -18,6 +18,8 @@ export interface HeldRun extends Occurrence {
   readonly fencingToken: bigint
   /** Holders of it that were not heard of any more: those that stopped and said so do not count. */
   readonly losses: number
+  /** Its instant was still to come when it was held: it begins then, and is held by a lease from then on. */
+  readonly isAhead: boolean
 }
 
 /** A run as it is kept. */
@@ -40,6 +42,9 @@ export interface KeptRun extends Occurrence {
  * blame, and would take whole schedulers with it for ever.
  */
 export const maxLosses = 5
+
+/** An occurrence may be decided, and its run held, so long before its instant. */
+export const aheadMillis = 1500
 
 /** How a run is called in logs, traces and messages: the same for all of its attempts. */
 export const runId = ({ job, scheduledFor }: Occurrence): string => `${job}@${new Date(scheduledFor).toISOString()}`

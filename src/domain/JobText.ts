@@ -21,9 +21,12 @@ export const nextOf = (
   return isPaused || Result.isFailure(parsed) ? [] : following(parsed.success, now, count)
 }
 
+/** A time that was taken; none at all has a unit too. */
+export const timeTaken = (millis: number): string => (millis < 1 ? "0ms" : Duration.format(Duration.millis(millis)))
+
 /** How long a run took. */
 export const tookOf = ({ finishedAt, startedAt }: KeptRun): string =>
-  finishedAt === undefined || startedAt === undefined ? "-" : Duration.format(Duration.millis(finishedAt - startedAt))
+  finishedAt === undefined || startedAt === undefined ? "-" : timeTaken(finishedAt - startedAt)
 
 /** How a run ended, or that it has not. */
 export const endOf = ({ attempt, isOpen, outcome }: KeptRun): string => {

@@ -1,10 +1,11 @@
 /** `jobs pause`, `resume`, `add` and `remove`: what operators change of jobs; running schedulers take it up. */
-import { Clock, Console, Effect, type Option, Result } from "effect"
+import { Clock, Effect, type Option, Result } from "effect"
 import type { CatchUp, Overlap } from "../domain/CronJob.ts"
 import { following, parse } from "../domain/JobSchedule.ts"
 import { shownIn } from "../domain/JobText.ts"
 import { JobMistake, problemsOf } from "../streams/JobChecks.ts"
 import { definitionOf } from "../streams/JobScheduler.ts"
+import * as Answer from "./Answer.ts"
 import { declaredIn, unknownJob, withHistory } from "./KeptJobs.ts"
 import { WrongUsage } from "./WrongUsage.ts"
 
@@ -13,6 +14,7 @@ export const pause = Effect.fnUntraced(function* (given: {
   readonly name: string
   readonly jobs: Option.Option<string>
   readonly isPaused: boolean
+  readonly json: boolean
 }) {
   const { jobs } = yield* declaredIn(given.jobs)
   yield* withHistory((history) =>
@@ -22,7 +24,8 @@ export const pause = Effect.fnUntraced(function* (given: {
       yield* history.register(mine.map(definitionOf))
       const isKnown = yield* history.pause(given.name, given.isPaused)
       if (!isKnown) return yield* unknownJob(history, given.name)
-      yield* Console.log(`${given.name}: ${given.isPaused ? "paused" : "resumed"}`)
+      const { isPaused, json, name } = given
+      yield* Answer.give(json, { name, isPaused }, `${name}: ${isPaused ? "paused" : "resumed"}`)
     })
   )
 })
@@ -45,24 +48,27 @@ export const add = Effect.fnUntraced(function* (given: {
   readonly payload: string
   readonly overlap: Overlap
   readonly catchUp: CatchUp
+  readonly json: boolean
 }) {
-  const { payload, topic, ...definition } = given
+  const { json, payload, topic, ...definition } = given
   const problems = problemsOf(given)
   if (problems.length > 0) return yield* new JobMistake({ problems })
   if (!isJson(payload)) return yield* new WrongUsage({ detail: `--payload takes JSON, got ${JSON.stringify(payload)}` })
   if (topic.trim() === "") return yield* new WrongUsage({ detail: "--publish-topic takes a topic" })
   yield* withHistory((store) => store.add({ ...definition, publishes: { topic, payload } }))
+  const { name, timeZone } = given
   const parsed = parse(given.schedule, given.timeZone)
   const now = yield* Clock.currentTimeMillis
   const [next] = Result.isSuccess(parsed) ? following(parsed.success, now, 1) : []
-  yield* Console.log(`${given.name}: next at ${next === undefined ? "-" : shownIn(given.timeZone, next)}`)
+  const text = `${name}: next at ${next === undefined ? "-" : shownIn(timeZone, next)}`
+  yield* Answer.give(json, { name, next: Answer.instant(next) }, text)
 })
 
 /** Removes a job that was added. */
-export const remove = ({ name }: { readonly name: string }) =>
+export const remove = ({ json, name }: { readonly name: string; readonly json: boolean }) =>
   withHistory((store) =>
     Effect.gen(function* () {
       if (!(yield* store.remove(name))) return yield* unknownJob(store, name)
-      yield* Console.log(`${name}: removed`)
+      yield* Answer.give(json, { name, isRemoved: true }, `${name}: removed`)
     })
   )

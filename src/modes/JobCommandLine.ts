@@ -10,11 +10,11 @@ const running = Effect.promise(() => import("./RunJob.ts"))
 const name = Argument.String("name").pipe(Argument.withDescription("The job's name"))
 const module = flags.jobs.pipe(Flag.withDescription("The module that exports the jobs, instead of JOBS"))
 
-const pause = Command.make("pause", { name, jobs: module }, (given) =>
+const pause = Command.make("pause", { name, jobs: module, json }, (given) =>
   Effect.flatMap(changes, (all) => all.pause({ ...given, isPaused: true }))
 ).pipe(Command.withDescription("Let a job rest, in all schedulers, until it is resumed"))
 
-const resume = Command.make("resume", { name, jobs: module }, (given) =>
+const resume = Command.make("resume", { name, jobs: module, json }, (given) =>
   Effect.flatMap(changes, (all) => all.pause({ ...given, isPaused: false }))
 ).pipe(Command.withDescription("Let a job go on; what it would have run meanwhile is not caught up with"))
 
@@ -52,14 +52,15 @@ const add = Command.make(
     catchUp: Flag.Literals("catch-up", ["latest", "all", "none"]).pipe(
       Flag.withDefault("latest"),
       Flag.withDescription("Which occurrences run that were missed while nothing ran")
-    )
+    ),
+    json
   },
   (given) => Effect.flatMap(changes, (all) => all.add(given))
 ).pipe(Command.withDescription("Add a job that publishes to a topic, or change it: running schedulers take it up"))
 
-const remove = Command.make("remove", { name }, (given) => Effect.flatMap(changes, (all) => all.remove(given))).pipe(
-  Command.withDescription("Remove a job that was added")
-)
+const remove = Command.make("remove", { name, json }, (given) =>
+  Effect.flatMap(changes, (all) => all.remove(given))
+).pipe(Command.withDescription("Remove a job that was added"))
 
 /** `jobs`, and `jobs pause | resume | history | add | remove`. */
 export const jobs = Command.make("jobs", { jobs: module, json }, (given) =>
@@ -82,7 +83,8 @@ export const runJob = Command.make(
     print: Flag.Boolean("print").pipe(
       Flag.withDefault(false),
       Flag.withDescription("Print only what the job gave, as the job itself shows it to people")
-    )
+    ),
+    json
   },
   (given) => Effect.flatMap(running, (all) => all.runNow(given))
 ).pipe(Command.withDescription("Run a job now, and show how it goes"))

@@ -4,8 +4,9 @@ import type { KeptRun } from "../domain/JobRun.ts"
 import { endOf, nextOf, shownIn, tookOf } from "../domain/JobText.ts"
 import type { KeptJob } from "../domain/ports/JobHistory.ts"
 import { definitionOf } from "../streams/JobScheduler.ts"
+import * as Answer from "./Answer.ts"
 import { declaredIn, withHistory } from "./KeptJobs.ts"
-import { cards, table } from "./Table.ts"
+import { cards } from "./Table.ts"
 
 const lastOf = (run: KeptRun | undefined, timeZone: string): string =>
   run === undefined ? "-" : `${shownIn(timeZone, run.scheduledFor)} ${endOf(run)} (${tookOf(run)})`
@@ -23,13 +24,17 @@ export const list = Effect.fnUntraced(function* (given: {
         .filter(({ name }) => !kept.some((job) => job.name === name))
         .map((job): KeptJob => ({ ...definitionOf(job), decidedUntil: now, isPaused: false, isRemoved: false }))
       const jobs = [...kept, ...fresh].sort((one, other) => one.name.localeCompare(other.name))
-      const runs = yield* history.lastRuns(jobs.map(({ name }) => name))
+      const runs = yield* history.lastRuns(
+        jobs.map(({ name }) => name),
+        1
+      )
+      const lastOfJob = new Map(runs.map((run) => [run.job, run]))
       const rows = jobs.map((job) => ({
         job,
         next: nextOf(job, now, 5),
-        last: runs.find((run) => run.job === job.name)
+        last: lastOfJob.get(job.name)
       }))
-      if (given.json) return yield* Console.log(JSON.stringify(rows.map(recordOf)))
+      if (given.json) return yield* Answer.line(rows.map(recordOf))
       yield* Console.log(rows.length === 0 ? "there are no jobs" : cards(rows.map(cardOf)))
     })
   )
@@ -51,21 +56,20 @@ const cardOf = ({ job, last, next }: ListedJob) => ({
   ...(job.publishes === undefined ? {} : { publishes: `to ${job.publishes.topic}` })
 })
 
-const instant = (at: number | undefined): string | null => (at === undefined ? null : new Date(at).toISOString())
-
-const runRecord = (run: KeptRun) => ({
+/** A run for machines. */
+export const runRecord = (run: KeptRun) => ({
   job: run.job,
-  scheduledFor: instant(run.scheduledFor),
-  startedAt: instant(run.startedAt),
-  finishedAt: instant(run.finishedAt),
+  scheduledFor: Answer.instant(run.scheduledFor),
+  startedAt: Answer.instant(run.startedAt),
+  finishedAt: Answer.instant(run.finishedAt),
   durationMillis: run.finishedAt === undefined || run.startedAt === undefined ? null : run.finishedAt - run.startedAt,
   attempt: run.attempt,
-  outcome: run.outcome ?? null,
+  outcome: run.outcome,
   isOpen: run.isOpen,
   isManual: run.isManual,
-  replica: run.replica ?? null,
-  error: run.error ?? null,
-  result: run.result === undefined ? null : JSON.parse(run.result)
+  replica: run.replica,
+  error: run.error,
+  result: run.result === undefined ? null : Answer.written(run.result)
 })
 
 const recordOf = ({ job, last, next }: ListedJob) => ({
@@ -75,9 +79,20 @@ const recordOf = ({ job, last, next }: ListedJob) => ({
   overlap: job.overlap,
   catchUp: job.catchUp,
   isPaused: job.isPaused,
-  publishes: job.publishes === undefined ? null : { ...job.publishes, payload: JSON.parse(job.publishes.payload) },
-  next: next.map(instant),
+  publishes: job.publishes === undefined ? null : { ...job.publishes, payload: Answer.written(job.publishes.payload) },
+  next: next.map(Answer.instant),
   lastRun: last === undefined ? null : runRecord(last)
+})
+
+const runRow = (run: KeptRun) => ({
+  job: run.job,
+  "scheduled for": new Date(run.scheduledFor).toISOString(),
+  outcome: endOf(run),
+  attempt: run.attempt,
+  took: tookOf(run),
+  "by hand": run.isManual ? "yes" : "-",
+  replica: run.replica ?? "-",
+  error: run.error?.split("\n")[0] ?? "-"
 })
 
 /** Lists runs, the newest first. */
@@ -91,17 +106,7 @@ export const history = (given: {
     Effect.gen(function* () {
       const job = Option.getOrUndefined(given.name)
       const runs = yield* store.runs({ job, onlyFailed: given.failed, limit: given.limit })
-      if (given.json) return yield* Console.log(JSON.stringify(runs.map(runRecord)))
-      const rows = runs.map((run) => ({
-        job: run.job,
-        "scheduled for": new Date(run.scheduledFor).toISOString(),
-        outcome: endOf(run),
-        attempt: run.attempt,
-        took: tookOf(run),
-        "by hand": run.isManual ? "yes" : "-",
-        replica: run.replica ?? "-",
-        error: run.error?.split("\n")[0] ?? "-"
-      }))
-      yield* Console.log(rows.length === 0 ? "nothing has run" : table(rows))
+      const limit = { most: given.limit, which: "newest" }
+      yield* Answer.list(given.json, { found: runs, record: runRecord, row: runRow, nothing: "nothing has run", limit })
     })
   )

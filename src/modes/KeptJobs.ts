@@ -1,20 +1,16 @@
 /** The jobs of a database, for commands: read and changed without a broker. */
-import { Effect, Layer, Option } from "effect"
+import { Effect, Option } from "effect"
 import { JobHistory } from "../domain/ports/JobHistory.ts"
 import * as Settings from "../layers/config/Settings.ts"
-import * as Logs from "../layers/telemetry/Logs.ts"
+import { withServices } from "./CommandServices.ts"
 import { jobModulePath, registeredJobs, UnknownJob } from "./RegisteredJobs.ts"
-import { databaseOnly, services } from "./Services.ts"
+import { databaseOnly } from "./Services.ts"
 
 const settings = Settings.all({ services: Settings.withDatabaseFor("`jobs`", databaseOnly), log: Settings.logSettings })
 
 /** Asks the database that the settings name. */
-export const withHistory = <A, E>(use: (history: JobHistory["Service"]) => Effect.Effect<A, E>) =>
-  Effect.gen(function* () {
-    const { log, services: where } = yield* Settings.load(settings, yield* Settings.environment)
-    const { jobHistory } = services(where, { maxConnections: 2, maxBytesInFlight: 0 })
-    return yield* Effect.provide(JobHistory.use(use), Layer.provideMerge(jobHistory, Logs.besideAnswer(log)))
-  })
+export const withHistory = <A, E, R>(use: (history: JobHistory["Service"]) => Effect.Effect<A, E, R>) =>
+  withServices(settings, ({ jobHistory }) => Effect.provide(JobHistory.use(use), jobHistory), { maxConnections: 2 })
 
 /** The jobs of the module that a flag names, or the environment; our own without one. */
 export const declaredIn = (path: Option.Option<string>) =>

@@ -1,21 +1,23 @@
 /** `runjob NAME`: one run of a job, now and in this process. */
-import { Console, Effect, Layer, Option, Predicate, Schema } from "effect"
-import { runId } from "../domain/JobRun.ts"
+import { Effect, Layer, Option, Predicate, Schema } from "effect"
+import { type KeptRun, runId } from "../domain/JobRun.ts"
 import { endOf, tookOf } from "../domain/JobText.ts"
 import type { Broker } from "../domain/ports/Broker.ts"
 import { JobHistory, type JobNameTaken } from "../domain/ports/JobHistory.ts"
 import type { StoreError } from "../domain/StoreError.ts"
 import * as Settings from "../layers/config/Settings.ts"
-import * as Logs from "../layers/telemetry/Logs.ts"
 import { addedJob } from "../streams/AddedJobs.ts"
 import type { Any } from "../streams/Job.ts"
 import type { Runnable } from "../streams/JobBook.ts"
 import { definitionOf } from "../streams/JobScheduler.ts"
 import { runJobOnce } from "../streams/RunJobOnce.ts"
+import * as Answer from "./Answer.ts"
+import { withServices } from "./CommandServices.ts"
+import { runRecord } from "./JobListing.ts"
 import { declaredIn } from "./KeptJobs.ts"
-import { UnknownJob } from "./RegisteredJobs.ts"
+import { type RegisteredJobs, UnknownJob } from "./RegisteredJobs.ts"
 import { replica } from "./Scheduler.ts"
-import { serviceSettings, services } from "./Services.ts"
+import { serviceSettings } from "./Services.ts"
 import { world } from "./World.ts"
 import { WrongUsage } from "./WrongUsage.ts"
 
@@ -65,28 +67,45 @@ const shownResult = (result: string, print: Any["print"]): string => {
   return print === undefined || Predicate.hasProperty(value, "tooLong") ? result : print(value)
 }
 
-/** Runs a job now, in this process, and shows how it goes. */
-export const runNow = Effect.fnUntraced(function* (given: {
+interface Asked {
   readonly name: string
   readonly jobs: Option.Option<string>
   readonly at: Option.Option<string>
   readonly print: boolean
-}) {
+  readonly json: boolean
+}
+
+const runIn = (given: Asked, declared: RegisteredJobs, at: number | undefined) =>
+  withServices(
+    ofRun,
+    (built, { jobs, services: where }) => {
+      const options = {
+        holder: { replica, lease: jobs.lease },
+        maxConcurrent: 1,
+        defaultTimeout: jobs.defaultTimeout
+      }
+      const run = Effect.flatMap(runnableOf(given.name, declared.jobs), (runnable) => runJobOnce(runnable, at, options))
+      return Effect.provide(run, Layer.provideMerge(declared.layer, world(where, built, true)))
+    },
+    { maxConnections: connectionsOfRun, stopsByItself: true }
+  )
+
+const textOf = (run: KeptRun, given: Asked, declared: RegisteredJobs): string => {
+  const print = given.print ? declared.jobs.find(({ name }) => name === given.name)?.print : undefined
+  const how = `${runId(run)}: ${endOf(run)} in ${tookOf(run)}, attempt ${run.attempt}`
+  return [...(given.print ? [] : [how]), ...(run.result === undefined ? [] : [shownResult(run.result, print)])].join(
+    "\n"
+  )
+}
+
+/** Runs a job now, in this process, and shows how it goes. */
+export const runNow = Effect.fnUntraced(function* (given: Asked) {
+  const { json, print } = given
+  if (json && print) return yield* new WrongUsage({ detail: "--print is for people, --json for machines: one of them" })
   const at = yield* instantOf(Option.getOrUndefined(given.at))
-  const { jobs: declared, layer } = yield* declaredIn(given.jobs)
-  const { jobs, log, services: where } = yield* Settings.load(ofRun, yield* Settings.environment)
-  const built = services(where, { maxConnections: connectionsOfRun, maxBytesInFlight: 0 })
-  const options = {
-    holder: { replica, lease: jobs.lease },
-    maxConcurrent: 1,
-    defaultTimeout: jobs.defaultTimeout
-  }
-  const surroundings = Layer.provideMerge(world(where, built, true), Logs.besideAnswer(log))
-  const run = yield* Effect.flatMap(runnableOf(given.name, declared), (runnable) =>
-    runJobOnce(runnable, at, options)
-  ).pipe(Effect.provide(Layer.provideMerge(layer, surroundings)))
-  const print = given.print ? declared.find(({ name }) => name === given.name)?.print : undefined
-  if (!given.print) yield* Console.log(`${runId(run)}: ${endOf(run)} in ${tookOf(run)}, attempt ${run.attempt}`)
-  if (run.result !== undefined) yield* Console.log(shownResult(run.result, print))
+  const declared = yield* declaredIn(given.jobs)
+  const run = yield* runIn(given, declared, at)
+  const text = textOf(run, given, declared)
+  if (json || text !== "") yield* Answer.give(json, runRecord(run), text)
   if (run.outcome !== "succeeded") return yield* new JobFailed({ detail: run.error ?? endOf(run) })
 })

@@ -1,11 +1,13 @@
 /** The jobs that this process runs, as they were last heard of: what is decided of each, and when it is due next. */
-import { Clock, type Duration, Effect, Latch, Result } from "effect"
+import { Clock, type Duration, Effect, Result } from "effect"
 import { due, type JobRules } from "../domain/CronJob.ts"
+import { aheadMillis } from "../domain/JobRun.ts"
 import { type JobSchedule, parse } from "../domain/JobSchedule.ts"
 import type { Decision, JobDefinition, KeptJob, Proposal } from "../domain/ports/JobHistory.ts"
 import type { RetryPolicy } from "../domain/RetryPolicy.ts"
+import * as Alarm from "./Alarm.ts"
 import * as JobAgenda from "./JobAgenda.ts"
-import * as JobMetrics from "./JobMetrics.ts"
+import type { JobMetrics } from "./JobMetrics.ts"
 
 /** What a job does, whoever declared it. */
 export interface Runnable<R> {
@@ -35,6 +37,13 @@ const rulesOf = (job: JobDefinition, before: JobSchedule | undefined) =>
     (schedule): JobRules => ({ schedule, overlap: job.overlap, catchUp: job.catchUp })
   )
 
+/**
+ * When an occurrence may be decided ahead of its instant. Never if the one before is close: its run may still go on, and
+ * such an occurrence is decided when it is due.
+ */
+const aheadOf = (decidedUntil: number, next: number | undefined): number | undefined =>
+  next === undefined || next - decidedUntil <= 2 * aheadMillis ? undefined : next - aheadMillis
+
 const isUnchanged = <R>({ decidedUntil, rules, runnable }: Entry<R>, kept: KeptJob, given: Runnable<R>): boolean =>
   runnable === given &&
   kept.decidedUntil <= decidedUntil &&
@@ -45,10 +54,10 @@ const isUnchanged = <R>({ decidedUntil, rules, runnable }: Entry<R>, kept: KeptJ
 
 /** The store's clock, as far as it is known here. */
 const makeStoreClock = () => {
-  let aheadMillis = 0
+  let differenceMillis = 0
   return {
     /** In milliseconds. */
-    now: Effect.map(Clock.currentTimeMillis, (now) => now + aheadMillis),
+    now: Effect.map(Clock.currentTimeMillis, (now) => now + differenceMillis),
     /** Asks the store, and takes its time from the answer. */
     timed: <A extends { readonly now: number }, E, R2>(asking: Effect.Effect<A, E, R2>): Effect.Effect<A, E, R2> =>
       Effect.gen(function* () {
@@ -56,46 +65,52 @@ const makeStoreClock = () => {
         const answer = yield* asking
         const after = yield* Clock.currentTimeMillis
         // It was that time there some time in between: what was known before is as good as that allows.
-        aheadMillis = Math.min(Math.max(aheadMillis, answer.now - after), answer.now - before)
+        differenceMillis = Math.min(Math.max(differenceMillis, answer.now - after), answer.now - before)
         return answer
       })
   }
 }
 
 /** The jobs and when they are due; `find` gives what a job does, `undefined` if this process does not run it. */
-const makeEntries = <R>(find: (job: KeptJob) => Runnable<R> | undefined) => {
+const makeEntries = <R>(find: (job: KeptJob) => Runnable<R> | undefined, metrics: JobMetrics) => {
   const agenda = JobAgenda.make()
+  const ahead = JobAgenda.make()
   const entries = new Map<string, Entry<R>>()
 
-  const put = (job: string, entry: Entry<R>): Effect.Effect<void> => {
+  const put = (job: string, entry: Entry<R>): void => {
     const next = entry.rules.schedule.next(entry.decidedUntil)
     agenda.put(job, next)
-    return JobMetrics.of(job).next(next)
+    ahead.put(job, aheadOf(entry.decidedUntil, next))
+    metrics.next(job, next)
   }
 
-  const drop = (job: string): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      agenda.put(job, undefined)
-      return entries.delete(job) ? JobMetrics.of(job).next(undefined) : Effect.void
-    })
+  const drop = (job: string): void => {
+    agenda.put(job, undefined)
+    ahead.put(job, undefined)
+    if (entries.delete(job)) metrics.next(job, undefined)
+  }
 
   const enter = (kept: KeptJob): Effect.Effect<void> =>
     Effect.suspend(() => {
       const runnable = kept.isPaused || kept.isRemoved ? undefined : find(kept)
-      if (runnable === undefined) return drop(kept.name)
+      if (runnable === undefined) {
+        drop(kept.name)
+        return Effect.void
+      }
       const before = entries.get(kept.name)
       if (before !== undefined && isUnchanged(before, kept, runnable)) return Effect.void
       const rules = rulesOf(kept, before?.rules.schedule)
-      if (Result.isFailure(rules))
-        return Effect.andThen(
-          drop(kept.name),
-          Effect.logWarning(`the job ${kept.name} cannot run: ${rules.failure.message}`)
-        )
-      // What was heard may be older than what was decided here meanwhile.
-      const decidedUntil = Math.max(kept.decidedUntil, before?.decidedUntil ?? kept.decidedUntil)
+      if (Result.isFailure(rules)) {
+        drop(kept.name)
+        return Effect.logWarning(`the job ${kept.name} cannot run: ${rules.failure.message}`)
+      }
+      // What was heard may be older than what was decided here meanwhile; but another schedule begins anew.
+      const known = before?.rules.schedule === rules.success.schedule ? before.decidedUntil : kept.decidedUntil
+      const decidedUntil = Math.max(kept.decidedUntil, known)
       const entry = { runnable, rules: rules.success, decidedUntil }
       entries.set(kept.name, entry)
-      return put(kept.name, entry)
+      put(kept.name, entry)
+      return Effect.void
     })
 
   const proposalOf = (job: string, now: number, isFull: boolean): ReadonlyArray<Proposal> => {
@@ -114,58 +129,74 @@ const makeEntries = <R>(find: (job: KeptJob) => Runnable<R> | undefined) => {
     return [{ job, decidedUntil: entry.decidedUntil, until, ...fate }]
   }
 
-  return { agenda, entries, enter, put, proposalOf }
+  const proposalAhead = (job: string, now: number): ReadonlyArray<Proposal> => {
+    const entry = entries.get(job)
+    const next = entry?.rules.schedule.next(entry.decidedUntil)
+    if (entry === undefined || next === undefined || next <= now) return []
+    // It is due again only if this comes to nothing.
+    agenda.put(job, undefined)
+    return [{ job, decidedUntil: entry.decidedUntil, until: next, run: [next], skip: [], reason: "missed" }]
+  }
+
+  return { agenda, ahead, entries, enter, put, proposalOf, proposalAhead }
 }
 
 /** A book with nothing in it; `find` gives what a job does, `undefined` if this process does not run it. */
-export const make = <R>(find: (job: KeptJob) => Runnable<R> | undefined) => {
-  const { agenda, enter, entries, proposalOf, put } = makeEntries(find)
+export const make = <R>(find: (job: KeptJob) => Runnable<R> | undefined, metrics: JobMetrics) => {
+  const { agenda, ahead, enter, entries, proposalAhead, proposalOf, put } = makeEntries(find, metrics)
   const { now: storeNow, timed } = makeStoreClock()
-  const changed = Latch.makeUnsafe(false)
+  const [due, soon] = [Alarm.make(storeNow), Alarm.make(storeNow)]
   return {
     names: () => [...entries.keys()],
-    runnableOf: (job: string) => entries.get(job)?.runnable,
-    wake: (): void => void changed.openUnsafe(),
+    /** What a job does: who asks the store for runs goes by what was so then, though one is paused meanwhile. */
+    runnableOf: (job: string): Runnable<R> | undefined => entries.get(job)?.runnable,
+    rulesOf: (job: string): JobRules | undefined => entries.get(job)?.rules,
+    wake: due.wake,
     now: storeNow,
     timed,
     /** Takes in what was heard of jobs. */
     hear: (jobs: ReadonlyArray<KeptJob>) =>
       Effect.andThen(
         Effect.forEach(jobs, enter, { discard: true }),
-        Effect.sync(() => void changed.openUnsafe())
+        Effect.sync(() => {
+          due.wake()
+          soon.wake()
+        })
       ),
     /** What is due, for so many jobs at most. */
     takeDue: (now: number, limit: number, isFull: boolean): ReadonlyArray<Proposal> =>
       agenda.take(now, limit).flatMap((job) => proposalOf(job, now, isFull)),
+    /** What is due in a moment, for so many jobs at most: each occurrence once. */
+    takeAhead: (now: number, limit: number): ReadonlyArray<Proposal> =>
+      ahead.take(now, limit).flatMap((job) => proposalAhead(job, now)),
+    /** What is due in a moment is decided when it is due. */
+    passAhead: (now: number): void => void ahead.take(now, Number.POSITIVE_INFINITY),
     /** Takes in what was decided. */
-    decided: (proposals: ReadonlyArray<Proposal>, decisions: ReadonlyArray<Decision>, now: number) =>
-      Effect.forEach(
-        decisions,
-        ({ decidedUntil, job }, index) => {
-          const entry = entries.get(job)
-          if (entry === undefined) return Effect.void
-          const proposal = proposals[index]
-          const isUnknown = decidedUntil === proposal?.decidedUntil
-          entry.decidedUntil = decidedUntil
-          if (!isUnknown) return put(job, entry)
-          // Nobody had decided it: it was asked too early, by a clock that is put right by now, or is just being decided.
-          const isEarly = proposal.until > now
-          return Effect.sync(() => agenda.put(job, isEarly ? proposal.until : now + againMillis))
-        },
-        { discard: true }
-      ),
+    decided: (proposals: ReadonlyArray<Proposal>, decisions: ReadonlyArray<Decision>, now: number): void => {
+      for (const [index, { decidedUntil, job }] of decisions.entries()) {
+        const [entry, proposal] = [entries.get(job), proposals[index]]
+        if (entry === undefined) continue
+        const isUnknown = decidedUntil === proposal?.decidedUntil
+        entry.decidedUntil = decidedUntil
+        // Nobody had decided it: it was asked too early, by a clock that is put right by now, or is just being decided.
+        if (isUnknown) agenda.put(job, proposal.until > now ? proposal.until : now + againMillis)
+        else put(job, entry)
+      }
+      soon.wake()
+    },
     /** What was taken, and of which nothing was heard: it is due as before. */
     putBack: (proposals: ReadonlyArray<Proposal>): void => {
       for (const { job, until } of proposals) if (entries.has(job)) agenda.put(job, until)
     },
     /** Waits until something is due for longer than `patience`, or somebody wakes it: for so long at most. */
     rest: (patience: number, longest: number) =>
-      Effect.flatMap(storeNow, (now) => {
-        const wait = (agenda.next() ?? Number.POSITIVE_INFINITY) + patience - now
-        return wait <= 0 ? Effect.void : Effect.asVoid(Effect.timeoutOption(changed.await, Math.min(wait, longest)))
-      }),
+      due.rest((agenda.next() ?? Number.POSITIVE_INFINITY) + patience, longest),
     /** Before each look: whatever changes from now on is looked at again. */
-    begin: (): void => void changed.closeUnsafe()
+    begin: due.begin,
+    /** Waits until something is due in a moment, or there is more to know: for so long at most. */
+    restAhead: (longest: number) => soon.rest(ahead.next(), longest),
+    /** Before each look ahead. */
+    beginAhead: soon.begin
   }
 }
 

@@ -7,13 +7,14 @@
  * - What was lost with its holders too often is not begun again: it has failed.
  * - Whatever a job does, the effect here succeeds: what went wrong is told in the ending.
  */
-import { Cause, Clock, Duration, Effect, Exit, Fiber, Option, Random } from "effect"
+import { Cause, Clock, Context, Duration, Effect, Exit, Fiber, Option, Random, References, Tracer } from "effect"
 import { type HeldRun, keptError, keptResult, maxLosses, runId } from "../domain/JobRun.ts"
+import { timeTaken } from "../domain/JobText.ts"
 import type { Ending } from "../domain/ports/JobHistory.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import { CurrentRun } from "./Job.ts"
 import type { Runnable } from "./JobBook.ts"
-import * as JobMetrics from "./JobMetrics.ts"
+import type { JobMetrics } from "./JobMetrics.ts"
 import { TracingEnabled } from "./Tracing.ts"
 import { CurrentMessage } from "./Worker.ts"
 
@@ -29,15 +30,57 @@ const interruptOrLeave = (fiber: Fiber.Fiber<unknown, unknown>) =>
         )
   )
 
-/** The exit of the work, or none if it took too long; it has ended then. Work that waits for nothing needs no clock. */
-const bounded = <A, E, R>(work: Effect.Effect<A, E, R>, timeout: Duration.Duration) =>
+const annotationsOf = (run: HeldRun) => ({ job: run.job, run: runId(run), attempt: run.attempt })
+
+/** What a job publishes has the same ids in each attempt, so that a repeat can be told. */
+const messageOf = (id: string) => {
+  let position = 0
+  // the trace of what is published is that of the span around it
+  return { id, nextId: () => `${id}/${position++}`, trace: undefined }
+}
+
+/** Work that goes on, and when it began and ended on this process's own clock. */
+interface Work {
+  readonly fiber: Fiber.Fiber<unknown, unknown>
+  readonly startedAt: number
+  endedAt: number | undefined
+}
+
+/** Begins what an attempt is to do: what is done before is done for each of thousands that are due at the same instant. */
+const beginWork = <R>(runnable: Runnable<R>, run: HeldRun, span: Tracer.Span | undefined) => {
+  const own = annotationsOf(run)
+  const work = Effect.updateContext(runnable.run, (context: Context.Context<R>) => {
+    const annotations = { ...Context.get(context, References.CurrentLogAnnotations), ...own }
+    const inside = context.pipe(
+      Context.add(CurrentRun, run),
+      Context.add(CurrentMessage, messageOf(own.run)),
+      Context.add(References.CurrentLogAnnotations, annotations)
+    )
+    return span === undefined ? inside : Context.add(inside, Tracer.ParentSpan, span)
+  })
+  return Effect.clockWith((clock) => {
+    const startedAt = clock.currentTimeMillisUnsafe()
+    return Effect.map(Effect.forkDetach(work, { startImmediately: true }), (fiber) => {
+      const begun: Work = { fiber, startedAt, endedAt: undefined }
+      fiber.addObserver(() => {
+        begun.endedAt = clock.currentTimeMillisUnsafe()
+      })
+      return begun
+    })
+  })
+}
+
+/** The exit of work, or none if it took too long; it has ended then. Work that has ended by itself needs no clock. */
+const bounded = <R>(begin: Effect.Effect<Work, never, R>, timeout: Duration.Duration) =>
   Effect.acquireUseRelease(
-    Effect.forkDetach(Effect.interruptible(work), { startImmediately: true }),
-    (fiber) => {
-      const exit = fiber.pollUnsafe()
-      return exit === undefined ? Effect.timeoutOption(Fiber.await(fiber), timeout) : Effect.succeedSome(exit)
+    begin,
+    (work) => {
+      const exit = work.fiber.pollUnsafe()
+      const ended =
+        exit === undefined ? Effect.timeoutOption(Fiber.await(work.fiber), timeout) : Effect.succeedSome(exit)
+      return Effect.map(ended, (exit) => ({ exit, work }))
     },
-    (fiber) => (fiber.pollUnsafe() === undefined ? interruptOrLeave(fiber) : Effect.void)
+    ({ fiber }) => (fiber.pollUnsafe() === undefined ? interruptOrLeave(fiber) : Effect.void)
   )
 
 type Outcome = Pick<Ending, "outcome" | "error" | "result">
@@ -55,49 +98,44 @@ const outcomeOf = (exit: Option.Option<Exit.Exit<unknown, unknown>>, timeout: Du
   }
 }
 
-/** What a job publishes has the same ids in each attempt, so that a repeat can be told. */
-const messageOf = (run: HeldRun) => {
-  const id = runId(run)
-  let position = 0
-  // the trace of what is published is that of the span around it
-  return { id, nextId: () => `${id}/${position++}`, trace: undefined }
-}
-
-/** A trace of its own for each run, with all of its attempts here. */
-const traced = <A, R>(run: HeldRun, work: Effect.Effect<A, never, R>): Effect.Effect<A, never, R> =>
-  Effect.flatMap(TracingEnabled, (isEnabled): Effect.Effect<A, never, R> => {
-    if (!isEnabled) return work
-    const attributes = { "job.name": run.job, "job.run": runId(run), "job.attempt": run.attempt }
-    return Effect.withSpan(work, `job ${run.job}`, { root: true, attributes }) as Effect.Effect<A, never, R>
-  })
-
 const tell = ({ error, outcome }: Outcome, took: number, isLast: boolean) => {
   const again = isLast ? "" : ", and is tried again"
-  const seconds = Duration.format(Duration.millis(took))
-  if (outcome === "succeeded") return Effect.logInfo(`succeeded in ${seconds}`)
+  const time = timeTaken(took)
+  if (outcome === "succeeded") return Effect.logInfo(`succeeded in ${time}`)
   return Effect.annotateLogs(
-    Effect.logError(`${outcome === "timed_out" ? "timed out" : "failed"} after ${seconds}${again}`),
+    Effect.logError(`${outcome === "timed_out" ? "timed out" : "failed"} after ${time}${again}`),
     {
       error
     }
   )
 }
 
+export interface RunOptions {
+  readonly timeout: Duration.Duration
+  /** Keeps what became of an attempt that is tried again. */
+  readonly keep: (ending: Ending) => Effect.Effect<void>
+  readonly metrics: JobMetrics
+}
+
 /** One attempt, whatever comes of it. */
-const attempt = <R>(runnable: Runnable<R>, run: HeldRun, timeout: Duration.Duration) =>
+const attempt = <R>(
+  runnable: Runnable<R>,
+  run: HeldRun,
+  begin: Effect.Effect<Work, never, R>,
+  { metrics, timeout }: RunOptions
+) =>
   Effect.gen(function* () {
-    const startedAt = yield* Clock.currentTimeMillis
-    const work = runnable.run.pipe(
-      Effect.provideService(CurrentRun, run),
-      Effect.provideService(CurrentMessage, messageOf(run))
-    )
-    const outcome = outcomeOf(yield* bounded(work, timeout), timeout)
-    const took = (yield* Clock.currentTimeMillis) - startedAt
-    yield* JobMetrics.of(run.job).took(took)
+    const longest = runnable.timeout ?? timeout
+    const { exit, work } = yield* bounded(begin, longest)
+    const outcome = outcomeOf(exit, longest)
+    const took = (work.endedAt ?? (yield* Clock.currentTimeMillis)) - work.startedAt
+    metrics.took(run.job, took)
     const isLast = outcome.outcome === "succeeded" || !RetryPolicy.mayRetry(runnable.retry, run.attempt)
     yield* tell(outcome, took, isLast)
     return { outcome, isLast }
-  }).pipe(Effect.annotateLogs({ job: run.job, run: runId(run), attempt: run.attempt }))
+  }).pipe(Effect.annotateLogs(annotationsOf(run)))
+
+const plain = { isReleased: false, startedAt: undefined } as const
 
 /** The end of a run that nobody is to begin again. */
 const givenUp = (run: HeldRun) =>
@@ -106,31 +144,54 @@ const givenUp = (run: HeldRun) =>
       `${run.losses} processes that ran it were not heard of any more, and it is not begun again: ` +
       "see what became of them (memory, a frozen process), then run it by hand"
     yield* Effect.logError(`failed: ${error}`)
-    return { run, isReleased: false, outcome: "failed", error, result: undefined } satisfies Ending
-  }).pipe(Effect.annotateLogs({ job: run.job, run: runId(run), attempt: run.attempt }))
+    return { ...plain, run, outcome: "failed", error, result: undefined } satisfies Ending
+  }).pipe(Effect.annotateLogs(annotationsOf(run)))
 
-export interface RunOptions {
-  readonly timeout: Duration.Duration
-  /** Keeps what became of an attempt that is tried again. */
-  readonly keep: (ending: Ending) => Effect.Effect<void>
+/** A run that has begun. */
+export interface Begun {
+  readonly run: HeldRun
+  /** A trace of its own for each run, with all of its attempts here. */
+  readonly span: Tracer.Span | undefined
+  /** Of its first attempt here; none of what was lost too often. */
+  readonly work: Work | undefined
 }
 
-/** All attempts at a run; the ending of the last one. */
-export const runJob = <R>(
+const spanOf = (run: HeldRun) =>
+  Effect.flatMap(TracingEnabled, (isEnabled): Effect.Effect<Tracer.Span | undefined> => {
+    if (!isEnabled) return Effect.undefined
+    const attributes = { "job.name": run.job, "job.run": runId(run), "job.attempt": run.attempt }
+    return Effect.makeSpan(`job ${run.job}`, { root: true, attributes })
+  })
+
+/** Begins a run: who begins it follows it to its end, and is not interrupted in between. */
+export const begin = <R>(runnable: Runnable<R>, run: HeldRun): Effect.Effect<Begun, never, R> =>
+  Effect.flatMap(spanOf(run), (span): Effect.Effect<Begun, never, R> => {
+    if (run.losses > maxLosses) return Effect.succeed({ run, span, work: undefined })
+    return Effect.map(beginWork(runnable, run, span), (work) => ({ run, span, work }))
+  })
+
+const inSpan = <A, E, R>(work: Effect.Effect<A, E, R>, span: Tracer.Span | undefined): Effect.Effect<A, E, R> =>
+  span === undefined
+    ? work
+    : (Effect.onExit(Effect.withParentSpan(work, span), (exit) =>
+        Effect.map(Clock.currentTimeNanos, (now) => span.end(now, exit))
+      ) as Effect.Effect<A, E, R>)
+
+/** All attempts at a run that has begun; the ending of the last one. */
+export const follow = <R>(
   runnable: Runnable<R>,
-  run: HeldRun,
+  { run, span, work }: Begun,
   options: RunOptions
 ): Effect.Effect<Ending, never, R> => {
-  if (run.losses > maxLosses) return givenUp(run)
-  const timeout = runnable.timeout ?? options.timeout
-  const from = (current: HeldRun): Effect.Effect<Ending, never, R> =>
+  const from = (current: HeldRun, begin: Effect.Effect<Work, never, R>): Effect.Effect<Ending, never, R> =>
     Effect.gen(function* () {
-      const { isLast, outcome } = yield* attempt(runnable, current, timeout)
-      const ending = { run: current, isReleased: false, ...outcome }
+      const { isLast, outcome } = yield* attempt(runnable, current, begin, options)
+      const ending = { ...plain, run: current, ...outcome }
       if (isLast) return ending
       yield* options.keep({ ...ending, outcome: undefined })
       yield* Effect.sleep(RetryPolicy.jitteredDelay(runnable.retry, current.attempt, yield* Random.next))
-      return yield* from({ ...current, attempt: current.attempt + 1 })
+      const next = { ...current, attempt: current.attempt + 1 }
+      return yield* from(next, beginWork(runnable, next, span))
     })
-  return traced(run, from(run))
+  return inSpan(work === undefined ? givenUp(run) : from(run, Effect.succeed(work)), span)
 }

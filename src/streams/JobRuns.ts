@@ -6,14 +6,14 @@
  * - A run whose lease is over by this process's own clock, or that somebody else has, is interrupted and not recorded.
  * - A run that is interrupted because the process stops is released: another takes it up at once.
  */
-import { Clock, Duration, Effect, Fiber, Option, Schedule, type Scope, Stream } from "effect"
+import { Clock, Duration, Effect, Fiber, Option, Schedule, Scope, Stream } from "effect"
 import type { HeldRun } from "../domain/JobRun.ts"
 import { type Ending, type Holder, JobHistory } from "../domain/ports/JobHistory.ts"
 import type { Runnable } from "./JobBook.ts"
 import * as JobMetrics from "./JobMetrics.ts"
 import * as JobPlaces from "./JobPlaces.ts"
 import * as JobRecords from "./JobRecords.ts"
-import { runJob } from "./JobRunner.ts"
+import * as JobRunner from "./JobRunner.ts"
 import { supervised } from "./Supervisor.ts"
 
 export interface JobRunsOptions {
@@ -29,10 +29,12 @@ const renewalsPerLease = 4
 const usedShare = 0.75
 
 /** For what was interrupted and is to be told to a store that may be away. */
-const longestRelease = Duration.seconds(2)
+export const longestRelease = Duration.seconds(2)
 
 interface Running {
   readonly run: HeldRun
+  /** On the store's clock. */
+  readonly startedAt: number
   fiber: Fiber.Fiber<unknown, unknown> | undefined
   validUntilNanos: bigint
   /** It is being recorded. */
@@ -41,16 +43,16 @@ interface Running {
   isLost: boolean
 }
 
-/** What is known of jobs. */
-export interface KnownJobs<R> {
-  readonly runnableOf: (job: string) => Runnable<R> | undefined
+/** What the runs of a process have around them. */
+export interface Surroundings {
   /** The store's time, in milliseconds. */
   readonly now: Effect.Effect<number>
   /** There may be something to do: a place is free, or another run waits. */
   readonly wake: () => void
 }
 
-interface Beginning<R> {
+/** A run that is held, and what it does. */
+export interface Beginning<R> {
   readonly run: HeldRun
   readonly runnable: Runnable<R>
 }
@@ -58,8 +60,15 @@ interface Beginning<R> {
 /** Begins runs, and does not wait for them. */
 export type Begin<R> = (beginnings: ReadonlyArray<Beginning<R>>) => Effect.Effect<void, never, JobHistory | R>
 
-const usableNanosOf = ({ lease }: Holder): bigint =>
+/** For so long after its lease began, a run is surely nobody else's. */
+export const usableNanosOf = ({ lease }: Holder): bigint =>
   BigInt(Math.round(Duration.toMillis(lease) * usedShare)) * 1_000_000n
+
+/** The same, under leases that have begun by then, on this process's own clock. */
+type BeginLeased<R> = (
+  beginnings: ReadonlyArray<Beginning<R>>,
+  leasedAtNanos: bigint
+) => Effect.Effect<void, never, JobHistory | R>
 
 type Places = ReturnType<typeof JobPlaces.make<Running>>
 
@@ -95,14 +104,28 @@ const renewAll = Effect.fnUntraced(function* ({ running }: Places, holder: Holde
   }
 })
 
-const release = Effect.fnUntraced(function* ({ isLost, run }: Running) {
+const release = Effect.fnUntraced(function* (entry: Running, metrics: JobMetrics.JobMetrics) {
+  const { isLost, run } = entry
   if (isLost) return
-  yield* JobMetrics.of(run.job).ended("interrupted")
+  metrics.ended(run.job, "interrupted")
   const error = "interrupted: the process was asked to stop"
-  const ending: Ending = { run, outcome: "interrupted", isReleased: true, error, result: undefined }
-  const record = JobHistory.use((history) => history.record([ending]))
+  const ending: Ending = {
+    run,
+    outcome: "interrupted",
+    isReleased: true,
+    startedAt: undefined,
+    error,
+    result: undefined
+  }
+  const record = JobHistory.use((history) => history.record([startedAs(entry, ending)]))
   yield* Effect.ignore(Effect.timeoutOption(record, longestRelease))
 })
+
+const interruptAll = (left: ReadonlyArray<Running>) =>
+  Effect.forEach(left, ({ fiber }) => (fiber === undefined ? Effect.void : Fiber.interrupt(fiber)), {
+    concurrency: "unbounded",
+    discard: true
+  })
 
 const drain = Effect.fnUntraced(function* ({ allEnded, running }: Places, longest: Duration.Duration) {
   if (running.size === 0) return
@@ -111,63 +134,98 @@ const drain = Effect.fnUntraced(function* ({ allEnded, running }: Places, longes
   const left = [...running.values()]
   for (const { run } of left)
     yield* JobRecords.annotated(run)(Effect.logWarning("has not ended in time: it is interrupted and released"))
-  yield* Effect.forEach(left, ({ fiber }) => (fiber === undefined ? Effect.void : Fiber.interrupt(fiber)), {
-    concurrency: "unbounded",
-    discard: true
-  })
+  yield* interruptAll(left)
 })
 
-/** Keeps so many places for what is begun by this. */
+/** Keeps so many places for what is begun by this; its leases begin later than this does. */
 const withPlaces =
-  <R>(places: Places, begin: Begin<R>) =>
+  <R>(places: Places, begin: BeginLeased<R>) =>
   <A, E, R2>(count: number, use: (begin: Begin<R>) => Effect.Effect<A, E, R2>) =>
-    places.keeping(count, (come) =>
-      use((beginnings) =>
-        Effect.suspend(() => {
-          come(beginnings.length)
-          return begin(beginnings)
-        })
+    Effect.flatMap(Clock.currentTimeNanos, (askedAt) =>
+      places.keeping(count, (come) =>
+        use((beginnings) =>
+          Effect.suspend(() => {
+            come(beginnings.length)
+            return begin(beginnings, askedAt)
+          })
+        )
       )
     )
 
+/** What was held before its instant has begun then; otherwise the store knows better. */
+const startedAs = ({ run, startedAt }: Running, ending: Ending): Ending =>
+  run.isAhead ? { ...ending, startedAt } : ending
+
 /** No runs yet; those that are begun live in `scope`. */
-export const make = Effect.fnUntraced(function* <R>(known: KnownJobs<R>, options: JobRunsOptions, scope: Scope.Scope) {
+export const make = Effect.fnUntraced(function* <R>(
+  { now, wake }: Surroundings,
+  options: JobRunsOptions,
+  scope: Scope.Scope
+) {
   const { defaultTimeout: timeout, holder, maxConcurrent } = options
   const places = JobPlaces.make<Running>(maxConcurrent)
+  const metrics = yield* JobMetrics.make
   let hasWaiting = true
   const expectWaiting = (): void => {
     hasWaiting = true
-    known.wake()
+    wake()
   }
-  const { keep, recording } = yield* JobRecords.make(expectWaiting)
+  const records = yield* JobRecords.make({ waiting: expectWaiting, recorded: wake })
   const every = Duration.millis(Duration.toMillis(holder.lease) / renewalsPerLease)
 
-  const go = (runnable: Runnable<R>, entry: Running) =>
-    Effect.gen(function* () {
-      const metrics = JobMetrics.of(entry.run.job)
-      yield* metrics.began((yield* known.now) - entry.run.scheduledFor)
-      const ending = yield* Effect.onInterrupt(runJob(runnable, entry.run, { timeout, keep }), () => release(entry))
-      entry.hasEnded = true
-      yield* keep(ending)
-      yield* metrics.ended(ending.outcome ?? "interrupted")
+  const leave = (entry: Running): void => {
+    metrics.stopped(entry.run.job)
+    places.remove(entry)
+  }
+  const end = (entry: Running, ending: Ending): void => {
+    entry.hasEnded = true
+    records.add(startedAs(entry, ending), () => {
+      leave(entry)
+      metrics.ended(entry.run.job, ending.outcome ?? "interrupted")
+    })
+  }
+  // Its place is free when it is recorded, and its fiber before: thousands of them may end at the same time.
+  const go = (runnable: Runnable<R>, entry: Running, begun: JobRunner.Begun) =>
+    Effect.suspend(() => {
+      metrics.began(entry.run.job, entry.startedAt - entry.run.scheduledFor)
+      const keep = (ending: Ending) => records.keep(startedAs(entry, ending))
+      return JobRunner.follow(runnable, begun, { timeout, keep, metrics })
     }).pipe(
-      Effect.ensuring(
-        Effect.suspend(() => {
-          places.remove(entry)
-          known.wake()
-          return JobMetrics.of(entry.run.job).stopped
+      Effect.onInterrupt(() => release(entry, metrics)),
+      Effect.map((ending) => end(entry, ending)),
+      Effect.onError(() =>
+        Effect.sync(() => {
+          leave(entry)
+          wake()
         })
       )
     )
 
-  const begin = Effect.fnUntraced(function* (beginnings: ReadonlyArray<Beginning<R>>) {
-    const validUntilNanos = (yield* Clock.currentTimeNanos) + usableNanosOf(holder)
-    for (const { run, runnable } of beginnings) {
-      const entry: Running = { run, fiber: undefined, validUntilNanos, hasEnded: false, isLost: false }
-      places.add(entry)
-      entry.fiber = yield* Effect.forkIn(go(runnable, entry), scope)
+  const enter = (run: HeldRun, startedAt: number, validUntilNanos: bigint): Running => {
+    const entry = { run, startedAt, validUntilNanos, fiber: undefined, hasEnded: false, isLost: false }
+    places.add(entry)
+    return entry
+  }
+  // All of them begin, and only then is done what there is to do beside: for thousands, that takes its time.
+  const begin = Effect.fnUntraced(function* (beginnings: ReadonlyArray<Beginning<R>>, leasedAtNanos: bigint) {
+    const validUntilNanos = leasedAtNanos + usableNanosOf(holder)
+    const clock = yield* Clock.Clock
+    const ahead = (yield* now) - clock.currentTimeMillisUnsafe()
+    const followed: Array<readonly [Beginning<R>, Running, JobRunner.Begun]> = []
+    for (const beginning of beginnings) {
+      const entry = enter(beginning.run, clock.currentTimeMillisUnsafe() + ahead, validUntilNanos)
+      followed.push([beginning, entry, yield* JobRunner.begin(beginning.runnable, beginning.run)])
     }
-  })
+    for (const [{ runnable }, entry, begun] of followed) {
+      const fiber = yield* Effect.forkDetach(go(runnable, entry, begun), { startImmediately: true })
+      entry.fiber = fiber
+      if (entry.isLost) fiber.interruptUnsafe()
+    }
+  }, Effect.uninterruptible)
+  yield* Scope.addFinalizer(
+    scope,
+    Effect.suspend(() => interruptAll([...places.running.values()]))
+  )
 
   return {
     /** Waits until nothing goes on. */
@@ -175,6 +233,8 @@ export const make = Effect.fnUntraced(function* <R>(known: KnownJobs<R>, options
     /** Places for runs that nobody has, nor is about to have. */
     free: places.free,
     withPlaces: withPlaces(places, begin),
+    /** Begins what was held before. */
+    beginHeld: begin,
     /** Whether there may be runs that wait for somebody to take them; asking forgets it. */
     expectsWaiting: (): boolean => {
       const expected = hasWaiting
@@ -182,16 +242,14 @@ export const make = Effect.fnUntraced(function* <R>(known: KnownJobs<R>, options
       return expected
     },
     expectWaiting,
-    /** Of runs that are held, what they do; none of a job that is not known any more. */
-    known: (runs: ReadonlyArray<HeldRun>): ReadonlyArray<Beginning<R>> =>
-      runs.flatMap((run) => {
-        const runnable = known.runnableOf(run.job)
-        return runnable === undefined ? [] : [{ run, runnable }]
-      }),
     /** Waits for what goes on, for so long at most; then interrupts and releases it. */
     drain: (longest: Duration.Duration) => drain(places, longest),
+    /** While this goes on, what has ended is recorded a moment later. */
+    recordingLater: records.later,
+    /** Records what has ended, whatever else goes on. */
+    recordNow: records.now,
     /** Goes on for ever. */
-    recording,
+    recording: records.recording,
     /** Goes on for ever. */
     renewing: Stream.fromEffectSchedule(renewAll(places, holder, every), Schedule.spaced(every)).pipe(
       supervised("job leases")

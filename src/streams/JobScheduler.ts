@@ -9,6 +9,7 @@
  * - Asked to stop, it begins nothing more, lets what goes on end for so long, then interrupts and releases it.
  */
 import { Array as Arr, type Duration, Effect, Scope, Stream } from "effect"
+import type { HeldRun } from "../domain/JobRun.ts"
 import {
   type Decision,
   type JobDefinition,
@@ -22,7 +23,9 @@ import { check } from "./JobChecks.ts"
 import * as JobMetrics from "./JobMetrics.ts"
 import type { JobRequests } from "./JobRequests.ts"
 import * as JobRuns from "./JobRuns.ts"
+import * as RunsAhead from "./RunsAhead.ts"
 import { Shutdown, untilShutdown } from "./Shutdown.ts"
+import * as SkippedJobs from "./SkippedJobs.ts"
 import { Supervisor, supervised } from "./Supervisor.ts"
 
 export interface JobSchedulerOptions<R> extends JobRuns.JobRunsOptions {
@@ -63,98 +66,140 @@ export const definitionOf = ({ catchUp, name, overlap, schedule, timeZone }: Any
   publishes: undefined
 })
 
-/** What is said of jobs that were skipped at the limit: a few by name. */
-const named = (jobs: ReadonlyArray<string>): string => {
-  const some = jobs.slice(0, 5).join(", ")
-  return jobs.length <= 5 ? some : `${some} and ${jobs.length - 5} more`
+const skippedOf = (
+  proposals: ReadonlyArray<Proposal>,
+  decisions: ReadonlyArray<Decision>
+): ReadonlyArray<SkippedJobs.Skipped> =>
+  decisions.flatMap(({ job, skipped: count }, index) => {
+    const proposal = proposals[index]
+    return count === 0
+      ? []
+      : [{ job, count, reason: proposal?.run.length ? "overlap" : (proposal?.reason ?? "missed") }]
+  })
+
+/** What a scheduler has in hand. */
+interface InHand<R> {
+  readonly book: JobBook.JobBook<R>
+  readonly runs: JobRuns.JobRuns<R>
+  readonly ahead: RunsAhead.RunsAhead<R>
+  readonly options: JobSchedulerOptions<R>
 }
 
-const tellSkipped = Effect.fnUntraced(function* (
-  proposals: ReadonlyArray<Proposal>,
-  decisions: ReadonlyArray<Decision>,
-  maxConcurrent: number
-) {
-  const skipped = decisions.flatMap(({ job, skipped: count }, index) =>
-    count === 0 ? [] : [{ job, count, reason: proposals[index]?.run.length ? "overlap" : proposals[index]?.reason }]
-  )
-  for (const { count, job } of skipped) yield* JobMetrics.of(job).ended("skipped", count)
-  for (const [reason, all] of Map.groupBy(skipped, (one) => one.reason)) {
-    const jobs = named(all.map(({ job }) => job))
-    const why = {
-      limit: `skipped, since ${maxConcurrent} jobs are running (WORKER_MAX_CONCURRENT_JOBS): ${jobs}`,
-      missed: `not caught up with, and kept as skipped: occurrences of ${jobs}`,
-      overlap: `skipped, since an earlier run goes on or waits: ${jobs}`
-    }[reason ?? "missed"]
-    yield* Effect.logWarning(why ?? `skipped: ${jobs}`)
-  }
-})
+/** Places for what is due: without those that are due to runs held ahead. */
+const freeAt = <R>({ ahead, runs }: InHand<R>, now: number): number => Math.max(0, runs.free() - ahead.countDue(now))
+
+/** A run that is held, and what it does. */
+const beginningOf = <R>(run: HeldRun | undefined, runnable: JobBook.Runnable<R> | undefined) =>
+  run === undefined || runnable === undefined ? [] : [{ run, runnable }]
+
+/** Begins what was got, but for that whose instant is still to come. */
+const beginDue =
+  <R>({ ahead }: InHand<R>, begin: JobRuns.Begin<R>): JobRuns.Begin<R> =>
+  (got) =>
+    Effect.suspend(() => {
+      for (const { run } of got) if (run.isAhead) ahead.hold(run)
+      return begin(got.filter(({ run }) => !run.isAhead))
+    })
+
+/** Begins nothing yet. */
+const holdAll =
+  <R>({ ahead }: InHand<R>): JobRuns.Begin<R> =>
+  (got) =>
+    Effect.sync(() => {
+      for (const { run } of got) ahead.hold(run)
+    })
 
 /** Takes up what waits, of this process or of others that are gone. */
-const takeWaiting = Effect.fnUntraced(function* <R>(
-  book: JobBook.JobBook<R>,
-  runs: JobRuns.JobRuns<R>,
-  { holder }: JobSchedulerOptions<R>
-) {
+const takeWaiting = Effect.fnUntraced(function* <R>(inHand: InHand<R>, now: number) {
+  const { book, options, runs } = inHand
   const names = book.names()
   if (names.length === 0) return
-  const limit = Math.min(runs.free(), jobsAtOnce)
+  const runnables = new Map(names.map((job) => [job, book.runnableOf(job)]))
+  const limit = Math.min(freeAt(inHand, now), jobsAtOnce)
   const history = yield* JobHistory
   const taken = yield* runs.withPlaces(limit, (begin) =>
-    Effect.tap(history.takeWaiting(holder, names, limit), (held) => begin(runs.known(held)))
+    Effect.tap(history.takeWaiting(options.holder, names, limit), (held) =>
+      beginDue(inHand, begin)(held.flatMap((run) => beginningOf(run, runnables.get(run.job))))
+    )
   )
   if (taken.length === limit) runs.expectWaiting()
 })
 
-/** Decides with one statement, and begins what it got. */
+/** Decides with one statement, and begins or holds what it got. */
 const decideTogether = Effect.fnUntraced(function* <R>(
-  book: JobBook.JobBook<R>,
-  runs: JobRuns.JobRuns<R>,
-  options: JobSchedulerOptions<R>,
+  inHand: InHand<R>,
   proposals: ReadonlyArray<Proposal>,
   begin: JobRuns.Begin<R>
 ) {
+  const { book, options, runs } = inHand
   const history = yield* JobHistory
+  const runnables = proposals.map(({ job }) => book.runnableOf(job))
   const deciding = book.timed(history.decide(options.holder, proposals))
   const { decisions, now } = yield* Effect.onError(deciding, () => Effect.sync(() => book.putBack(proposals)))
-  yield* book.decided(proposals, decisions, now)
-  yield* begin(runs.known(decisions.flatMap(({ run }) => (run === undefined ? [] : [run]))))
+  yield* begin(decisions.flatMap(({ run }, index) => beginningOf(run, runnables[index])))
+  book.decided(proposals, decisions, now)
   if (decisions.some(({ queued }) => queued > 0)) runs.expectWaiting()
-  yield* tellSkipped(proposals, decisions, options.maxConcurrent)
+  yield* SkippedJobs.tell(skippedOf(proposals, decisions), options.maxConcurrent)
 })
 
 /** Decides what is due by then, one statement after the other: at the limit, what has waited long enough to be skipped. */
-const decideUntil = Effect.fnUntraced(function* <R>(
-  book: JobBook.JobBook<R>,
-  runs: JobRuns.JobRuns<R>,
-  options: JobSchedulerOptions<R>,
-  now: number
-) {
+const decideUntil = Effect.fnUntraced(function* <R>(inHand: InHand<R>, now: number) {
+  const { book, runs } = inHand
   const { isRequested } = yield* Shutdown
   while (!(yield* isRequested)) {
-    const free = runs.free()
+    const free = freeAt(inHand, now)
     const isFull = free === 0
+    // Places are free when what had them is recorded.
+    if (isFull) runs.recordNow()
     const proposals = isFull
       ? book.takeDue(now - patienceMillis, jobsAtOnce, isFull)
       : book.takeDue(now, Math.min(free, jobsAtOnce), isFull)
     if (proposals.length === 0) return
     yield* runs.withPlaces(isFull ? 0 : proposals.length, (begin) =>
-      decideTogether(book, runs, options, proposals, begin)
+      decideTogether(inHand, proposals, beginDue(inHand, begin))
     )
   }
 })
 
+/** Several at the same time. What one of them cannot decide is no reason to give up what another has been given. */
+const sideBySide = <E, R>(deciding: Effect.Effect<void, E, R>) =>
+  Effect.flatMap(
+    Effect.all(Arr.replicate(Effect.exit(deciding), statementsAtOnce), { concurrency: "unbounded" }),
+    (exits) => Effect.forEach(exits, (exit) => exit, { discard: true })
+  )
+
 /** Decides what is due now, and begins what it got. */
-const decideDue = Effect.fnUntraced(function* <R>(
-  book: JobBook.JobBook<R>,
-  runs: JobRuns.JobRuns<R>,
-  options: JobSchedulerOptions<R>
-) {
+const decideDue = Effect.fnUntraced(function* <R>(inHand: InHand<R>) {
+  const { book, runs } = inHand
   book.begin()
-  if (runs.free() > 0 && runs.expectsWaiting()) yield* takeWaiting(book, runs, options)
-  const deciding = decideUntil(book, runs, options, yield* book.now)
-  // What one of them cannot decide is no reason to give up what another has been given.
-  const exits = yield* Effect.all(Arr.replicate(Effect.exit(deciding), statementsAtOnce), { concurrency: "unbounded" })
-  for (const exit of exits) yield* exit
+  const now = yield* book.now
+  if (freeAt(inHand, now) > 0 && runs.expectsWaiting()) yield* takeWaiting(inHand, now)
+  yield* runs.recordingLater(sideBySide(decideUntil(inHand, yield* book.now)))
+})
+
+/** Decides what is due in a moment, for as many as there will be places: others may find some elsewhere at the instant. */
+const decideAhead = Effect.fnUntraced(function* <R>(inHand: InHand<R>) {
+  const { ahead, book, runs } = inHand
+  const { isRequested } = yield* Shutdown
+  book.beginAhead()
+  let coming = 0
+  const deciding = Effect.gen(function* () {
+    while (!(yield* isRequested)) {
+      const now = yield* book.now
+      const room = runs.free() - ahead.count() - coming
+      if (room <= 0) return book.passAhead(now)
+      const proposals = book.takeAhead(now, Math.min(room, jobsAtOnce))
+      if (proposals.length === 0) return
+      coming += proposals.length
+      yield* Effect.ensuring(
+        decideTogether(inHand, proposals, holdAll(inHand)),
+        Effect.sync(() => {
+          coming -= proposals.length
+        })
+      )
+    }
+  })
+  yield* sideBySide(deciding)
 })
 
 /** As what decides is called among the streams of a process. */
@@ -174,27 +219,47 @@ export const jobScheduler = <R>(options: JobSchedulerOptions<R>) =>
     const declared = new Map(options.jobs.map((job) => [job.name, job]))
     const find = (job: KeptJob): JobBook.Runnable<R> | undefined =>
       job.publishes === undefined ? declared.get(job.name) : options.added?.(job)
-    const book = JobBook.make(find)
-    const runs = yield* JobRuns.make(book, options, yield* Scope.Scope)
+    const book = JobBook.make(find, yield* JobMetrics.make)
+    const wake = (): void => {
+      book.wake()
+      ahead.wake()
+    }
+    const runs = yield* JobRuns.make<R>({ now: book.now, wake }, options, yield* Scope.Scope)
     let seenAt: number | undefined
 
     const look = Effect.gen(function* () {
       const { jobs, now } = yield* book.timed(history.jobs(seenAt))
       seenAt = now
       yield* book.hear(jobs)
+      return now
     })
-    const looking = Stream.merge(Stream.tick(lookEvery), history.hints).pipe(
+    const ahead = yield* RunsAhead.make(book, runs, look, { ...options, patienceMillis })
+    const inHand = { book, runs, ahead, options }
+    const hinted = Stream.tap(history.hints, () => Effect.sync(runs.expectWaiting))
+    const looking = Stream.merge(Stream.tick(lookEvery), hinted).pipe(
       Stream.buffer({ capacity: 1, strategy: "sliding" }),
       untilShutdown,
-      Stream.mapEffect(() => look),
+      Stream.mapEffect(() => Effect.asVoid(look)),
       supervised("jobs")
     )
     // Only the rest is cut short by a stop: what is decided is begun.
-    const resting = Effect.suspend(() => book.rest(runs.free() === 0 ? patienceMillis : 0, longestRest))
+    const resting = Effect.flatMap(book.now, (now) =>
+      book.rest(freeAt(inHand, now) === 0 ? patienceMillis : 0, longestRest)
+    )
     const deciding = Stream.fromEffectRepeat(resting).pipe(
       untilShutdown,
-      Stream.mapEffect(() => decideDue(book, runs, options)),
+      Stream.mapEffect(() => decideDue(inHand)),
       supervised(ownName)
+    )
+    const decidingAhead = Stream.fromEffectRepeat(Effect.suspend(() => book.restAhead(longestRest))).pipe(
+      untilShutdown,
+      Stream.mapEffect(() => decideAhead(inHand)),
+      supervised("jobs due in a moment")
+    )
+    const beginning = Stream.fromEffectRepeat(Effect.suspend(() => ahead.rest(longestRest))).pipe(
+      untilShutdown,
+      Stream.mapEffect(() => ahead.meet),
+      supervised("runs ahead")
     )
     const reminding = Stream.tick(waitingEvery).pipe(
       untilShutdown,
@@ -208,10 +273,11 @@ export const jobScheduler = <R>(options: JobSchedulerOptions<R>) =>
     yield* Stream.runDrain(registered)
     if (yield* shutdown.isRequested) return
     const asked = options.requests.answering(runs, options.holder)
-    const work = Effect.forEach([looking, deciding, reminding, asked], Stream.runDrain, {
+    const work = Effect.forEach([looking, deciding, decidingAhead, beginning, reminding, asked], Stream.runDrain, {
       concurrency: "unbounded",
       discard: true
     })
+    const drained = Effect.andThen(ahead.giveBack, runs.drain(options.drain))
     const beside = Effect.forEach([runs.recording, runs.renewing], Stream.runDrain, { concurrency: "unbounded" })
-    yield* Effect.raceFirst(Effect.andThen(work, runs.drain(options.drain)), Effect.andThen(beside, Effect.never))
+    yield* Effect.raceFirst(Effect.andThen(work, drained), Effect.andThen(beside, Effect.never))
   }).pipe(Effect.scoped)

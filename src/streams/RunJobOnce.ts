@@ -30,8 +30,8 @@ export const runJobOnce = <R>(runnable: Runnable<R>, at: number | undefined, opt
   Effect.gen(function* () {
     const history = yield* JobHistory
     const shutdown = yield* Shutdown
-    const known = { runnableOf: () => runnable, now: Clock.currentTimeMillis, wake: () => undefined }
-    const runs = yield* JobRuns.make<R>(known, options, yield* Scope.Scope)
+    const alone = { now: Clock.currentTimeMillis, wake: () => undefined }
+    const runs = yield* JobRuns.make<R>(alone, options, yield* Scope.Scope)
     const run = yield* history.takeNow(options.holder, runnable.name, at)
     if (run === undefined) return yield* notTaken(runnable.name, at)
     yield* runs.withPlaces(1, (begin) => begin([{ run, runnable }]))

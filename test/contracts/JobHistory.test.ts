@@ -7,6 +7,7 @@ import { postgresClient } from "../support/Services.ts"
 import * as JobDecisionsContract from "./JobDecisionsContract.ts"
 import * as JobHistoryContract from "./JobHistoryContract.ts"
 import * as JobHoldersContract from "./JobHoldersContract.ts"
+import * as JobsAheadContract from "./JobsAheadContract.ts"
 
 const postgres = Layer.unwrap(
   Effect.map(newDatabase, (url) =>
@@ -16,7 +17,7 @@ const postgres = Layer.unwrap(
   )
 )
 
-for (const { suite } of [JobHistoryContract, JobDecisionsContract, JobHoldersContract]) {
+for (const { suite } of [JobHistoryContract, JobDecisionsContract, JobHoldersContract, JobsAheadContract]) {
   suite("memory", MemoryJobHistory.layer)
   suite("PostgreSQL", postgres)
 }

@@ -56,6 +56,39 @@ export const suite = (name: string, layer: Layer.Layer<JobHistory, unknown>): vo
       })
     )
 
+    it.effect("lists jobs page by page, each once, and the last page to who asks for one beyond", () =>
+      Effect.gen(function* () {
+        const history = yield* JobHistory
+        const added = definition(publishing)
+        yield* history.register(Array.from({ length: 5 }, () => definition()))
+        yield* history.add(added)
+        yield* history.remove(added.name)
+        const { jobs } = yield* history.jobs(undefined)
+        const size = 2
+        const { pages } = yield* history.page(1, size)
+        assert.strictEqual(pages, Math.ceil(jobs.length / size))
+        const numbers = Array.from({ length: pages }, (_, index) => index + 1)
+        const all = yield* Effect.forEach(numbers, (number) => history.page(number, size))
+        const listed = all.flatMap((page) => page.jobs)
+        assert.sameDeepMembers(listed, [...jobs])
+        assert.isTrue(all.every((page, index) => page.page === index + 1 && page.now > 0))
+        const beyond = yield* history.page(pages + 7, size)
+        assert.deepStrictEqual([beyond.page, beyond.pages, beyond.jobs], [pages, pages, all.at(-1)?.jobs])
+      })
+    )
+
+    it.effect("finds a job by its name, unless it was removed", () =>
+      Effect.gen(function* () {
+        const history = yield* JobHistory
+        const job = definition(publishing)
+        yield* history.add(job)
+        assert.deepInclude(yield* history.job(job.name), job)
+        yield* history.remove(job.name)
+        assert.strictEqual(yield* history.job(job.name), undefined)
+        assert.strictEqual(yield* history.job("nobody"), undefined)
+      })
+    )
+
     it.effect("refuses a name that belongs to a job of the other kind", () =>
       Effect.gen(function* () {
         const history = yield* JobHistory

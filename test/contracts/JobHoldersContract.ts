@@ -9,6 +9,7 @@ import {
   ending,
   hasty,
   heldRun,
+  known,
   patient,
   proposal,
   recordOne,
@@ -85,11 +86,53 @@ export const suite = (name: string, layer: Layer.Layer<JobHistory, unknown>): vo
         assert.deepInclude(kept, { attempt: 2, outcome: "failed", error: "second", result: '{"rows":7}', replica: "a" })
         assert.isTrue((kept?.finishedAt ?? 0) >= (kept?.startedAt ?? Number.POSITIVE_INFINITY))
         const history = yield* JobHistory
-        assert.deepStrictEqual(yield* history.lastRuns([job.name, "nobody"]), kept === undefined ? [] : [kept])
+        assert.deepStrictEqual(yield* history.lastRuns([job.name, "nobody"], 1), kept === undefined ? [] : [kept])
       })
     )
 
-    it.effect("forgets what is old, so many at a time, and nothing that is open", () =>
+    it.effect("counts what has become of the newest runs, span by span, and gives the last of each job", () =>
+      Effect.gen(function* () {
+        const history = yield* JobHistory
+        const job = yield* known()
+        // Eight runs, a millisecond apart: the third and the sixth fail, and the last goes on.
+        const indexes = [1, 2, 3, 4, 5, 6, 7, 8]
+        for (const index of indexes) {
+          const run = (yield* history.takeNow(patient, job.name, job.at(index))) ?? assert.fail("not held")
+          if (index < 8) yield* recordOne(ending(run, { outcome: index % 3 === 0 ? "failed" : "succeeded" }))
+        }
+        const asked = { jobs: [job.name, "nobody"], after: job.at(0), until: job.at(20), spanMillis: 4, most: 100 }
+        const counted = (query: typeof asked) =>
+          Effect.map(history.countRuns(query), (counts) =>
+            counts.map(({ count, outcome = "open", span }) => `${span} ${outcome} ${count}`).sort()
+          )
+        assert.deepStrictEqual(yield* counted(asked), [
+          "0 failed 1",
+          "0 succeeded 3",
+          "1 failed 1",
+          "1 open 1",
+          "1 succeeded 2"
+        ])
+        assert.deepStrictEqual(yield* counted({ ...asked, most: 3 }), ["1 failed 1", "1 open 1", "1 succeeded 1"])
+        assert.deepStrictEqual(yield* counted({ ...asked, after: job.at(6), until: job.at(7) }), ["0 succeeded 1"])
+        assert.deepStrictEqual(
+          (yield* history.lastRuns([job.name], 2)).map(({ scheduledFor }) => scheduledFor),
+          [job.at(8), job.at(7)]
+        )
+      })
+    )
+
+    it.effect("forgets what was lost, and what nobody has taken over for as long", () =>
+      Effect.gen(function* () {
+        const history = yield* JobHistory
+        const { run } = yield* heldRun({}, hasty)
+        assert.isTrue((yield* history.find(run))?.isOpen)
+        assert.strictEqual(yield* history.forget(Duration.days(1), 1000), 0)
+        const forgotten = Effect.andThen(history.forget(Duration.millis(1), 1000), history.find(run))
+        yield* asked(forgotten, (found) => found === undefined)
+      })
+    )
+
+    it.effect("forgets what is old, so many at a time, and nothing that waits or goes on", () =>
       Effect.gen(function* () {
         const history = yield* JobHistory
         const { job, run } = yield* heldRun({ overlap: "queue" })

@@ -5,6 +5,7 @@ import { Effect, Redacted } from "effect"
 import type { Page } from "playwright-core"
 import { query } from "../support/Databases.ts"
 import * as HealthPages from "../support/HealthPages.ts"
+import { inTurn } from "../support/inTurn.ts"
 import * as Stage from "../support/Stage.ts"
 import * as Browser from "../support/servers/Browser.ts"
 import { eventually } from "../support/servers/eventually.ts"
@@ -50,9 +51,10 @@ const outcomes = ({ rows }: Effect.Success<ReturnType<typeof started>>, job: str
     found.map(({ outcome }) => outcome)
   )
 
-for (const runtime of Stage.runtimes)
+for (const runtime of Stage.runtimes) {
+  const live = inTurn(runtime)
   describe(`The page of jobs on ${runtime}`, () => {
-    it.live("runs and pauses for whoever has a key, and for nobody else", () =>
+    live("runs and pauses for whoever has a key, and for nobody else", () =>
       Effect.gen(function* () {
         const on = yield* started(runtime, { API_KEYS: `other,${key}` })
         const run = { job: "nightly", action: "run" }
@@ -98,7 +100,23 @@ for (const runtime of Stage.runtimes)
       })
     )
 
-    it.live("is read-only where there are no keys", () =>
+    live("answers so many forms of each key in a second, and tells the others when to come again", () =>
+      Effect.gen(function* () {
+        const on = yield* started(runtime, { API_KEYS: `other,${key}`, API_RATE_LIMIT: "1" })
+        const pause = { job: "nightly", action: "pause", key }
+        // However slow the machine is, they come faster than one in a second.
+        const all = yield* Effect.all(
+          Array.from({ length: 50 }, () => on.post(pause)),
+          { concurrency: "unbounded" }
+        )
+        assert.deepStrictEqual([...new Set(all.map(({ status }) => status))].sort(), [303, 429])
+        assert.include(all.find(({ status }) => status === 429)?.text, "API_RATE_LIMIT")
+        assert.strictEqual((yield* on.post({ ...pause, key: "other" })).status, 303, "others are not kept waiting")
+        assert.strictEqual((yield* HealthPages.page(on.port, "/jobs")).status, 200)
+      })
+    )
+
+    live("is read-only where there are no keys", () =>
       Effect.gen(function* () {
         const on = yield* started(runtime)
         const { status, text } = yield* HealthPages.page(on.port, "/jobs")
@@ -110,6 +128,7 @@ for (const runtime of Stage.runtimes)
       })
     )
   })
+}
 
 const sizes = {
   phone: { width: 360, height: 740 },
@@ -143,6 +162,19 @@ const ask = async (page: Page, job: string, button: string): Promise<void> => {
   await answered
 }
 
+/** A week of a job that failed once, and what somebody wrote who would like to be more than text. */
+const pastRuns = `
+  INSERT INTO job_runs (job, scheduled_for, is_open, attempt, outcome, started_at, finished_at, error, result, replica)
+  SELECT 'nightly', at, false, 1, CASE day WHEN 4 THEN 'failed' ELSE 'succeeded' END, at,
+    at + (37 + day) * interval '1 second',
+    CASE day WHEN 4 THEN 'SqlError: canceling statement due to lock timeout' || chr(10) || '    at cleanUp (jobs.ts:24:11)' END,
+    CASE day WHEN 4 THEN NULL ELSE ('{"removed":' || day * day * 17 || '}')::json END, 'scheduler-' || day % 2 || '/7'
+  FROM (SELECT day, date_trunc('day', now()) - day * interval '1 day' + interval '5 hours' AS at
+    FROM generate_series(1, 6) AS day) AS days
+  UNION ALL
+  SELECT 'failing', now() - interval '1 day', false, 1, 'failed', now(), now(),
+    '<script>document.title="owned"</script>', NULL, 'elsewhere/1'`
+
 describe("The page of jobs in a browser", () => {
   for (const [size, viewport] of Object.entries(sizes))
     it.live(
@@ -150,13 +182,7 @@ describe("The page of jobs in a browser", () => {
       () =>
         Effect.gen(function* () {
           const on = yield* started("bun", { API_KEYS: key })
-          yield* on.rows(
-            `INSERT INTO job_runs (job, scheduled_for, is_open, attempt, outcome, started_at, finished_at, error)
-             SELECT 'nightly', date_trunc('day', now()) - day * interval '1 day' + interval '5 hours', false, 1,
-               CASE day WHEN 4 THEN 'failed' ELSE 'succeeded' END, now(), now() + interval '41 seconds',
-               CASE day WHEN 4 THEN '<script>document.title="owned"</script> no such column' END
-             FROM generate_series(1, 6) AS day`
-          )
+          yield* on.rows(pastRuns)
           const browser = yield* Browser.start
           yield* Effect.promise(async () => {
             const page = await browser.newPage({ viewport, colorScheme: size === "phone" ? "dark" : "light" })
@@ -165,6 +191,7 @@ describe("The page of jobs in a browser", () => {
             page.on("console", (message) => message.type() === "error" && complaints.push(message.text()))
             page.on("pageerror", (error) => complaints.push(error.message))
             await page.goto(`http://127.0.0.1:${on.port}/jobs`)
+            await ask(page, "endless", "Run now")
             await ask(page, "failing", "Run now")
             // the form is answered when the run has begun: what became of it is there a moment later
             const error = page.locator("pre.error", { hasText: "no such column" })
@@ -184,8 +211,8 @@ describe("The page of jobs in a browser", () => {
             assert.notInclude(await page.content(), key)
             assert.deepStrictEqual(complaints, [])
             const folder = process.env.SCREENSHOTS
-            const nightly = page.getByRole("article", { name: "nightly" })
-            if (folder !== undefined) await nightly.screenshot({ path: `${folder}/jobs-page-${size}.png` })
+            const path = `${folder}/jobs-page-${size}.png`
+            if (folder !== undefined) await page.screenshot({ path, fullPage: true })
           })
         }),
       // the first one may have to install the browser

@@ -1,17 +1,19 @@
 /** Jobs by command: what an operator sees of them and does, and what our own do. */
 import { randomUUID } from "node:crypto"
 import { readFileSync } from "node:fs"
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Amqp from "../support/Amqp.ts"
+import { inTurn } from "../support/inTurn.ts"
 import { ground, ran, rows, start, withOwnJobs } from "../support/JobGround.ts"
 import * as Queues from "../support/Queues.ts"
 import * as Stage from "../support/Stage.ts"
 import { eventually } from "../support/servers/eventually.ts"
 
-for (const runtime of Stage.runtimes)
+for (const runtime of Stage.runtimes) {
+  const live = inTurn(runtime)
   describe.concurrent(`an operator of jobs on ${runtime}`, () => {
-    it.live("lists them, runs one, and looks at what it did", () =>
+    live("lists them, runs one, and looks at what it did", () =>
       Effect.gen(function* () {
         const on = yield* ground
         const listed = JSON.parse((yield* ran(on, ["jobs", "--json"], runtime)).stdout)
@@ -47,7 +49,7 @@ for (const runtime of Stage.runtimes)
       })
     )
 
-    it.live("runs our own, which removes what was marked as deleted long ago", () =>
+    live("runs our own, which removes what was marked as deleted long ago", () =>
       Effect.gen(function* () {
         const on = yield* ground
         const own = withOwnJobs(on)
@@ -65,7 +67,7 @@ for (const runtime of Stage.runtimes)
       })
     )
 
-    it.live("gets the week's report as Markdown, which is published once to an exchange of its own", () =>
+    live("gets the week's report as Markdown, which is published once to an exchange of its own", () =>
       Effect.gen(function* () {
         const on = yield* ground
         const exchange = `test-${randomUUID()}`
@@ -111,7 +113,7 @@ for (const runtime of Stage.runtimes)
       })
     )
 
-    it.live("is told what is wrong, by name", () =>
+    live("is told what is wrong, by name", () =>
       Effect.gen(function* () {
         const on = yield* ground
         const unknown = yield* ran(on, ["runjob", "nobody"], runtime)
@@ -127,3 +129,4 @@ for (const runtime of Stage.runtimes)
       })
     )
   })
+}

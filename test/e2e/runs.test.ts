@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import { query } from "../support/Databases.ts"
+import { inTurn } from "../support/inTurn.ts"
 import * as Queues from "../support/Queues.ts"
 import * as Stage from "../support/Stage.ts"
 import * as Program from "../support/servers/Program.ts"
@@ -53,122 +54,111 @@ const messageFile = Effect.map(temporaryFolder("termination"), (folder) => {
   return { path, read }
 })
 
-describe("a run of the payment worker", () => {
+describe.concurrent("a run of the payment worker", () => {
   for (const runtime of Stage.runtimes) {
-    it.live(
-      `settles exactly its limit over all its processes, though some are killed in the midst (${runtime})`,
-      () =>
-        Effect.gen(function* () {
-          const stage = yield* Stage.make
-          const [published, limit] = [3000, 2000]
-          yield* Stage.publish(stage, Stage.payments(published))
-          const env = partOf("killed", limit)
-          for (const rows of [200, 900]) {
-            const worker = yield* Stage.start(stage, { runtime, env })
-            yield* Stage.waitForRows(stage, rows)
-            yield* worker.kill("SIGKILL")
-            assert.strictEqual(yield* worker.exit, 128 + 9)
-            assert.isBelow((yield* Stage.rows(stage)).length, limit)
-          }
-          const last = yield* Stage.run(stage, { runtime, env })
-          assert.strictEqual(last.code, 0, last.stderr)
+    const live = inTurn(runtime)
+    live(`settles exactly its limit over all its processes, though some are killed in the midst (${runtime})`, () =>
+      Effect.gen(function* () {
+        const stage = yield* Stage.make
+        const [published, limit] = [3000, 2000]
+        yield* Stage.publish(stage, Stage.payments(published))
+        const env = partOf("killed", limit)
+        for (const rows of [200, 900]) {
+          const worker = yield* Stage.start(stage, { runtime, env })
+          yield* Stage.waitForRows(stage, rows)
+          yield* worker.kill("SIGKILL")
+          assert.strictEqual(yield* worker.exit, 128 + 9)
+          assert.isBelow((yield* Stage.rows(stage)).length, limit)
+        }
+        const last = yield* Stage.run(stage, { runtime, env })
+        assert.strictEqual(last.code, 0, last.stderr)
 
-          assert.deepStrictEqual(yield* runOf(stage), { stored: limit, duplicates: 0, deadLettered: 0, done: true })
-          assert.strictEqual((yield* storedBy("killed", stage)).length, limit)
-          const stored = new Set((yield* Stage.rows(stage)).map((row) => row.message_id))
-          const left = (yield* Queues.takeAll(stage.brokerUrl, stage.queue)).map(Queues.idOf)
-          assert.strictEqual(stored.size, limit)
-          assert.strictEqual(left.length, published - limit)
-          assert.isTrue(left.every((id) => !stored.has(id)))
-        }),
-      { timeout: 60_000 }
+        assert.deepStrictEqual(yield* runOf(stage), { stored: limit, duplicates: 0, deadLettered: 0, done: true })
+        assert.strictEqual((yield* storedBy("killed", stage)).length, limit)
+        const stored = new Set((yield* Stage.rows(stage)).map((row) => row.message_id))
+        const left = (yield* Queues.takeAll(stage.brokerUrl, stage.queue)).map(Queues.idOf)
+        assert.strictEqual(stored.size, limit)
+        assert.strictEqual(left.length, published - limit)
+        assert.isTrue(left.every((id) => !stored.has(id)))
+      })
     )
 
-    it.live(
-      `stopped by a signal ends with 4, is finished by the next process, and does nothing more (${runtime})`,
-      () =>
-        Effect.gen(function* () {
-          const stage = yield* Stage.make
-          const { path, read } = yield* messageFile
-          const bad = Array.from({ length: 50 }, (_, n) => ({ id: `bad-${n}`, body: "{" }))
-          yield* Stage.publish(stage, [...bad, ...Stage.payments(950), ...Stage.payments(500, "rest")])
-          const env = { ...partOf("evicted", 1000), TERMINATION_MESSAGE_PATH: path }
-          const first = yield* Stage.start(stage, { runtime, env })
-          yield* Stage.waitForRows(stage, 300)
-          const lock = yield* TableLock.hold(stage.databaseUrl, "payments")
-          yield* lock.isWaitedFor
-          yield* first.kill("SIGTERM")
-          yield* first.waitForLine(/stopping/)
-          yield* lock.release
-          assert.strictEqual(yield* first.exit, 4)
-          const half = yield* read
-          assert.strictEqual(half.done, false)
-          assert.strictEqual(half.deadLettered, 50)
-          assert.strictEqual(half.stored, (yield* Stage.rows(stage)).length)
-          assert.match(half.error, /^stopped the run evicted after \d+ of 1000 messages$/)
+    live(`stopped by a signal ends with 4, is finished by the next process, and does nothing more (${runtime})`, () =>
+      Effect.gen(function* () {
+        const stage = yield* Stage.make
+        const { path, read } = yield* messageFile
+        const bad = Array.from({ length: 50 }, (_, n) => ({ id: `bad-${n}`, body: "{" }))
+        yield* Stage.publish(stage, [...bad, ...Stage.payments(950), ...Stage.payments(500, "rest")])
+        const env = { ...partOf("evicted", 1000), TERMINATION_MESSAGE_PATH: path }
+        const first = yield* Stage.start(stage, { runtime, env })
+        yield* Stage.waitForRows(stage, 300)
+        const lock = yield* TableLock.hold(stage.databaseUrl, "payments")
+        yield* lock.isWaitedFor
+        yield* first.kill("SIGTERM")
+        yield* first.waitForLine(/stopping/)
+        yield* lock.release
+        assert.strictEqual(yield* first.exit, 4)
+        const half = yield* read
+        assert.strictEqual(half.done, false)
+        assert.strictEqual(half.deadLettered, 50)
+        assert.strictEqual(half.stored, (yield* Stage.rows(stage)).length)
+        assert.match(half.error, /^stopped the run evicted after \d+ of 1000 messages$/)
 
-          const second = yield* Stage.run(stage, { runtime, env })
-          assert.strictEqual(second.code, 0, second.stderr)
-          const whole = { run: "evicted", done: true, stored: 950, duplicates: 0, deadLettered: 50 }
-          assert.deepStrictEqual(yield* read, whole)
-          assert.strictEqual(yield* Stage.depth(stage), 500)
-          assert.strictEqual((yield* Stage.takeDeadLetters(stage)).length, 50)
+        const second = yield* Stage.run(stage, { runtime, env })
+        assert.strictEqual(second.code, 0, second.stderr)
+        const whole = { run: "evicted", done: true, stored: 950, duplicates: 0, deadLettered: 50 }
+        assert.deepStrictEqual(yield* read, whole)
+        assert.strictEqual(yield* Stage.depth(stage), 500)
+        assert.strictEqual((yield* Stage.takeDeadLetters(stage)).length, 50)
 
-          yield* Queues.remove(stage.brokerUrl, stage.queue)
-          const third = yield* Stage.run(stage, { runtime, env })
-          assert.strictEqual(third.code, 0, third.stderr)
-          assert.include(third.stdout, "already done")
-          assert.deepStrictEqual(yield* read, whole)
-        }),
-      { timeout: 60_000 }
+        yield* Queues.remove(stage.brokerUrl, stage.queue)
+        const third = yield* Stage.run(stage, { runtime, env })
+        assert.strictEqual(third.code, 0, third.stderr)
+        assert.include(third.stdout, "already done")
+        assert.deepStrictEqual(yield* read, whole)
+      })
     )
   }
 
-  it.live(
-    "is shared by three processes, which end together, with no more settled than its limit",
-    () =>
-      Effect.gen(function* () {
-        const stage = yield* Stage.make
-        yield* Stage.publish(stage, Stage.payments(1500))
-        const runtimes = ["bun", "node", "bun"] as const
-        const ended = yield* Effect.forEach(
-          runtimes,
-          (runtime) => Stage.run(stage, { runtime, env: partOf("shared", 1000) }),
-          { concurrency: "unbounded" }
-        )
-        assert.deepStrictEqual(
-          ended.map(({ code }) => code),
-          [0, 0, 0]
-        )
-        assert.deepStrictEqual(yield* runOf(stage), { stored: 1000, duplicates: 0, deadLettered: 0, done: true })
-        assert.strictEqual(yield* Stage.depth(stage), 500)
-      }),
-    { timeout: 60_000 }
+  it.live("is shared by three processes, which end together, with no more settled than its limit", () =>
+    Effect.gen(function* () {
+      const stage = yield* Stage.make
+      yield* Stage.publish(stage, Stage.payments(1500))
+      const runtimes = ["bun", "node", "bun"] as const
+      const ended = yield* Effect.forEach(
+        runtimes,
+        (runtime) => Stage.run(stage, { runtime, env: partOf("shared", 1000) }),
+        { concurrency: "unbounded" }
+      )
+      assert.deepStrictEqual(
+        ended.map(({ code }) => code),
+        [0, 0, 0]
+      )
+      assert.deepStrictEqual(yield* runOf(stage), { stored: 1000, duplicates: 0, deadLettered: 0, done: true })
+      assert.strictEqual(yield* Stage.depth(stage), 500)
+    })
   )
 
-  it.live(
-    "waits for the share of a process that died, rather than end with messages unseen",
-    () =>
-      Effect.gen(function* () {
-        const stage = yield* Stage.make
-        yield* Stage.publish(stage, Stage.payments(300))
-        const env = partOf("inherited", 100)
-        const lock = yield* Effect.andThen(
-          Stage.run(stage, { runtime: "node", env: { ...env, RUN_ID: "first", MAX_MESSAGES: "100" } }),
-          TableLock.hold(stage.databaseUrl, "payments")
-        )
-        const dying = yield* Stage.start(stage, { runtime: "node", env })
-        yield* lock.isWaitedFor
-        const heir = yield* Stage.start(stage, { runtime: "bun", env })
-        yield* heir.waitForLine(/starting/)
-        yield* dying.kill("SIGKILL")
-        yield* dying.exit
-        yield* lock.release
-        assert.strictEqual(yield* heir.exit, 0)
-        assert.strictEqual((yield* storedBy("inherited", stage)).length, 100)
-        assert.strictEqual(yield* Stage.depth(stage), 100)
-      }),
-    { timeout: 60_000 }
+  it.live("waits for the share of a process that died, rather than end with messages unseen", () =>
+    Effect.gen(function* () {
+      const stage = yield* Stage.make
+      yield* Stage.publish(stage, Stage.payments(300))
+      const env = partOf("inherited", 100)
+      const lock = yield* Effect.andThen(
+        Stage.run(stage, { runtime: "node", env: { ...env, RUN_ID: "first", MAX_MESSAGES: "100" } }),
+        TableLock.hold(stage.databaseUrl, "payments")
+      )
+      const dying = yield* Stage.start(stage, { runtime: "node", env })
+      yield* lock.isWaitedFor
+      const heir = yield* Stage.start(stage, { runtime: "bun", env })
+      yield* heir.waitForLine(/starting/)
+      yield* dying.kill("SIGKILL")
+      yield* dying.exit
+      yield* lock.release
+      assert.strictEqual(yield* heir.exit, 0)
+      assert.strictEqual((yield* storedBy("inherited", stage)).length, 100)
+      assert.strictEqual(yield* Stage.depth(stage), 100)
+    })
   )
 
   it.live("counts what comes again of its own only once", () =>

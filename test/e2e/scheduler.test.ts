@@ -1,8 +1,10 @@
 /** Schedulers as processes: what running ones take up, and what they leave when they stop. */
 import { randomUUID } from "node:crypto"
-import { assert, describe, it } from "@effect/vitest"
+import { readFileSync } from "node:fs"
+import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
 import * as HealthPages from "../support/HealthPages.ts"
+import { inTurn } from "../support/inTurn.ts"
 import { ground, ran, rows, start } from "../support/JobGround.ts"
 import * as Stage from "../support/Stage.ts"
 import { eventually } from "../support/servers/eventually.ts"
@@ -11,9 +13,10 @@ import { freePort } from "../support/servers/freePort.ts"
 /** Six of them start side by side. */
 const soon = { deadline: "60 seconds" } as const
 
-for (const runtime of Stage.runtimes)
+for (const runtime of Stage.runtimes) {
+  const live = inTurn(runtime)
   describe.concurrent(`a scheduler on ${runtime}`, () => {
-    it.live("takes up a job that publishes when it is added, paused and removed", () =>
+    live("takes up a job that publishes when it is added, paused and removed", () =>
       Effect.gen(function* () {
         const on = yield* ground
         const topic = `bills-${randomUUID()}`
@@ -60,7 +63,75 @@ for (const runtime of Stage.runtimes)
       })
     )
 
-    it.live("that stops interrupts and releases what does not end in time", () =>
+    live("does not begin what it holds for an instant if its job is paused a moment before", () =>
+      Effect.gen(function* () {
+        const on = yield* ground
+        const [port, key] = [yield* freePort, "a-key-of-the-test"]
+        const options = { runtime, HEALTH_PORT: `${port}`, API_KEYS: key, TICKS: "1" }
+        const scheduler = yield* start(on, ["--mode=scheduler"], options)
+        yield* HealthPages.waitForStatus(port, "/readyz", 200)
+        const post = (action: string) =>
+          Effect.promise(async () => {
+            const body = new URLSearchParams({ job: "slow-0", action, key })
+            return (await fetch(`http://127.0.0.1:${port}/jobs`, { method: "POST", body, redirect: "manual" })).status
+          })
+        const held = eventually(
+          Effect.map(
+            rows<{ at: string }>(
+              on,
+              `SELECT scheduled_for::text AS at FROM job_runs
+               WHERE job = 'slow-0' AND is_open AND started_at > clock_timestamp()`
+            ),
+            ([row]) => row?.at ?? assert.fail("nothing is held")
+          ),
+          soon
+        )
+        const pausedInTime = Effect.gen(function* () {
+          const at = yield* held
+          assert.strictEqual(yield* post("pause"), 303)
+          const [row] = yield* rows<{ isEarly: boolean; until: number }>(
+            on,
+            `SELECT paused_at < '${at}' AS "isEarly", (extract(epoch FROM '${at}'::timestamptz) * 1000)::float8 AS until
+             FROM scheduled_jobs WHERE name = 'slow-0'`
+          )
+          if (row?.isEarly) return { at, millis: row.until }
+          assert.strictEqual(yield* post("resume"), 303)
+          return assert.fail("it was begun already")
+        })
+        const { at, millis } = yield* eventually(pausedInTime, soon)
+        yield* eventually(
+          Effect.map(
+            rows(
+              on,
+              `SELECT outcome, error, attempt, is_open, started_at FROM job_runs
+               WHERE job = 'slow-0' AND scheduled_for = '${at}'`
+            ),
+            ([run]) =>
+              assert.deepStrictEqual(
+                { ...run },
+                { outcome: "skipped", error: "withdrawn", attempt: 0, is_open: false, started_at: null }
+              )
+          ),
+          soon
+        )
+        assert.strictEqual(yield* post("resume"), 303)
+        yield* eventually(
+          Effect.map(
+            rows<{ count: number }>(
+              on,
+              `SELECT count(*)::int AS count FROM job_runs
+               WHERE job = 'slow-0' AND scheduled_for > '${at}' AND outcome = 'succeeded' AND attempt = 1`
+            ),
+            ([row]) => assert.isAtLeast(row?.count ?? 0, 1)
+          ),
+          soon
+        )
+        assert.include(scheduler.stdout.join("\n"), "skipped, since they were paused, changed or removed")
+        assert.notInclude(readFileSync(on.journal, "utf8"), `slow-0 ${millis} `)
+      })
+    )
+
+    live("that stops interrupts and releases what does not end in time", () =>
       Effect.gen(function* () {
         const on = yield* ground
         const scheduler = yield* start(on, ["--mode=scheduler"], { runtime, SHUTDOWN_TIMEOUT_SECONDS: "5" })
@@ -92,7 +163,7 @@ for (const runtime of Stage.runtimes)
       })
     )
 
-    it.live("forgets what is older than its history is to be, and is called as it is told", () =>
+    live("forgets what is older than its history is to be, and is called as it is told", () =>
       Effect.gen(function* () {
         const on = yield* ground
         yield* ran(on, ["--mode=migrate"], runtime)
@@ -112,3 +183,4 @@ for (const runtime of Stage.runtimes)
       })
     )
   })
+}

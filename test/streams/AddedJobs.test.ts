@@ -4,7 +4,8 @@ import { Duration, Effect, Layer } from "effect"
 import { Broker, BrokerAway, BrokerError, type TopicMessage } from "../../src/domain/ports/Broker.ts"
 import type { Ending, KeptJob } from "../../src/domain/ports/JobHistory.ts"
 import { addedJob } from "../../src/streams/AddedJobs.ts"
-import { runJob } from "../../src/streams/JobRunner.ts"
+import * as JobMetrics from "../../src/streams/JobMetrics.ts"
+import { begin, follow } from "../../src/streams/JobRunner.ts"
 import { TracingEnabled } from "../../src/streams/Tracing.ts"
 import { elapse } from "../support/JobStage.ts"
 
@@ -20,7 +21,14 @@ const bills: KeptJob = {
   isRemoved: false
 }
 
-const run = { job: "bills", scheduledFor: Date.UTC(2026, 0, 2), attempt: 1, fencingToken: 7n, losses: 0 }
+const run = {
+  job: "bills",
+  scheduledFor: Date.UTC(2026, 0, 2),
+  attempt: 1,
+  fencingToken: 7n,
+  losses: 0,
+  isAhead: false
+}
 
 /** A broker that is away for so many attempts. */
 const brokerAwayFor = (attempts: number) => {
@@ -44,10 +52,11 @@ describe("A job that was added by hand", () => {
       const { asked, layer } = brokerAwayFor(1)
       const kept: Array<Ending> = []
       const keep = (ending: Ending) => Effect.sync(() => void kept.push(ending))
-      const running = runJob(addedJob(bills), run, { timeout: Duration.minutes(1), keep }).pipe(
-        Effect.provideService(TracingEnabled, true),
-        Effect.provide(layer)
-      )
+      const metrics = yield* JobMetrics.make
+      const job = addedJob(bills)
+      const running = Effect.flatMap(begin(job, run), (begun) =>
+        follow(job, begun, { timeout: Duration.minutes(1), keep, metrics })
+      ).pipe(Effect.provideService(TracingEnabled, true), Effect.provide(layer))
       const fiber = yield* Effect.forkChild(running, { startImmediately: true })
       yield* elapse("2 seconds")
       const ending = yield* fiber.pollUnsafe() ?? assert.fail("it has not ended")

@@ -1,9 +1,11 @@
 /** The scheduler on a test's own clock: when it runs what, and what it hears of jobs meanwhile. */
 import { assert, describe } from "@effect/vitest"
 import { Clock, Duration, Effect, Fiber, Latch } from "effect"
+import { TestClock } from "effect/testing"
 import { JobHistory } from "../../src/domain/ports/JobHistory.ts"
 import * as RetryPolicy from "../../src/domain/RetryPolicy.ts"
 import * as Job from "../../src/streams/Job.ts"
+import { definitionOf } from "../../src/streams/JobScheduler.ts"
 import { elapse, everyMinute, historyOf, noting, startScheduler, storeAway, test } from "../support/JobStage.ts"
 
 describe("The scheduler", () => {
@@ -13,7 +15,7 @@ describe("The scheduler", () => {
       yield* startScheduler([job])
       yield* elapse("3 minutes")
       assert.deepStrictEqual(ran, [60, 120, 180])
-      const [last] = yield* JobHistory.use((history) => history.lastRuns(["noting"]))
+      const [last] = yield* JobHistory.use((history) => history.lastRuns(["noting"], 1))
       assert.deepInclude(last, { outcome: "succeeded", attempt: 1, result: '{"rows":3}', replica: "one" })
     }))
 
@@ -75,6 +77,76 @@ describe("The scheduler", () => {
       yield* history.remove("added")
       yield* elapse("2 minutes")
       assert.deepStrictEqual(payloads, ["1", "2", "2"])
+    }))
+
+  test("runs what it got just before a pause was heard of, and nobody takes it for lost", () =>
+    Effect.gen(function* () {
+      const history = yield* JobHistory
+      // Too often to be held ahead.
+      const { job, ran } = noting({ schedule: "*/2 * * * * *" })
+      yield* history.register([definitionOf(job)])
+      const earlier = yield* history.takeNow({ replica: "gone", lease: Duration.minutes(1) }, "noting", -1000)
+      const released = {
+        outcome: "interrupted",
+        isReleased: true,
+        startedAt: undefined,
+        error: undefined,
+        result: undefined
+      } as const
+      yield* history.record(earlier === undefined ? [] : [{ run: earlier, ...released }])
+      // The answer comes when everybody has long heard of it.
+      const pausing = Effect.andThen(history.pause("noting", true), Effect.sleep("10 seconds"))
+      const late = <A, E>(answer: Effect.Effect<A, E>, isGot: (answer: A) => boolean) =>
+        Effect.tap(answer, (got) => (isGot(got) ? pausing : Effect.void))
+      yield* startScheduler([job], {
+        history: {
+          ...history,
+          decide: (holder, proposals) =>
+            late(history.decide(holder, proposals), ({ decisions }) => decisions.some(({ run }) => run !== undefined)),
+          takeWaiting: (holder, jobs, limit) =>
+            late(history.takeWaiting(holder, jobs, limit), ({ length }) => length > 0)
+        }
+      })
+      yield* elapse("30 seconds")
+      yield* history.pause("noting", false)
+      yield* elapse("60 seconds")
+      assert.deepStrictEqual(yield* historyOf("noting"), ["-1 succeeded  2", "32 succeeded  1"])
+      assert.lengthOf(ran, 2)
+    }))
+
+  test("records what has ended when others are decided, and half a second later at most", () =>
+    Effect.gen(function* () {
+      const history = yield* JobHistory
+      const recorded: Array<readonly [at: number, runs: number]> = []
+      let statements = 0
+      const jobs = Array.from({ length: 501 }, (_, index) => Job.make(`job-${index}`, everyMinute, Effect.void))
+      // Too late to hold the first ones ahead.
+      yield* TestClock.adjust("58 seconds")
+      yield* startScheduler(jobs, {
+        maxConcurrent: 1000,
+        history: {
+          ...history,
+          decide: (holder, proposals) =>
+            Effect.delay(
+              history.decide(holder, proposals),
+              proposals.length === 1 && statements++ === 0 ? "10 seconds" : 0
+            ),
+          record: (endings) =>
+            Effect.tap(history.record(endings), () =>
+              Effect.clockWith((clock) =>
+                Effect.sync(() => void recorded.push([clock.currentTimeMillisUnsafe() / 1000, endings.length]))
+              )
+            )
+        }
+      })
+      yield* elapse("67 seconds")
+      // One statement waits for ten seconds in the first minute, and none in the second.
+      assert.deepStrictEqual(recorded, [
+        [60.5, 500],
+        [70, 1],
+        [120, 500],
+        [120, 1]
+      ])
     }))
 
   test("waits for a database that is storeAway, and loses nothing meanwhile", () =>

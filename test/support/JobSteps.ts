@@ -84,6 +84,7 @@ export const ending = (run: HeldRun, fields: Partial<Ending> = {}): Ending => ({
   run,
   outcome: "succeeded",
   isReleased: false,
+  startedAt: undefined,
   error: undefined,
   result: undefined,
   ...fields

@@ -6,8 +6,9 @@
  * - A run has one holder. Whoever was not heard of for as long as its lease can lose it: what it records then is refused.
  *   Each later holder of a run has a larger fencing token.
  * - Runs of one job that wait are held in the order of their instants, and none while an older one is open.
- * - Nothing is decided of an occurrence that is not due, of a job that is paused or removed, nor by somebody who knows
- *   less of the job than what was decided.
+ * - Nothing is decided of a job that is paused or removed, nor by somebody who knows less of the job than what was decided.
+ * - Nothing is decided of an occurrence that is not due. One that is in a moment (`aheadMillis`) is decided if no run of
+ *   the job is open: whoever gets its run begins it at its instant. Until then nobody sees it, and it is in nobody's way.
  * - Time is the store's own.
  */
 import { Context, type Duration, type Effect, Schema, type Stream } from "effect"
@@ -72,11 +73,14 @@ export interface Holder {
 
 /** What has become of an attempt. */
 export interface Ending {
+  /** Its attempt is 0 if it never began. */
   readonly run: HeldRun
   /** `undefined`: it is going to be tried again by the same holder, which keeps it. */
-  readonly outcome: Exclude<Outcome, "skipped"> | undefined
+  readonly outcome: Outcome | undefined
   /** Whether somebody is to take it up again at once. */
   readonly isReleased: boolean
+  /** When it really began, on the store's clock; `undefined`: when it was held. */
+  readonly startedAt: number | undefined
   readonly error: string | undefined
   readonly result: string | undefined
 }
@@ -95,6 +99,35 @@ export class JobNameTaken extends Schema.TaggedError<JobNameTaken>()("JobNameTak
   override get message(): string {
     return this.detail
   }
+}
+
+/** Some of the jobs, by their names. */
+export interface JobsPage {
+  readonly now: number
+  readonly jobs: ReadonlyArray<KeptJob>
+  /** Which page this is, from 1: the last one, if it was asked for one beyond. */
+  readonly page: number
+  /** How many there are; one at least. */
+  readonly pages: number
+}
+
+/** Runs to count: of each job the newest `most` of instants in `(after, until]`, in spans of that time. */
+export interface CountQuery {
+  readonly jobs: ReadonlyArray<string>
+  readonly after: number
+  readonly until: number
+  readonly spanMillis: number
+  readonly most: number
+}
+
+/** So many runs of a job, in one span of time, of which the same has become. */
+export interface RunCount {
+  readonly job: string
+  /** From 0. */
+  readonly span: number
+  /** `undefined`: they go on or wait. */
+  readonly outcome: Outcome | undefined
+  readonly count: number
 }
 
 /** Which runs to show. */
@@ -122,7 +155,10 @@ export class JobHistory extends Context.Service<
     readonly jobs: (
       changedSince: number | undefined
     ) => Effect.Effect<{ readonly now: number; readonly jobs: ReadonlyArray<KeptJob> }, StoreError>
-    /** Says that jobs may have changed; may also not say so. */
+    /** The jobs of a page of so many, in the order of their names. */
+    readonly page: (page: number, size: number) => Effect.Effect<JobsPage, StoreError>
+    readonly job: (name: string) => Effect.Effect<KeptJob | undefined, StoreError>
+    /** Says that jobs may have changed, or that a run waits; may also not say so. */
     readonly hints: Stream.Stream<void, StoreError>
 
     /** Decides what is due, and holds what is to be run. */
@@ -144,14 +180,21 @@ export class JobHistory extends Context.Service<
     ) => Effect.Effect<HeldRun | undefined, StoreError>
     /** Goes on holding these; those that it has lost. */
     readonly renew: (holder: Holder, runs: ReadonlyArray<HeldRun>) => Effect.Effect<ReadonlyArray<HeldRun>, StoreError>
+    /** What is released is hinted at. */
     readonly record: (endings: ReadonlyArray<Ending>) => Effect.Effect<Recorded, StoreError>
+    /** Jobs of which more than one run is open. */
+    readonly overlapping: Effect.Effect<ReadonlyArray<string>, StoreError>
 
-    /** Runs, newest first. */
+    /** Runs, newest first; here and in `lastRuns` none whose instant is still to come. */
     readonly runs: (query: HistoryQuery) => Effect.Effect<ReadonlyArray<KeptRun>, StoreError>
-    /** The newest run of each of these jobs that has begun, or was skipped. */
-    readonly lastRuns: (jobs: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<KeptRun>, StoreError>
+    /** The newest runs of each of these jobs, so many of each at most, the newest first. */
+    readonly lastRuns: (jobs: ReadonlyArray<string>, most: number) => Effect.Effect<ReadonlyArray<KeptRun>, StoreError>
+    readonly countRuns: (query: CountQuery) => Effect.Effect<ReadonlyArray<RunCount>, StoreError>
     readonly find: (occurrence: Occurrence) => Effect.Effect<KeptRun | undefined, StoreError>
-    /** Removes at most `limit` runs of instants longer ago than `age`; the number of those removed. */
+    /**
+     * Removes at most `limit` runs of instants longer ago than `age`, and among them those that were lost and that nobody
+     * has taken over for so long: their jobs are gone. The number of those removed.
+     */
     readonly forget: (age: Duration.Duration, limit: number) => Effect.Effect<number, StoreError>
   }
 >()("paystream/domain/ports/JobHistory") {}

@@ -1,14 +1,16 @@
 /** The page of jobs, from values to HTML: what is on a schedule, what has become of it, and forms to do something about it. */
 import type { KeptRun } from "../../domain/JobRun.ts"
 import { endOf, nextOf, shownIn, tookOf } from "../../domain/JobText.ts"
-import type { KeptJob } from "../../domain/ports/JobHistory.ts"
+import type { KeptJob, RunCount } from "../../domain/ports/JobHistory.ts"
 import { Html, html } from "./Html.ts"
 import { style } from "./JobsStyle.ts"
+import { open, timeline } from "./JobsTimeline.ts"
 
-/** A job and its newest runs, the newest first. */
+/** A job, its last runs, the newest first, and how many there were in the last days. */
 export interface ShownJob {
   readonly job: KeptJob
   readonly runs: ReadonlyArray<KeptRun>
+  readonly counts: ReadonlyArray<RunCount>
   /** Whether this process can run it when it is asked to. */
   readonly isRunnable: boolean
 }
@@ -22,15 +24,6 @@ export interface JobsView {
   /** Whether somebody with a key may run and pause jobs. */
   readonly isReadOnly: boolean
 }
-
-const dayMillis = 86_400_000
-const days = 7
-const bucketsPerDay = 12
-const buckets = days * bucketsPerDay
-const bucketMillis = dayMillis / bucketsPerDay
-
-/** In the table of a job: all others are in `jobs history`, and only in the timeline here. */
-export const listedRuns = 10
 
 const document = (title: string, body: Html): string =>
   html`<!doctype html>
@@ -47,51 +40,33 @@ ${body}
 </html>
 `.text
 
-/** What is said of several runs in one place is the worst of them. */
-const bySeverity = ["failed", "timed_out", "interrupted", "skipped", "open", "succeeded"]
+const kindOf = ({ outcome }: KeptRun): string => outcome ?? open
 
-const kindOf = ({ outcome }: KeptRun): string => outcome ?? "open"
-
-const worstOf = (runs: ReadonlyArray<KeptRun>): string =>
-  bySeverity.find((kind) => runs.some((run) => kindOf(run) === kind)) ?? "none"
-
-const countsOf = (runs: ReadonlyArray<KeptRun>): string =>
-  [...Map.groupBy(runs, kindOf)].map(([kind, { length }]) => `${length} ${kind.replace("_", " ")}`).join(", ")
-
-const timeline = ({ job, runs }: ShownJob, now: number): Html => {
-  const from = now - days * dayMillis
-  const seen = runs.filter(({ scheduledFor }) => scheduledFor > from && scheduledFor <= now)
-  const byBucket = Map.groupBy(seen, ({ scheduledFor }) => Math.floor((scheduledFor - from) / bucketMillis))
-  const bar = (index: number): Html => {
-    const own = byBucket.get(index) ?? []
-    const began = shownIn(job.timeZone, from + index * bucketMillis)
-    return html`<rect class="${worstOf(own)}" x="${index * 10}" width="8.5" height="24">${
-      own.length === 0 ? undefined : html`<title>${countsOf(own)} in two hours from ${began}</title>`
-    }</rect>`
-  }
-  const told = seen.length === 0 ? "no runs" : countsOf(seen)
-  return html`<svg viewBox="0 0 ${buckets * 10} 24" preserveAspectRatio="none" role="img" aria-label="Last seven days: ${told}">
-${Array.from({ length: buckets }, (_, index) => bar(index))}
-</svg>
-<p class="days"><span>7 days ago</span><span>${told}</span><span>now</span></p>`
+/** An instant on the clocks of a job, to the second, and in parts that a narrow screen can break between. */
+const when = ({ timeZone }: KeptJob, at: number): Html => {
+  const text = shownIn(timeZone, at)
+  const [, day, time, offset] = /^(\S+)T([\d:]+)[.\d]*(\S*)$/.exec(text) ?? [undefined, text, "", ""]
+  return html`<time datetime="${text}"><span>${day}</span> <span>${time}</span> <span>${offset}</span></time>`
 }
 
+const came = ({ error, replica, result }: KeptRun): Html =>
+  html`${replica === undefined ? undefined : html`on ${replica}`}${
+    error === undefined ? undefined : html`<pre>${error}</pre>`
+  }${result === undefined ? undefined : html`<pre>${result}</pre>`}`
+
 const row = (job: KeptJob, run: KeptRun): Html => html`<tr>
-<th scope="row">${shownIn(job.timeZone, run.scheduledFor)}${run.isManual ? html` <span class="note">by hand</span>` : undefined}</th>
+<th scope="row">${when(job, run.scheduledFor)}${run.isManual ? html` <span class="note">by hand</span>` : undefined}</th>
 <td class="${kindOf(run)}">${endOf(run)}</td><td>${run.attempt}</td><td>${tookOf(run)}</td>
-<td>${run.replica ?? "-"}${run.error === undefined ? undefined : html`<pre>${run.error}</pre>`}${
-  run.result === undefined ? undefined : html`<pre>${run.result}</pre>`
-}</td>
-</tr>`
+</tr><tr class="more"><td colspan="4">${came(run)}</td></tr>`
 
 const history = ({ job, runs }: ShownJob): Html =>
   runs.length === 0
     ? html`<p class="note">It has not run yet.</p>`
     : html`<details><summary>Last runs of ${job.name}</summary>
 <div class="scroll" role="region" aria-label="Last runs of ${job.name}" tabindex="0"><table>
-<thead><tr><th scope="col">Scheduled for</th><th scope="col">Outcome</th><th scope="col">Attempt</th><th scope="col">Took</th><th scope="col">Where, and what came of it</th></tr></thead>
+<thead><tr><th scope="col">Scheduled for</th><th scope="col">Outcome</th><th scope="col">Attempt</th><th scope="col">Took</th></tr></thead>
 <tbody>
-${runs.slice(0, listedRuns).map((run) => row(job, run))}
+${runs.map((run) => row(job, run))}
 </tbody></table></div></details>`
 
 const form = ({ isRunnable, job }: ShownJob): Html => html`<details><summary>Run or pause ${job.name}</summary>
@@ -122,16 +97,17 @@ const article = (shown: ShownJob, index: number, { isReadOnly, now }: JobsView):
   const { job, runs } = shown
   const [next] = nextOf(job, now, 1)
   const [last] = runs
-  const fields: ReadonlyArray<readonly [string, string]> = [
+  const took = last?.finishedAt === undefined ? undefined : `, ${tookOf(last)}`
+  const fields: ReadonlyArray<readonly [string, Html | string]> = [
     ["Schedule", `${job.schedule} (${job.timeZone})`],
-    ["Next run", next === undefined ? "-" : shownIn(job.timeZone, next)],
-    ["Last run", last === undefined ? "-" : `${shownIn(job.timeZone, last.scheduledFor)} (${tookOf(last)})`],
+    ["Next run", next === undefined ? "-" : when(job, next)],
+    ["Last run", last === undefined ? "-" : html`${when(job, last.scheduledFor)}${took}`],
     ...(job.publishes === undefined ? [] : [["Publishes to", job.publishes.topic] as const])
   ]
   return html`<article aria-labelledby="job-${index}">
 <div class="title"><h2 id="job-${index}">${job.name}</h2>${stateOf(shown)}</div>
 <dl>${fields.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
-${timeline(shown, now)}
+${timeline(job, shown.counts, now)}
 ${trouble(shown)}
 ${history(shown)}
 ${isReadOnly ? undefined : form(shown)}
@@ -141,12 +117,12 @@ ${isReadOnly ? undefined : form(shown)}
 
 const link = (page: number, text: string): Html => html`<a href="/jobs?page=${page}">${text}</a>`
 
-const pager = ({ page, pages }: JobsView): Html | undefined =>
-  pages <= 1
-    ? undefined
-    : html`<nav aria-label="Pages">${page > 1 ? link(page - 1, "Previous") : undefined}<span>Page ${page} of ${pages}</span>${
-        page < pages ? link(page + 1, "Next") : undefined
-      }</nav>`
+const pager = ({ page, pages }: JobsView): Html | undefined => {
+  if (pages <= 1) return undefined
+  const [first, before] = page > 1 ? [link(1, "First"), link(page - 1, "Previous")] : []
+  const [after, last] = page < pages ? [link(page + 1, "Next"), link(pages, "Last")] : []
+  return html`<nav aria-label="Pages">${first}${before}<span>Page ${page} of ${pages}</span>${after}${last}</nav>`
+}
 
 /** The page of jobs. */
 export const jobsPage = (view: JobsView): string =>

@@ -8,29 +8,33 @@
  */
 import { Data, Duration, Effect, Layer, Option, type Redacted } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
-import type { KeptRun } from "../../domain/JobRun.ts"
 import { JobHistory, type KeptJob } from "../../domain/ports/JobHistory.ts"
 import type { StoreError } from "../../domain/StoreError.ts"
 import type { RunNotTaken } from "../../streams/RunJobOnce.ts"
 import { keyring } from "./Access.ts"
-import { jobsPage, listedRuns, refusalPage } from "./JobsPage.ts"
+import { jobsPage, refusalPage } from "./JobsPage.ts"
 import { pageHeaders } from "./JobsStyle.ts"
+import { countsOf } from "./JobsTimeline.ts"
+import * as RateLimit from "./RateLimit.ts"
 import { reader } from "./RequestBody.ts"
 import * as WrongKeys from "./WrongKeys.ts"
 
 export interface JobsRoutesOptions {
   /** Whoever has one of them may run and pause jobs. */
   readonly keys: ReadonlyArray<Redacted.Redacted>
+  /** Forms that each of them may send per second; `undefined` is no limit. */
+  readonly rateLimit: number | undefined
   /** Runs a job, and succeeds when it has begun; `undefined` if this process does not run it. */
   readonly runOf: (job: KeptJob) => Effect.Effect<void, RunNotTaken | StoreError> | undefined
 }
 
-const jobsPerPage = 50
+const jobsPerPage = 25
 
-/** Enough for a job that runs every half an hour; of the others, the timeline shows the newest. */
-const runsPerJob = 336
+/** Of each job; the others are in `jobs history`, and counted in the timeline. */
+const listedRuns = 10
 
-const queriesAtOnce = 4
+/** So that a number from an address is one for the database too. */
+const mostPages = 1_000_000
 
 const readForm = reader({ maxBodyBytes: 16_384, requestTimeout: Duration.seconds(10) })
 
@@ -45,36 +49,26 @@ const unavailable = (error: StoreError) =>
     refusal(503, "The jobs cannot be looked at", "The database does not answer. Try again in a moment.")
   )
 
-const byName = (one: KeptJob, other: KeptJob) => one.name.localeCompare(other.name)
-
-const keptJobs = Effect.map(
-  JobHistory.use((history) => history.jobs(undefined)),
-  ({ jobs, now }) => ({ now, jobs: jobs.filter(({ isRemoved }) => !isRemoved).sort(byName) })
-)
-
-/** Errors and results that are not shown are not kept in hand either: there may be hundreds of megabytes of them. */
-const briefly = (run: KeptRun, index: number): KeptRun =>
-  index < listedRuns ? run : { ...run, error: undefined, result: undefined }
+/** The page that an address asks for. */
+const pageIn = ({ url }: HttpServerRequest.HttpServerRequest): number => {
+  const asked = Number(new URL(url, "http://localhost").searchParams.get("page"))
+  return Number.isInteger(asked) ? Math.min(Math.max(asked, 1), mostPages) : 1
+}
 
 const show = ({ keys, runOf }: JobsRoutesOptions) =>
   Effect.gen(function* () {
-    const request = yield* HttpServerRequest.HttpServerRequest
     const history = yield* JobHistory
-    const { jobs, now } = yield* keptJobs
-    const pages = Math.max(1, Math.ceil(jobs.length / jobsPerPage))
-    const asked = Number(new URL(request.url, "http://localhost").searchParams.get("page"))
-    const number = Number.isInteger(asked) ? Math.min(Math.max(asked, 1), pages) : 1
-    const shown = yield* Effect.forEach(
-      jobs.slice((number - 1) * jobsPerPage, number * jobsPerPage),
-      (job) =>
-        Effect.map(history.runs({ job: job.name, onlyFailed: false, limit: runsPerJob }), (runs) => ({
-          job,
-          runs: runs.map(briefly),
-          isRunnable: runOf(job) !== undefined
-        })),
-      { concurrency: queriesAtOnce }
-    )
-    return page(jobsPage({ now, jobs: shown, page: number, pages, isReadOnly: keys.length === 0 }))
+    const { jobs, now, ...pages } = yield* history.page(pageIn(yield* HttpServerRequest.HttpServerRequest), jobsPerPage)
+    const names = jobs.map(({ name }) => name)
+    const runs = Map.groupBy(yield* history.lastRuns(names, listedRuns), ({ job }) => job)
+    const counts = Map.groupBy(yield* history.countRuns(countsOf(names, now)), ({ job }) => job)
+    const shown = jobs.map((job) => ({
+      job,
+      runs: runs.get(job.name) ?? [],
+      counts: counts.get(job.name) ?? [],
+      isRunnable: runOf(job) !== undefined
+    }))
+    return page(jobsPage({ ...pages, now, jobs: shown, isReadOnly: keys.length === 0 }))
   }).pipe(Effect.catchTag("StoreError", unavailable))
 
 type HeadersOf = HttpServerRequest.HttpServerRequest["headers"]
@@ -102,37 +96,45 @@ const act = Effect.fnUntraced(function* (action: string, job: KeptJob, { runOf }
   return HttpServerResponse.redirect("/jobs", { status: 303, headers: pageHeaders })
 })
 
-/** The key is none of `API_KEYS`, or nobody looks at it yet. */
-class KeyRefused extends Data.TaggedError("KeyRefused")<{ readonly waitSeconds: number }> {}
+/** The key is none of `API_KEYS`. */
+class WrongKey extends Data.TaggedError("WrongKey") {}
 
-const keyRefusal = ({ waitSeconds }: KeyRefused) =>
-  waitSeconds === 0
-    ? refusal(401, "Not allowed", "The key is none of API_KEYS. Go back and try again.")
-    : HttpServerResponse.setHeader(
-        refusal(429, "Too many wrong keys", `No key from your address is looked at for ${waitSeconds} seconds.`),
-        "retry-after",
-        String(waitSeconds)
-      )
+/** Too much was asked, or guessed. */
+class TooMuch extends Data.TaggedError("TooMuch")<{
+  readonly title: string
+  readonly detail: string
+  readonly waitSeconds: number
+}> {}
 
-/** Finds who has the key that a form or a header holds. */
-const makeDoor = (keys: JobsRoutesOptions["keys"]) => {
+const excessRefusal = ({ detail, title, waitSeconds }: TooMuch) =>
+  HttpServerResponse.setHeader(refusal(429, title, detail), "retry-after", String(waitSeconds))
+
+/** Finds who has the key that a form or a header holds, and may ask now. */
+const makeDoor = Effect.fnUntraced(function* ({ keys, rateLimit }: JobsRoutesOptions) {
   const clientOf = keyring(keys)
   const wrongKeys = WrongKeys.make()
+  const excessOf = yield* RateLimit.make(rateLimit)
   return Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest, form: URLSearchParams) {
     const from = Option.getOrElse(request.remoteAddress, () => "nowhere")
-    const waitSeconds = yield* wrongKeys.waitOf(from)
-    if (waitSeconds > 0) return yield* new KeyRefused({ waitSeconds })
+    const shut = yield* wrongKeys.waitOf(from)
+    const detail = `No key from your address is looked at for ${shut} seconds.`
+    if (shut > 0) return yield* new TooMuch({ title: "Too many wrong keys", detail, waitSeconds: shut })
     const client = clientOf(keyIn(request.headers, form))
-    if (client !== undefined) return client
-    yield* wrongKeys.count(from)
-    yield* Effect.annotateLogs(Effect.logWarning("a wrong key was given on the page of jobs"), { from })
-    return yield* new KeyRefused({ waitSeconds: 0 })
+    if (client === undefined) {
+      yield* wrongKeys.count(from)
+      yield* Effect.annotateLogs(Effect.logWarning("a wrong key was given on the page of jobs"), { from })
+      return yield* new WrongKey()
+    }
+    const waitSeconds = yield* excessOf(client)
+    if (waitSeconds === 0) return client
+    const excess = `Of each key, ${RateLimit.excess(rateLimit)} are answered (API_RATE_LIMIT). Try again in a moment.`
+    return yield* new TooMuch({ title: "Too many requests", detail: excess, waitSeconds })
   })
-}
+})
 
-const change = (options: JobsRoutesOptions) => {
-  const enter = makeDoor(options.keys)
-  return Effect.gen(function* () {
+const makeChange = Effect.fnUntraced(function* (options: JobsRoutesOptions) {
+  const enter = yield* makeDoor(options)
+  const answer = Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
     if (options.keys.length === 0) return refusal(403, "Read-only", "Nobody may change jobs here: API_KEYS is not set.")
     if (isFromElsewhere(request.headers))
@@ -140,28 +142,33 @@ const change = (options: JobsRoutesOptions) => {
     const form = new URLSearchParams(Buffer.from(yield* readForm(request)).toString())
     const client = yield* enter(request, form)
     const [name, action] = [form.get("job") ?? "", form.get("action") ?? ""]
-    const job = (yield* keptJobs).jobs.find((one) => one.name === name)
+    const job = yield* JobHistory.use((history) => history.job(name))
     if (job === undefined) return refusal(404, "Unknown job", `There is no job ${JSON.stringify(name)}.`)
     yield* Effect.annotateLogs(Effect.logInfo("asked for on the page of jobs"), { job: name, action, by: client.name })
     return yield* act(action, job, options)
   }).pipe(
     Effect.catchTags({
       StoreError: unavailable,
-      KeyRefused: (error) => Effect.succeed(keyRefusal(error)),
+      WrongKey: () =>
+        Effect.succeed(refusal(401, "Not allowed", "The key is none of API_KEYS. Go back and try again.")),
+      TooMuch: (error) => Effect.succeed(excessRefusal(error)),
       RunNotTaken: (error) => Effect.succeed(refusal(409, "Not run", `${error.message}.`)),
       BodyTooLarge: () => Effect.succeed(refusal(413, "Not understood", "The form is too large.")),
       RequestTimeout: () => Effect.succeed(refusal(408, "Not understood", "The form took too long to arrive."))
     })
   )
-}
+  return { answer }
+})
 
 /** Shows the page, and takes its forms. */
 export const layer = (options: JobsRoutesOptions): Layer.Layer<never, never, HttpRouter.HttpRouter | JobHistory> =>
   Layer.unwrap(
-    Effect.map(JobHistory, (history) =>
-      Layer.mergeAll(
+    Effect.gen(function* () {
+      const history = yield* JobHistory
+      const { answer } = yield* makeChange(options)
+      return Layer.mergeAll(
         HttpRouter.add("GET", "/jobs", Effect.provideService(show(options), JobHistory, history)),
-        HttpRouter.add("POST", "/jobs", Effect.provideService(change(options), JobHistory, history))
+        HttpRouter.add("POST", "/jobs", Effect.provideService(answer, JobHistory, history))
       )
-    )
+    })
   )

@@ -20,16 +20,18 @@ dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr));
 dt { font-size: .85rem; } dd { margin: 0; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
 .state { font-weight: 600; font-size: .9rem; white-space: nowrap; color: var(--idle); }
 .succeeded { color: var(--good); fill: var(--good); } .failed, .timed_out { color: var(--bad); fill: var(--bad); }
-.skipped, .interrupted { color: var(--late); fill: var(--late); } .none { fill: var(--empty); }
+.skipped, .interrupted { color: var(--late); fill: var(--late); } .none { fill: var(--empty); } .unseen { fill: none; stroke: var(--empty); }
 .open { color: var(--accent); fill: var(--accent); }
 svg { display: block; width: 100%; height: 1.5rem; border-radius: .25rem; }
-.days { display: flex; justify-content: space-between; font-size: .8rem; color: var(--soft); }
+.days { display: flex; justify-content: space-between; gap: .75rem; font-size: .8rem; color: var(--soft); }
+.days span:nth-child(2) { text-align: center; } .days span:nth-child(odd), time span { white-space: nowrap; }
 details { margin-top: .25rem; } summary { cursor: pointer; padding: .4rem 0; color: var(--accent); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .75rem .4rem 0; border-top: 1px solid var(--line); }
-th[scope=row] { white-space: nowrap; }
-pre { margin: .5rem 0 0; padding: .6rem; max-height: 16rem; overflow: auto; background: var(--back);
+tr:has(+ .more) > *, thead th { padding-bottom: .1rem; } .more td { border: 0; color: var(--soft); padding: 0 0 .5rem; }
+pre { margin: .4rem 0 0; color: var(--ink); padding: .6rem; max-height: 16rem; overflow: auto; background: var(--back);
   border-radius: .4rem; font-size: .85rem; white-space: pre-wrap; overflow-wrap: anywhere; }
+@media (max-width: 30rem) { table { font-size: .8rem; } th, td { padding-right: .4rem; } }
 form { display: flex; flex-wrap: wrap; gap: .5rem; align-items: end; }
 label { display: grid; font-size: .85rem; color: var(--soft); flex: 1 1 12rem; }
 input, button { font: inherit; min-height: 2.75rem; padding: .4rem .9rem; border-radius: .4rem; color: var(--ink);

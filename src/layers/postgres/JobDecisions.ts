@@ -1,9 +1,9 @@
 /** What becomes of occurrences that are due, in PostgreSQL: one statement for many jobs, and a row's lock for each. */
 import { Effect } from "effect"
 import type { SqlClient } from "effect/sql"
-import type { HeldRun } from "../../domain/JobRun.ts"
+import { aheadMillis, type HeldRun } from "../../domain/JobRun.ts"
 import type { Decision, Holder, Proposal } from "../../domain/ports/JobHistory.ts"
-import { instants, leaseMillis } from "./JobStatements.ts"
+import { hasCome, instants, leaseMillis, toHeld } from "./JobStatements.ts"
 import { textArray } from "./TextArrays.ts"
 
 /** One for each occurrence that is kept, one for each job that was not decided, and one for the time. */
@@ -16,6 +16,7 @@ interface Row {
   readonly outcome: string | null
   readonly attempt: number | null
   readonly fencing_token: bigint | null
+  readonly is_ahead: boolean | null
 }
 
 interface Occurrence {
@@ -32,7 +33,8 @@ const occurrencesOf = ({ job, reason, run, skip }: Proposal): ReadonlyArray<Occu
 
 // Whoever else decides the same job now holds its row, and is not waited for: what comes of it is seen the next time.
 // Who has decided since the statement began is noticed, because a locked row is looked at again as it is then. The time
-// that is told is the one that was gone by: who was too early comes again at once.
+// that is told is the one that was gone by: who was too early comes again at once. What is decided before its instant
+// begins at it: until then it is nothing that others overlap with, and its lease counts from there.
 const statement = (
   sql: SqlClient.SqlClient,
   holder: Holder,
@@ -49,6 +51,8 @@ const statement = (
       SELECT name FROM scheduled_jobs WHERE name = proposed.job AND decided_until = proposed.decided_until
         AND paused_at IS NULL AND removed_at IS NULL FOR UPDATE SKIP LOCKED
     ) AS kept WHERE proposed.until <= (SELECT now FROM clock)
+      OR (proposed.until <= (SELECT now FROM clock) + ${aheadMillis}::float8 * interval '1 millisecond'
+        AND NOT EXISTS (SELECT FROM job_runs AS open WHERE open.job = proposed.job AND open.is_open))
   ), decided AS (
     UPDATE scheduled_jobs AS kept SET decided_until = locked.until FROM locked WHERE kept.name = locked.name
     RETURNING kept.name, kept.decided_until
@@ -59,7 +63,8 @@ const statement = (
   ), asked AS (
     SELECT given.job, given.at, given.reason, known.overlap,
       row_number() OVER (PARTITION BY given.job, given.reason = '' ORDER BY given.at) AS place,
-      EXISTS (SELECT FROM job_runs AS open WHERE open.job = given.job AND open.is_open) AS is_busy
+      EXISTS (SELECT FROM job_runs AS open WHERE open.job = given.job AND open.is_open AND ${hasCome(sql, "open")})
+        AS is_busy
     FROM given CROSS JOIN LATERAL (SELECT overlap FROM scheduled_jobs WHERE name = given.job OFFSET 0) AS known
     WHERE is_decided AND NOT EXISTS (SELECT FROM job_runs AS run
       WHERE run.job = given.job AND run.scheduled_for = given.at)
@@ -74,26 +79,26 @@ const statement = (
       CASE WHEN reason IS NULL AND is_first THEN 1 ELSE 0 END,
       CASE WHEN reason IS NULL AND is_first THEN nextval('job_run_tokens') ELSE 0 END,
       CASE WHEN reason IS NULL AND is_first THEN ${holder.replica} END,
-      clock_timestamp()
+      greatest(clock_timestamp(), at)
         + CASE WHEN is_first THEN ${leaseMillis(holder)}::float8 ELSE 0 END * interval '1 millisecond',
-      CASE WHEN reason IS NULL AND is_first THEN clock_timestamp() END
+      CASE WHEN reason IS NULL AND is_first THEN greatest(clock_timestamp(), at) END
     FROM fates ON CONFLICT DO NOTHING
-    RETURNING job, scheduled_for, outcome, attempt, fencing_token
+    RETURNING job, scheduled_for, outcome, attempt, fencing_token, started_at > clock_timestamp() AS is_ahead
   )
   SELECT now, NULL AS job, NULL::timestamptz AS decided_until, NULL::timestamptz AS scheduled_for, NULL AS outcome,
-    NULL::integer AS attempt, NULL::bigint AS fencing_token FROM clock
+    NULL::integer AS attempt, NULL::bigint AS fencing_token, NULL::boolean AS is_ahead FROM clock
   UNION ALL
-  SELECT NULL, job, NULL, scheduled_for, outcome, attempt, fencing_token FROM kept
+  SELECT NULL, job, NULL, scheduled_for, outcome, attempt, fencing_token, is_ahead FROM kept
   UNION ALL
-  SELECT NULL, known.name, known.decided_until, NULL, NULL, NULL, NULL
+  SELECT NULL, known.name, known.decided_until, NULL, NULL, NULL, NULL, NULL
   FROM (SELECT job, job IN (SELECT name FROM decided) AS is_decided FROM proposed OFFSET 0) AS others
   CROSS JOIN LATERAL (SELECT name, decided_until FROM scheduled_jobs WHERE name = others.job OFFSET 0) AS known
   WHERE NOT is_decided`
 
-const heldOf = (job: string, { attempt, fencing_token, scheduled_for }: Row): ReadonlyArray<HeldRun> =>
+const heldOf = (job: string, { attempt, fencing_token, is_ahead, scheduled_for }: Row): ReadonlyArray<HeldRun> =>
   scheduled_for === null || attempt !== 1 || fencing_token === null
     ? []
-    : [{ job, scheduledFor: scheduled_for.getTime(), attempt, fencingToken: fencing_token, losses: 0 }]
+    : [toHeld({ job, scheduled_for, attempt, fencing_token, losses: 0, is_ahead: is_ahead === true })]
 
 const decisionOf = ({ job, until }: Proposal, rows: ReadonlyArray<Row>): Decision => {
   const undecided = rows.find(({ decided_until }) => decided_until !== null)

@@ -1,9 +1,19 @@
 /** Runs of jobs in PostgreSQL: who holds them, what came of them, and what is kept. */
 import { Duration, Effect } from "effect"
 import type { SqlClient } from "effect/sql"
-import { runId } from "../../domain/JobRun.ts"
-import type { Ending, JobHistory } from "../../domain/ports/JobHistory.ts"
-import { castable, type HeldRow, heldColumns, type KeptRow, leaseMillis, toHeld, toKept } from "./JobStatements.ts"
+import { type Outcome, runId } from "../../domain/JobRun.ts"
+import type { Ending, JobHistory, RunCount } from "../../domain/ports/JobHistory.ts"
+import {
+  castable,
+  type HeldRow,
+  hasCome,
+  heldColumns,
+  type KeptRow,
+  leaseMillis,
+  toHeld,
+  toKept
+} from "./JobStatements.ts"
+import { channel } from "./JobTables.ts"
 import type { make as makeTables } from "./Tables.ts"
 import { textArray } from "./TextArrays.ts"
 
@@ -17,18 +27,21 @@ const endingColumns = (endings: ReadonlyArray<Ending>) => ({
   outcomes: textArray(endings.map(({ outcome }) => outcome)),
   released: castable(endings.map(({ isReleased }) => isReleased)),
   errors: textArray(endings.map(({ error }) => error)),
-  results: textArray(endings.map(({ result }) => result))
+  results: textArray(endings.map(({ result }) => result)),
+  starts: textArray(endings.map(({ startedAt }) => (startedAt === undefined ? undefined : instant(startedAt))))
 })
 
 const recordStatement = (sql: SqlClient.SqlClient, endings: ReadonlyArray<Ending>) => {
-  const { attempts, errors, jobs, outcomes, released, results, times, tokens } = endingColumns(endings)
+  const { attempts, errors, jobs, outcomes, released, results, starts, times, tokens } = endingColumns(endings)
   return sql<{ job: string; scheduled_for: Date; has_waiting: boolean }>`
     UPDATE job_runs AS run SET attempt = ended.attempt::integer, outcome = ended.outcome, error = ended.error,
       result = ended.result::json, is_open = ended.outcome IS NULL OR ended.released::boolean,
       finished_at = CASE WHEN ended.outcome IS NOT NULL THEN clock_timestamp() END,
+      started_at = CASE WHEN ended.attempt <> '0'
+        THEN coalesce(least(ended.started::timestamptz, clock_timestamp()), run.started_at) END,
       leased_until = CASE WHEN ended.released::boolean THEN clock_timestamp() ELSE run.leased_until END
-    FROM unnest(${jobs}, ${times}, ${tokens}, ${attempts}, ${outcomes}, ${released}, ${errors}, ${results})
-      AS ended(job, scheduled_for, token, attempt, outcome, released, error, result)
+    FROM unnest(${jobs}, ${times}, ${tokens}, ${attempts}, ${outcomes}, ${released}, ${errors}, ${results},
+      ${starts}) AS ended(job, scheduled_for, token, attempt, outcome, released, error, result, started)
     WHERE run.job = ended.job AND run.scheduled_for = ended.scheduled_for::timestamptz
       AND run.fencing_token = ended.token::bigint AND run.is_open
     RETURNING run.job, run.scheduled_for, EXISTS (
@@ -45,28 +58,38 @@ const keptColumns = (sql: SqlClient.SqlClient) =>
 const held = (rows: ReadonlyArray<HeldRow>) => rows.map(toHeld)
 const kept = (rows: ReadonlyArray<KeptRow>) => rows.map(toKept)
 
-const later = (sql: SqlClient.SqlClient, millis: number) =>
-  sql`clock_timestamp() + ${millis}::float8 * interval '1 millisecond'`
+const instant = (at: number): string => new Date(at).toISOString()
+
+const millis = (sql: SqlClient.SqlClient, count: number) => sql`${count}::float8 * interval '1 millisecond'`
+
+const later = (sql: SqlClient.SqlClient, count: number) => sql`clock_timestamp() + ${millis(sql, count)}`
+
+// Who stops before the instant of a run that it holds releases it: whoever takes it up begins it at that instant.
+const begins = (sql: SqlClient.SqlClient) =>
+  sql.literal("CASE WHEN run.is_manual THEN clock_timestamp() ELSE greatest(clock_timestamp(), run.scheduled_for) END")
 
 const taking = ({ run, sql }: Tables): Part<"takeWaiting" | "takeNow"> => ({
-  // The oldest of what is open of each job: it holds up the others, whether it is held or not.
+  // The oldest of what is open of each job: it holds up the others, whether it is held or not. Thousands of names are
+  // hashed, and no condition of an index: that is prepared anew for each job that it is looked up for.
   takeWaiting: (holder, jobs, limit) =>
     Effect.map(
       run(sql<HeldRow>`
           WITH waiting AS MATERIALIZED (
             SELECT run.job, run.scheduled_for FROM job_runs AS run
             JOIN scheduled_jobs AS kept ON kept.name = run.job AND kept.paused_at IS NULL
-            WHERE run.is_open AND run.leased_until <= clock_timestamp() AND run.job = ANY(${textArray(jobs)})
+            WHERE run.is_open AND run.leased_until <= clock_timestamp()
+              AND (run.job IN (SELECT unnest(${textArray(jobs)}))) IS TRUE
               AND NOT EXISTS (SELECT FROM job_runs AS older
                 WHERE older.job = run.job AND older.is_open AND older.scheduled_for < run.scheduled_for)
             ORDER BY run.scheduled_for LIMIT ${limit} FOR UPDATE OF run SKIP LOCKED
           )
           UPDATE job_runs AS run SET attempt = run.attempt + 1, fencing_token = nextval('job_run_tokens'),
-            replica = ${holder.replica}, leased_until = ${later(sql, leaseMillis(holder))}, started_at = clock_timestamp(),
-            finished_at = NULL, outcome = NULL,
+            replica = ${holder.replica}, finished_at = NULL, outcome = NULL,
+            started_at = ${begins(sql)}, leased_until = ${begins(sql)} + ${millis(sql, leaseMillis(holder))},
             losses = run.losses + (run.attempt > 0 AND run.outcome IS NULL)::integer
           FROM waiting WHERE run.job = waiting.job AND run.scheduled_for = waiting.scheduled_for
-          RETURNING run.job, run.scheduled_for, run.attempt, run.fencing_token, run.losses`),
+          RETURNING run.job, run.scheduled_for, run.attempt, run.fencing_token, run.losses,
+            run.started_at > clock_timestamp() AS is_ahead`),
       held
     ),
   takeNow: (holder, job, at) =>
@@ -77,13 +100,14 @@ const taking = ({ run, sql }: Tables): Part<"takeWaiting" | "takeNow"> => ({
           SELECT ${job}, coalesce(${at === undefined ? null : new Date(at).toISOString()}::timestamptz,
               date_trunc('milliseconds', clock_timestamp())), true, true, 1, nextval('job_run_tokens'),
             ${holder.replica}, ${later(sql, leaseMillis(holder))}, clock_timestamp()
-          WHERE NOT EXISTS (SELECT FROM job_runs WHERE job = ${job} AND is_open)
-          ON CONFLICT DO NOTHING RETURNING job, scheduled_for, attempt, fencing_token, losses`),
+          WHERE NOT EXISTS (SELECT FROM job_runs AS open
+            WHERE open.job = ${job} AND open.is_open AND ${hasCome(sql, "open")})
+          ON CONFLICT DO NOTHING RETURNING job, scheduled_for, attempt, fencing_token, losses, false AS is_ahead`),
       (rows) => held(rows)[0]
     )
 })
 
-const recording = ({ run, sql }: Tables): Part<"renew" | "record"> => ({
+const recording = ({ run, sql }: Tables): Part<"renew" | "record" | "overlapping"> => ({
   renew: Effect.fnUntraced(function* (holder, runs) {
     const { jobs, times, tokens } = heldColumns(runs)
     const rows = yield* run(sql<{ fencing_token: bigint }>`
@@ -97,33 +121,57 @@ const recording = ({ run, sql }: Tables): Part<"renew" | "record"> => ({
   }),
   record: Effect.fnUntraced(function* (endings) {
     const rows = yield* run(recordStatement(sql, endings))
+    if (endings.some(({ isReleased }) => isReleased)) yield* run(sql`SELECT pg_notify(${channel}, '')`)
     const recorded = new Set(
       rows.map(({ job, scheduled_for }) => runId({ job, scheduledFor: scheduled_for.getTime() }))
     )
     const refused = endings.filter((ending) => !recorded.has(runId(ending.run)))
     return { refused: refused.map((ending) => ending.run), hasWaiting: rows.some(({ has_waiting }) => has_waiting) }
-  })
+  }),
+  overlapping: Effect.map(
+    run(sql<{ job: string }>`SELECT job FROM job_runs WHERE is_open GROUP BY job HAVING count(*) > 1`),
+    (rows) => rows.map(({ job }) => job)
+  )
 })
 
-const reading = ({ run, sql }: Tables): Part<"runs" | "lastRuns" | "find" | "forget"> => {
+interface CountRow extends Omit<RunCount, "outcome"> {
+  readonly outcome: Outcome | null
+}
+
+const reading = ({ run, sql }: Tables): Part<"runs" | "lastRuns" | "countRuns" | "find" | "forget"> => {
   const columns = keptColumns(sql)
   return {
     runs: ({ job, limit, onlyFailed }) =>
       Effect.map(
         run(sql<KeptRow>`
           SELECT ${columns} FROM job_runs
-          WHERE ${job === undefined ? sql`true` : sql`job = ${job}`}
+          WHERE ${hasCome(sql, "job_runs")} AND ${job === undefined ? sql`true` : sql`job = ${job}`}
             AND ${onlyFailed ? sql`outcome IN ('failed', 'timed_out')` : sql`true`}
           ORDER BY scheduled_for DESC, job LIMIT ${limit}`),
         kept
       ),
-    lastRuns: (jobs) =>
+    lastRuns: (jobs, most) =>
       Effect.map(
         run(sql<KeptRow>`
           SELECT last.* FROM unnest(${textArray(jobs)}) AS asked(name) CROSS JOIN LATERAL (
-            SELECT ${columns} FROM job_runs WHERE job = asked.name ORDER BY scheduled_for DESC LIMIT 1
-          ) AS last`),
+            SELECT ${columns} FROM job_runs WHERE job = asked.name AND ${hasCome(sql, "job_runs")}
+            ORDER BY scheduled_for DESC LIMIT ${most}
+          ) AS last ORDER BY last.job, last.scheduled_for DESC`),
         kept
+      ),
+    // How much is read follows from the jobs and the limit, however often they run.
+    countRuns: ({ after, jobs, most, spanMillis, until }) =>
+      Effect.map(
+        run(sql<CountRow>`
+          WITH given AS (SELECT ${instant(after)}::timestamptz AS after, ${instant(until)}::timestamptz AS until)
+          SELECT asked.name AS job, newest.outcome, count(*)::integer AS count,
+            ceil(extract(epoch FROM newest.scheduled_for - given.after) * 1000 / ${spanMillis}::integer)::integer - 1 AS span
+          FROM given CROSS JOIN unnest(${textArray(jobs)}) AS asked(name) CROSS JOIN LATERAL (
+            SELECT scheduled_for, outcome FROM job_runs
+            WHERE job = asked.name AND scheduled_for > given.after AND scheduled_for <= given.until
+            ORDER BY scheduled_for DESC LIMIT ${most}
+          ) AS newest GROUP BY asked.name, span, newest.outcome`),
+        (rows) => rows.map(({ outcome, ...row }): RunCount => ({ ...row, outcome: outcome ?? undefined }))
       ),
     find: ({ job, scheduledFor }) =>
       Effect.map(
@@ -133,13 +181,14 @@ const reading = ({ run, sql }: Tables): Part<"runs" | "lastRuns" | "find" | "for
         (rows) => kept(rows)[0]
       ),
     // now() and not the clock: an index is looked up with it, and ends where nothing is old.
-    forget: (age, limit) =>
-      Effect.map(
+    forget: (age, limit) => {
+      const keptSince = sql`now() - ${Duration.toMillis(age)}::float8 * interval '1 millisecond'`
+      return Effect.map(
         run(sql<{ removed: number }>`
           WITH old AS (
             SELECT job, scheduled_for FROM job_runs
-            WHERE scheduled_for < now() - ${Duration.toMillis(age)}::float8 * interval '1 millisecond'
-              AND NOT is_open
+            WHERE scheduled_for < ${keptSince}
+              AND (NOT is_open OR (attempt > 0 AND leased_until < ${keptSince}))
             ORDER BY scheduled_for LIMIT ${limit} FOR UPDATE SKIP LOCKED
           ), removed AS (
             DELETE FROM job_runs AS run USING old
@@ -147,6 +196,7 @@ const reading = ({ run, sql }: Tables): Part<"runs" | "lastRuns" | "find" | "for
           ) SELECT count(*)::int AS removed FROM removed`),
         ([row]) => row?.removed ?? 0
       )
+    }
   }
 }
 

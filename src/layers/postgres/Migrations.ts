@@ -43,7 +43,8 @@ const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClien
   "0030_scheduled_jobs": JobTables.create,
   "0031_deleted_rows": DeletedRowsTable.create,
   "0032_weekly_reports_and_lost_runs": Effect.andThen(WeeklyReportsTable.create, JobTables.countLosses),
-  "0033_payment_quarantine": PaymentIntentsTable.addQuarantine
+  "0033_payment_quarantine": PaymentIntentsTable.addQuarantine,
+  "0034_payments_due": PaymentIntentsTable.indexDue
 }
 
 const loader = Migrator.fromRecord(migrations)

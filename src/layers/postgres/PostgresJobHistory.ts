@@ -3,7 +3,13 @@ import { PgClient } from "@effect/sql-pg"
 import { Effect, Layer, Stream } from "effect"
 import type { SqlClient } from "effect/sql"
 import type { CatchUp, Overlap } from "../../domain/CronJob.ts"
-import { type JobDefinition, JobHistory, JobNameTaken, type KeptJob } from "../../domain/ports/JobHistory.ts"
+import {
+  type JobDefinition,
+  JobHistory,
+  JobNameTaken,
+  type JobsPage,
+  type KeptJob
+} from "../../domain/ports/JobHistory.ts"
 import { decide } from "./JobDecisions.ts"
 import * as JobRunStatements from "./JobRunStatements.ts"
 import { channel } from "./JobTables.ts"
@@ -11,6 +17,12 @@ import { toStoreError } from "./SqlState.ts"
 import type { StatementOptions } from "./Statements.ts"
 import * as Tables from "./Tables.ts"
 import { textArray } from "./TextArrays.ts"
+
+/** A job, and how many there are; none of it on a page of no jobs. */
+interface PageRow extends JobRow {
+  readonly now: Date
+  readonly total: number
+}
 
 interface JobRow {
   readonly name: string
@@ -37,6 +49,12 @@ const toJob = (row: JobRow): KeptJob => ({
   isRemoved: row.is_removed
 })
 
+const toPage = (rows: ReadonlyArray<PageRow | Partial<PageRow>>, asked: number, size: number): JobsPage => {
+  const pages = Math.max(1, Math.ceil((rows[0]?.total ?? 0) / size))
+  const jobs = rows.flatMap((row) => (row.name == null ? [] : [toJob(row as PageRow)]))
+  return { now: rows[0]?.now?.getTime() ?? 0, jobs, page: Math.min(asked, pages), pages }
+}
+
 /** Longer than any transaction that changes a job: who asks what has changed since then has missed none. */
 const overlapMillis = 30_000
 
@@ -47,7 +65,10 @@ const nameTaken = (name: string, isDeclared: boolean) =>
       : `the job ${name} is declared in code: one that is added by hand needs another name`
   })
 
-/** Keeps jobs of one kind; the names of those that it could, and did. */
+/**
+ * Keeps jobs of one kind; the names of those that it could, and did. Another schedule begins now, though an occurrence of
+ * the one before may be decided up to a moment from now.
+ */
 const keepStatement = (sql: SqlClient.SqlClient, jobs: ReadonlyArray<JobDefinition>) => sql<{ name: string }>`
   INSERT INTO scheduled_jobs AS kept (name, schedule, time_zone, overlap, catch_up, topic, payload)
   SELECT * FROM unnest(${textArray(jobs.map(({ name }) => name))}, ${textArray(jobs.map(({ schedule }) => schedule))},
@@ -60,9 +81,24 @@ const keepStatement = (sql: SqlClient.SqlClient, jobs: ReadonlyArray<JobDefiniti
     decided_until = CASE
       WHEN kept.schedule = excluded.schedule AND kept.time_zone = excluded.time_zone AND kept.removed_at IS NULL
       THEN kept.decided_until
-      ELSE greatest(kept.decided_until, date_trunc('milliseconds', clock_timestamp())) END
+      ELSE date_trunc('milliseconds', clock_timestamp()) END
   WHERE kept.removed_at IS NOT NULL OR (kept.topic IS NULL) = (excluded.topic IS NULL)
   RETURNING name`
+
+const columns = (sql: SqlClient.SqlClient) =>
+  sql.literal(
+    `name, schedule, time_zone, overlap, catch_up, topic, payload, decided_until,
+  paused_at IS NOT NULL AS is_paused, removed_at IS NOT NULL AS is_removed`
+  )
+
+// Whoever asks for a page beyond the last one, from which jobs were removed meanwhile, gets the last one.
+const pageStatement = (sql: SqlClient.SqlClient, page: number, size: number) => sql<PageRow | Partial<PageRow>>`
+  SELECT known.now, known.total, kept.* FROM (
+    SELECT clock_timestamp() AS now, count(*)::integer AS total FROM scheduled_jobs WHERE removed_at IS NULL
+  ) AS known LEFT JOIN LATERAL (
+    SELECT ${columns(sql)} FROM scheduled_jobs WHERE removed_at IS NULL ORDER BY name LIMIT ${size}
+    OFFSET ${size}::integer * least(${page - 1}::integer, greatest(0, (known.total - 1) / ${size}::integer))
+  ) AS kept ON true ORDER BY kept.name`
 
 const make = Effect.fnUntraced(function* (options: StatementOptions) {
   const tables = yield* Tables.make(options)
@@ -106,9 +142,7 @@ const make = Effect.fnUntraced(function* (options: StatementOptions) {
     jobs: Effect.fnUntraced(function* (since) {
       const [time] = yield* run(sql<{ now: Date }>`SELECT clock_timestamp() AS now`)
       const rows = yield* run(sql<JobRow>`
-        SELECT name, schedule, time_zone, overlap, catch_up, topic, payload, decided_until,
-          paused_at IS NOT NULL AS is_paused, removed_at IS NOT NULL AS is_removed
-        FROM scheduled_jobs
+        SELECT ${columns(sql)} FROM scheduled_jobs
         WHERE ${
           since === undefined
             ? sql`removed_at IS NULL`
@@ -117,6 +151,12 @@ const make = Effect.fnUntraced(function* (options: StatementOptions) {
         ORDER BY name`)
       return { now: time?.now.getTime() ?? 0, jobs: rows.map(toJob) }
     }),
+    page: (page, size) => Effect.map(run(pageStatement(sql, page, size)), (rows) => toPage(rows, page, size)),
+    job: (name) =>
+      Effect.map(
+        run(sql<JobRow>`SELECT ${columns(sql)} FROM scheduled_jobs WHERE name = ${name} AND removed_at IS NULL`),
+        ([row]) => row && toJob(row)
+      ),
     hints: Stream.unwrap(Effect.map(client.listen(channel), Stream.fromQueue)).pipe(
       Stream.map(() => undefined),
       Stream.mapError(toStoreError(options.address))

@@ -40,7 +40,14 @@ const runOf = (job: string, changes: Partial<KeptRun> = {}): KeptRun => ({
 
 const viewOf = (job: KeptJob, runs: ReadonlyArray<KeptRun>, isReadOnly = false): JobsView => ({
   now,
-  jobs: [{ job, runs, isRunnable: true }],
+  jobs: [
+    {
+      job,
+      runs,
+      counts: runs.map(({ job: name, outcome }) => ({ job: name, outcome, span: 83, count: 1 })),
+      isRunnable: true
+    }
+  ],
   page: 1,
   pages: 1,
   isReadOnly
@@ -95,13 +102,28 @@ describe("The page of jobs", () => {
     const page = jobsPage(viewOf(jobOf("nightly"), [runOf("nightly"), runOf("nightly", { outcome: "succeeded" })]))
     for (const text of [
       "0 2 * * * (America/Sao_Paulo)",
-      "2026-03-10T02:00:00-03:00",
-      "2026-03-09T08:00:00-03:00 (2s)",
+      '<time datetime="2026-03-10T02:00:00-03:00"><span>2026-03-10</span> <span>02:00:00</span> <span>-03:00</span></time>',
+      "<span>08:00:00</span> <span>-03:00</span></time>, 2s",
       "no such column",
       "1 failed, 1 succeeded",
       'name="viewport"'
     ])
       assert.include(page, text)
+  })
+
+  it("shows what became of the runs of seven days, and what was not looked at", () => {
+    const [job, few] = [jobOf("nightly"), { job: "nightly", outcome: "succeeded", span: 83, count: 7 } as const]
+    const page = (counts: JobsView["jobs"][number]["counts"]) =>
+      jobsPage({ ...viewOf(job, []), jobs: [{ job, runs: [], counts, isRunnable: true }] })
+    assert.notInclude(page([few]), 'class="unseen"')
+    const cut = page([
+      { ...few, count: 600 },
+      { ...few, outcome: "failed", span: 80, count: 72 }
+    ])
+    assert.include(cut, "the newest 672: 600 succeeded, 72 failed")
+    assert.strictEqual(cut.match(/class="unseen"/g)?.length, 80)
+    assert.strictEqual(cut.match(/<rect class="none"/g)?.length, 2)
+    assert.strictEqual(cut.match(/<rect class="failed"/g)?.length, 1)
   })
 
   it("has no forms where nobody may do anything", () => {
@@ -110,22 +132,67 @@ describe("The page of jobs", () => {
   })
 })
 
-describe("The route of the page of jobs", () => {
-  it.effect("shows it with a policy that lets nothing in from elsewhere", () =>
+/** The routes on a history with some jobs. */
+const served = Effect.fnUntraced(function* (names: ReadonlyArray<string>) {
+  const history = yield* JobHistory
+  yield* history.register(names.map(jobOf))
+  const asked: Array<string> = []
+  const counted = Object.fromEntries(
+    Object.entries(history).map(([name, method]) => [
+      name,
+      typeof method === "function"
+        ? (...given: ReadonlyArray<never>) => {
+            asked.push(name)
+            return (method as (...all: ReadonlyArray<never>) => unknown)(...given)
+          }
+        : method
+    ])
+  ) as unknown as JobHistory["Service"]
+  const routes = JobsRoutes.layer({
+    keys: [Redacted.make("secret")],
+    rateLimit: undefined,
+    runOf: () => undefined
+  }).pipe(Layer.provide(Layer.succeed(JobHistory, counted)))
+  const { dispose, handler } = HttpRouter.toWebHandler(routes, { disableLogger: true })
+  yield* Effect.addFinalizer(() => Effect.promise(dispose))
+  return {
+    asked,
+    get: (path: string) =>
+      Effect.promise(async () => {
+        const answer = await handler(new Request(`http://localhost${path}`))
+        return { status: answer.status, headers: answer.headers, text: await answer.text() }
+      })
+  }
+})
+
+describe("The routes of the page of jobs", () => {
+  it.effect("show it with a policy that lets nothing in from elsewhere", () =>
     Effect.gen(function* () {
-      const history = yield* JobHistory
-      yield* history.register([jobOf("nightly")])
-      const routes = JobsRoutes.layer({ keys: [Redacted.make("secret")], runOf: () => undefined }).pipe(
-        Layer.provide(Layer.succeed(JobHistory, history))
-      )
-      const { dispose, handler } = HttpRouter.toWebHandler(routes, { disableLogger: true })
-      yield* Effect.addFinalizer(() => Effect.promise(dispose))
-      const response = yield* Effect.promise(() => handler(new Request("http://localhost/jobs")))
-      assert.strictEqual(response.status, 200)
-      assert.match(response.headers.get("content-security-policy") ?? "", /^default-src 'none'; style-src 'sha256-/)
-      const text = yield* Effect.promise(() => response.text())
+      const { get } = yield* served(["nightly"])
+      const { headers, status, text } = yield* get("/jobs")
+      assert.strictEqual(status, 200)
+      assert.match(headers.get("content-security-policy") ?? "", /^default-src 'none'; style-src 'sha256-/)
       assert.include(text, "Pause</button>")
       assert.notInclude(text, "Run now")
+    }).pipe(Effect.scoped, Effect.provide(MemoryJobHistory.layer))
+  )
+
+  it.effect("read what is shown with the same few questions, however many jobs there are", () =>
+    Effect.gen(function* () {
+      const names = Array.from({ length: 60 }, (_, index) => `job-${String(index).padStart(2, "0")}`)
+      const { asked, get } = yield* served(names)
+      for (const [page, first, shown] of [
+        ["2", "job-25", 25],
+        ["3", "job-50", 10],
+        ["99", "job-50", 10],
+        ["none", "job-00", 25]
+      ] as const) {
+        asked.length = 0
+        const { text } = yield* get(`/jobs?page=${page}`)
+        assert.deepStrictEqual(asked, ["page", "lastRuns", "countRuns"])
+        assert.strictEqual(text.match(/<article/g)?.length, shown)
+        assert.include(text, `<h2 id="job-0">${first}</h2>`)
+      }
     }).pipe(Effect.scoped, Effect.provide(MemoryJobHistory.layer))
   )
 })

@@ -11,14 +11,19 @@ const note = Effect.flatMap(Job.CurrentRun, (run) =>
 )
 
 /** Shorter than a second, and different for each job. */
-const tick = (index: number) =>
+const tick = (name: string, schedule: string, index: number) =>
   Job.make(
-    `tick-${index}`,
-    { schedule: "* * * * * *", overlap: "queue", catchUp: "all", timeout: "20 seconds" },
+    `${name}-${index}`,
+    { schedule, overlap: "queue", catchUp: "all", timeout: "20 seconds" },
     Effect.andThen(Effect.sleep(`${30 + index * 20} millis`), note)
   )
 
-export const ticks = Array.from({ length: Number(process.env.TICKS ?? 0) }, (_, index) => tick(index))
+const count = Number(process.env.TICKS ?? 0)
+
+export const ticks = Array.from({ length: count }, (_, index) => tick("tick", "* * * * * *", index))
+
+/** Far enough apart to be held before their instants. */
+export const slowTicks = Array.from({ length: count }, (_, index) => tick("slow", "*/4 * * * * *", index))
 
 export const nightly = Job.make(
   "nightly",
