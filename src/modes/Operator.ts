@@ -1,12 +1,14 @@
 /** `--mode=operator`: a Job for each PaymentJob of a Kubernetes cluster, and how it goes in its status. */
-import { Effect, Layer, Random, Result, Stream } from "effect"
+import { Duration, Effect, Layer, Random, Result, Schedule, Stream } from "effect"
 import * as Settings from "../layers/config/Settings.ts"
 import * as KubernetesCluster from "../layers/kubernetes/KubernetesCluster.ts"
+import { enlargeYoungGeneration, garbageCollector } from "../layers/process/Memory.ts"
 import * as Controller from "../operator/Controller.ts"
-import { alone, leaderElection } from "../operator/LeaderElection.ts"
+import { leaderElection } from "../operator/LeaderElection.ts"
+import { alone } from "../operator/Leadership.ts"
 import { leaseNameOf } from "../operator/Names.ts"
 import { startChecks } from "../operator/StartChecks.ts"
-import { Shutdown } from "../streams/Shutdown.ts"
+import { Shutdown, untilShutdown } from "../streams/Shutdown.ts"
 import { supervised } from "../streams/Supervisor.ts"
 import { longRunning } from "./LongRunning.ts"
 import * as Part from "./Part.ts"
@@ -36,10 +38,22 @@ interface Readiness {
   isReady: Effect.Effect<boolean>
 }
 
+const collectedEvery = Duration.millis(250)
+
+/** It runs beside what it operates, and on the same memory. */
+const staysSmall = (collect: () => void) =>
+  Stream.fromSchedule(Schedule.spaced(collectedEvery)).pipe(
+    Stream.mapEffect(() => Effect.sync(collect)),
+    untilShutdown
+  )
+
 const run = (given: Given, readiness: Readiness) =>
   Effect.gen(function* () {
     const { election, imagePullPolicy, workers } = given.operator
     const { namespaces } = given.kubernetes
+    // in this order: what the start has left behind is given back, and with it what the young generation has grown to
+    const collect = yield* Effect.sync(garbageCollector)
+    yield* Effect.sync(enlargeYoungGeneration)
     const checks = startChecks({ namespaces, leaseNamespace: election?.namespace })
     yield* Stream.runDrain(Stream.fromEffect(checks).pipe(supervised("start")))
     // asked to stop meanwhile
@@ -48,7 +62,7 @@ const run = (given: Given, readiness: Readiness) =>
     const controller = yield* Controller.make({ namespaces, workers, imagePullPolicy, leadership })
     readiness.isReady = controller.isReady
     // what is in hand is finished before the lease is given up
-    const work = Effect.forEach(controller.streams, (stream) => Stream.runDrain(stream), {
+    const work = Effect.forEach([...controller.streams, staysSmall(collect)], (stream) => Stream.runDrain(stream), {
       concurrency: "unbounded",
       discard: true
     })

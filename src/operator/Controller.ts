@@ -3,12 +3,13 @@
  *
  * ## Guarantees
  * - One PaymentJob is looked at by one worker at a time; whatever changed meanwhile, it is looked at once more.
+ * - What tells nothing new (the echo of a write of ours) is no reason to look.
  * - Nothing is looked at before all watches have told what there is, nor while another process leads.
  * - A look that fails is repeated: after 200 ms at first, a minute at last, and not before the API server asked for.
  * - Every PaymentJob is looked at again every ten minutes, though nothing was told of it.
  * - Asked to stop, it finishes the looks that are in hand.
  */
-import { Cause, Duration, Effect, Latch, Random, Result, Schedule, Stream } from "effect"
+import { Array as Arr, Cause, Duration, Effect, Latch, Random, Result, Schedule, Stream } from "effect"
 import type { ClusterError } from "../domain/ClusterError.ts"
 import type { Kind, Objects } from "../domain/ClusterObjects.ts"
 import { Cluster, type ClusterEvent, type Watched } from "../domain/ports/Cluster.ts"
@@ -16,7 +17,7 @@ import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import { unlessStopped, untilShutdown } from "../streams/Shutdown.ts"
 import { supervised } from "../streams/Supervisor.ts"
 import { type JobOptions, selector } from "./JobSpec.ts"
-import type { Leadership } from "./LeaderElection.ts"
+import type { Leadership } from "./Leadership.ts"
 import * as Metrics from "./OperatorMetrics.ts"
 import { monotonicMillis } from "./OwnClock.ts"
 import { leanPaymentJob } from "./PaymentJob.ts"
@@ -38,6 +39,7 @@ export interface ControllerOptions extends JobOptions {
 const backOff = RetryPolicy.exponential({ initialDelay: "200 millis", maxDelay: "60 seconds", jitter: 0.2 })
 
 const resyncEvery = Duration.minutes(10)
+const lostEvery = Duration.seconds(1)
 const standingEvery = Duration.seconds(10)
 const inHandEvery = Duration.seconds(1)
 
@@ -46,32 +48,37 @@ export const make = Effect.fnUntraced(function* (options: ControllerOptions) {
   const cluster = yield* Cluster
   const queue = yield* WorkQueue.make
   const surroundings = new Surroundings()
-  const { begun, whileLeading } = options.leadership
-  const look = yield* reconciler({ ...options, surroundings, whileLeading })
+  const { begun, ifLeading, whileLeading } = options.leadership
+  const look = yield* reconciler({ ...options, surroundings, ifLeading, hasWaiting: queue.hasWaiting })
   const scope = { namespaces: options.namespaces }
   const isKnown = yield* knowing(["PaymentJob", "Job", "Pod"])
   yield* Metrics.workersAre(options.workers)
 
-  const told = (kind: Kind, keys: ReadonlyArray<string>) =>
-    Effect.andThen(Effect.forEach(keys, queue.add, { discard: true }), isKnown.tell(kind))
-  const follow = <K extends Kind>(kind: K, where: Watched<K>, on: (event: EventOf<K>) => Effect.Effect<void>) =>
-    Stream.mapEffect(cluster.watch(kind, where), on).pipe(supervised(`watch ${kind}s`), untilShutdown)
+  const follow = <K extends Kind>(kind: K, where: Watched<K>, on: (event: EventOf<K>, now: number) => Keys) => {
+    // what came together is taken in together
+    const told = Effect.fnUntraced(function* (events: Arr.NonEmptyReadonlyArray<EventOf<K>>) {
+      const now = yield* monotonicMillis
+      yield* Effect.forEach(new Set(events.flatMap((event) => on(event, now))), queue.add, { discard: true })
+      yield* isKnown.tell(kind)
+      return Arr.of<void>(undefined)
+    })
+    return Stream.mapArrayEffect(cluster.watch(kind, where), told).pipe(supervised(`watch ${kind}s`), untilShutdown)
+  }
 
   const watches = [
-    follow("PaymentJob", { ...scope, keep: leanPaymentJob }, (event) =>
-      told("PaymentJob", surroundings.onPaymentJobs(event))
-    ),
-    follow("Job", { ...scope, labels: selector, keep: leanJob }, (event) => told("Job", surroundings.onJobs(event))),
-    follow("Pod", { ...scope, labels: selector, keep: leanPod }, (event) =>
-      Effect.flatMap(monotonicMillis, (now) => told("Pod", surroundings.onPods(event, now)))
-    )
+    follow("PaymentJob", { ...scope, keep: leanPaymentJob }, (event, now) => surroundings.onPaymentJobs(event, now)),
+    follow("Job", { ...scope, labels: selector, keep: leanJob }, (event, now) => surroundings.onJobs(event, now)),
+    follow("Pod", { ...scope, labels: selector, keep: leanPod }, (event, now) => surroundings.onPods(event, now))
   ]
 
   const inHand: InHand = new Map()
   const work = Stream.fromEffectRepeat(queue.take).pipe(
     untilShutdown,
     // made once: it counts the failures of each
-    Stream.mapEffect(lookAt(queue, inHand, look), { concurrency: options.workers, unordered: true })
+    Stream.mapEffect(
+      lookAt(queue, inHand, (key) => whileLeading(look(key))),
+      { concurrency: options.workers, unordered: true }
+    )
   )
   // who is asked to stop while it waits has nothing in hand; what is in hand later is finished
   const works = Stream.unwrap(
@@ -80,6 +87,11 @@ export const make = Effect.fnUntraced(function* (options: ControllerOptions) {
 
   const resync = Stream.fromSchedule(Schedule.spaced(resyncEvery)).pipe(
     Stream.mapEffect(() => Effect.forEach([...surroundings.paymentJobs.told.keys()], queue.add, { discard: true })),
+    untilShutdown
+  )
+  const lost = Stream.fromSchedule(Schedule.spaced(lostEvery)).pipe(
+    Stream.mapEffect(() => monotonicMillis),
+    Stream.mapEffect((now) => Effect.forEach(surroundings.lost(now), queue.add, { discard: true })),
     untilShutdown
   )
   const standing = Stream.fromSchedule(Schedule.spaced(standingEvery)).pipe(
@@ -94,11 +106,13 @@ export const make = Effect.fnUntraced(function* (options: ControllerOptions) {
     Effect.all([isKnown.isAll, cluster.areWatchesAlive, options.leadership.isReachable]),
     (all) => !all.includes(false)
   )
-  return { streams: [...watches, works, resync, standing, unfinished], isReady }
+  return { streams: [...watches, works, resync, lost, standing, unfinished], isReady }
 })
 
 /** What is being looked at, and since when, in milliseconds of our own clock. */
 type InHand = Map<string, number>
+
+type Keys = ReadonlyArray<string>
 
 type EventOf<K extends Kind> = ClusterEvent<Objects[K]>
 
@@ -144,14 +158,13 @@ const lookAt = (queue: WorkQueue.WorkQueue, inHand: InHand, look: Look) => {
   const letGo = (key: string) =>
     Effect.suspend(() => {
       inHand.delete(key)
-      return Effect.andThen(Metrics.activeWorkersAre(inHand.size), queue.done(key))
+      return queue.done(key)
     })
 
   return (key: string): Effect.Effect<void> =>
     Effect.gen(function* () {
       const startedAt = yield* monotonicMillis
       inHand.set(key, startedAt)
-      yield* Metrics.activeWorkersAre(inHand.size)
       const result = yield* Effect.result(Effect.sandbox(look(key)))
       const ended = yield* after(key, result)
       yield* Metrics.reconciled(ended, (yield* monotonicMillis) - startedAt)

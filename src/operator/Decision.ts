@@ -26,7 +26,8 @@ export type Action =
   /** Ask what keeps its Job from having pods. */
   | { readonly _tag: "LookAtEvents" }
   | { readonly _tag: "CreateJob"; readonly job: New<JobObject> }
-  | { readonly _tag: "PatchJob"; readonly job: SeenJob; readonly patch: MergePatch }
+  /** Only if it is as it was seen; or `anyVersion` of it, where no change of it could make that wrong. */
+  | { readonly _tag: "PatchJob"; readonly job: SeenJob; readonly patch: MergePatch; readonly anyVersion?: true }
   /** An event on the PaymentJob: told once for each occurrence. */
   | { readonly _tag: "Tell"; readonly occurrence: Occurrence }
   | { readonly _tag: "PatchStatus"; readonly status: PaymentJobStatus }
@@ -108,7 +109,8 @@ const afterTheEnd = (sight: Sight, { now }: DecisionOptions): ReadonlyArray<Acti
     if (late !== undefined) return [late]
   }
   if (job !== undefined && isOwn(sight) && !job.isDeleting && seconds !== undefined && job.secondsToLive !== seconds)
-    return [{ _tag: "PatchJob", job, patch: { spec: { ttlSecondsAfterFinished: seconds } } }]
+    // its controller may have a last word about it: what has ended stays so
+    return [{ _tag: "PatchJob", job, patch: { spec: { ttlSecondsAfterFinished: seconds } }, anyVersion: true }]
   const { generation, status } = paymentJob
   if (status.observedGeneration === generation) return []
   const conditions = (status.conditions ?? []).map((condition) => ({ ...condition, observedGeneration: generation }))

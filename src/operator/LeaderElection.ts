@@ -13,57 +13,19 @@
  * - A lease is no fence: a process that is held up between asking and writing may write late. The names of Jobs and the
  *   versions of objects are the fences.
  */
-import { DateTime, Deferred, Duration, Effect, Latch, Random, Result, Schedule, Schema, type Scope } from "effect"
+import { DateTime, Deferred, Duration, Effect, Latch, Random, Result, Schedule, type Scope } from "effect"
 import type { ClusterError } from "../domain/ClusterError.ts"
 import type { LeaseObject, LeaseSpec } from "../domain/ClusterObjects.ts"
 import { Cluster } from "../domain/ports/Cluster.ts"
+import { type AsLeader, type Leadership, LeadershipLost, NotLeading } from "./Leadership.ts"
 import * as Metrics from "./OperatorMetrics.ts"
 import { monotonicNanos } from "./OwnClock.ts"
-
-/** The Lease cannot be renewed, or is another's: this process must not act any more. */
-export class LeadershipLost extends Schema.TaggedError<LeadershipLost>()("LeadershipLost", {
-  lease: Schema.String,
-  why: Schema.String
-}) {
-  override get message(): string {
-    return `leadership lost (lease ${this.lease}): ${this.why}; this process ends, to start anew`
-  }
-}
 
 export interface LeaderElectionOptions {
   readonly namespace: string
   readonly name: string
   /** Of this process alone, a new one with each start. */
   readonly identity: string
-}
-
-/** This process does not lead any more: another one acts. */
-export class NotLeading extends Schema.TaggedError<NotLeading>()("NotLeading", {}) {
-  override get message(): string {
-    return "this process does not lead any more"
-  }
-}
-
-export interface Leadership {
-  /** Succeeds once this process leads. */
-  readonly begun: Effect.Effect<void>
-  /** Whether it may act now. */
-  readonly isLeading: Effect.Effect<boolean>
-  /** Does something as the leader: not begun by who does not lead, and given up when it leads no more. */
-  readonly whileLeading: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E | NotLeading>
-  /** Whether the Lease is known, and the last try to take or renew it was answered. */
-  readonly isReachable: Effect.Effect<boolean>
-  /** Never succeeds; fails when it led and does not any more, or when trying cannot help. */
-  readonly lost: Effect.Effect<never, LeadershipLost | ClusterError>
-}
-
-/** Who may act alone does so at once. */
-export const alone: Leadership = {
-  begun: Effect.void,
-  isLeading: Effect.succeed(true),
-  whileLeading: (effect) => effect,
-  isReachable: Effect.succeed(true),
-  lost: Effect.never
 }
 
 const leaseSeconds = 10
@@ -96,7 +58,7 @@ export const leaderElection = (
     const known: Known = { lease: undefined, seenAt: 0n, renewedAt: undefined, trouble: undefined }
     const begun = yield* Latch.make(false)
     const lost = yield* Deferred.make<never, LeadershipLost | ClusterError>()
-    const { isLeading, whileLeading } = leading(known)
+    const asLeader = leading(known)
     const part = Effect.andThen(campaign(cluster, options, known), begun.open).pipe(
       Effect.andThen(Metrics.leading(options.name, true)),
       Effect.andThen(hold(cluster, options, known))
@@ -105,7 +67,7 @@ export const leaderElection = (
     yield* Effect.addFinalizer(() => giveUp(cluster, options, known))
     yield* Effect.forkScoped(Effect.catchCause(part, (cause) => Deferred.failCause(lost, cause)))
     const isReachable = Effect.sync(() => known.lease !== undefined && known.trouble === undefined)
-    return { begun: begun.await, isLeading, whileLeading, isReachable, lost: Deferred.await(lost) }
+    return { ...asLeader, begun: begun.await, isReachable, lost: Deferred.await(lost) }
   })
 
 /** How long it may act, and what follows. */
@@ -122,15 +84,11 @@ const leading = (known: Known) => {
           Effect.suspend(() => end)
         )
   )
-  return {
-    isLeading: Effect.map(left, (nanoseconds) => nanoseconds > 0n),
-    whileLeading: <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | NotLeading> =>
-      Effect.flatMap(
-        left,
-        (nanoseconds): Effect.Effect<A, E | NotLeading> =>
-          nanoseconds === 0n ? new NotLeading() : Effect.raceFirst(effect, end)
-      )
-  }
+  const isLeading = Effect.map(left, (nanoseconds) => nanoseconds > 0n)
+  const ifLeading = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | NotLeading> =>
+    Effect.flatMap(isLeading, (leads): Effect.Effect<A, E | NotLeading> => (leads ? effect : new NotLeading()))
+  const whileLeading: AsLeader = (effect) => ifLeading(Effect.raceFirst(effect, end))
+  return { isLeading, ifLeading, whileLeading }
 }
 
 /** Tries until it leads. */
@@ -233,6 +191,15 @@ const noteTrouble = (known: Known, error: ClusterError): void => {
   known.trouble = error.isRace ? undefined : error
 }
 
+/** After half a second, or when the API server asks for it; but no later than a renewal, of which three are in time. */
+const asSoonAsAsked = Schedule.spaced("500 millis").pipe(
+  Schedule.setInputType<LeadershipLost | ClusterError>(),
+  Schedule.modifyDelay(({ duration, input }) => {
+    const asked = Duration.millis(input._tag === "ClusterError" ? (input.retryAfterMillis ?? 0) : 0)
+    return Effect.succeed(Duration.min(Duration.max(duration, asked), retryEvery))
+  })
+)
+
 /** Renews it for ever; fails when that has not been possible for too long, or another holds it. */
 const hold = (cluster: Cluster["Service"], options: LeaderElectionOptions, known: Known) => {
   const lose = (why: string) => new LeadershipLost({ lease: `${options.namespace}/${options.name}`, why })
@@ -252,7 +219,7 @@ const hold = (cluster: Cluster["Service"], options: LeaderElectionOptions, known
     yield* renewal.pipe(
       Effect.retry({
         while: (error) => error._tag === "ClusterError" && (error.isRetryable || error.isRefusal || error.isRace),
-        schedule: Schedule.spaced("500 millis")
+        schedule: asSoonAsAsked
       }),
       Effect.timeoutOrElse({
         duration: Duration.nanos(bigintMax(nanos(renewWithin) - since, 0n)),

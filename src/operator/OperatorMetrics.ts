@@ -106,14 +106,18 @@ export const workersAre = (count: number): Effect.Effect<void> =>
     { discard: true }
   )
 
-/** So many are being looked at. */
-export const activeWorkersAre = (count: number): Effect.Effect<void> => Metric.update(activeWorkers, count)
-
-/** Since when each is being looked at, in milliseconds. */
+/** How many are being looked at, and since when each, in milliseconds. */
 export const unfinished = (nowMillis: number, since: Iterable<number>): Effect.Effect<void> => {
   const seconds = [...since].map((millis) => (nowMillis - millis) / 1000)
   const sum = seconds.reduce((one, other) => one + other, 0)
-  return Effect.andThen(Metric.update(unfinishedWork, sum), Metric.update(longestRunning, Math.max(0, ...seconds)))
+  return Effect.all(
+    [
+      Metric.update(activeWorkers, seconds.length),
+      Metric.update(unfinishedWork, sum),
+      Metric.update(longestRunning, Math.max(0, ...seconds))
+    ],
+    { discard: true }
+  )
 }
 
 export const leading = (identity: string, isLeading: boolean): Effect.Effect<void> =>

@@ -223,10 +223,29 @@ export const leanPaymentJob = ({ metadata, ...paymentJob }: PaymentJobObject): P
   return { ...paymentJob, metadata: rest }
 }
 
+type Spec = Pick<PaymentJob, "spec" | "flaw">
+
+const specIn = ({ flaw, spec }: PaymentJob): Spec => ({ spec, ...(flaw === undefined ? {} : { flaw }) })
+
+const readSpec = (spec: unknown): Spec =>
+  Result.match(decodeSpec(spec), {
+    onSuccess: (known) => ({ spec: known }),
+    onFailure: (flaw) => ({ spec: noSpec, flaw: inShort(flaw) })
+  })
+
 const inShort = (flaw: unknown): string => shortened(printable(String(flaw)), longestFlaw)
 
-/** Reads one; a flaw in its spec is told in its status. One whose status cannot be read is left alone: it may have ended. */
-export const read = ({ metadata, spec, status }: PaymentJobObject): Result.Result<PaymentJob, string> =>
+/**
+ * Reads one; a flaw in its spec is told in its status. One whose status cannot be read is left alone: it may have ended.
+ * What is known of it `before` is not read again.
+ */
+export const read = (object: PaymentJobObject, before?: PaymentJob): Result.Result<PaymentJob, string> => {
+  const { metadata } = object
+  const known = before?.uid === metadata.uid ? before : undefined
+  return known?.resourceVersion === metadata.resourceVersion ? Result.succeed(known) : readAnew(object, known)
+}
+
+const readAnew = ({ metadata, spec, status }: PaymentJobObject, before: PaymentJob | undefined) =>
   Result.gen(function* () {
     return {
       name: metadata.name,
@@ -236,10 +255,7 @@ export const read = ({ metadata, spec, status }: PaymentJobObject): Result.Resul
       generation: metadata.generation ?? 1,
       createdAt: metadata.creationTimestamp,
       isDeleting: metadata.deletionTimestamp !== undefined,
-      ...Result.match(decodeSpec(spec), {
-        onSuccess: (known) => ({ spec: known }),
-        onFailure: (flaw) => ({ spec: noSpec, flaw: inShort(flaw) })
-      }),
+      ...(before !== undefined && before.generation === metadata.generation ? specIn(before) : readSpec(spec)),
       status: yield* decodeStatus(status ?? {})
     }
   }).pipe(Result.mapError(inShort))

@@ -2,13 +2,12 @@
 import { Clock, DateTime, Duration, Effect, Result, Schema } from "effect"
 import type { ClusterError } from "../domain/ClusterError.ts"
 import type { EventObject, JobObject, New, PaymentJobObject } from "../domain/ClusterObjects.ts"
-import type { MergePatch } from "../domain/MergePatch.ts"
 import { printable, shortened } from "../domain/Printable.ts"
 import { Cluster } from "../domain/ports/Cluster.ts"
 import { type Action, decide } from "./Decision.ts"
 import { type Concerned, eventOf } from "./Events.ts"
 import { type JobOptions, nameLabel, selector } from "./JobSpec.ts"
-import type { Leadership, NotLeading } from "./LeaderElection.ts"
+import type { Leadership, NotLeading } from "./Leadership.ts"
 import { jobNameOf, labelOf } from "./Names.ts"
 import { type Occurrence, unreadableOf } from "./Occurrences.ts"
 import * as Metrics from "./OperatorMetrics.ts"
@@ -30,9 +29,14 @@ export type ReconcileError = ClusterError | NotLeading | NotSettled
 
 export interface ReconcilerOptions extends JobOptions {
   readonly surroundings: Surroundings
-  /** Around each change. */
-  readonly whileLeading: Leadership["whileLeading"]
+  /** Whether other PaymentJobs wait to be looked at. */
+  readonly hasWaiting: () => boolean
+  /** Around each change: whoever leads no more may not have been stopped yet. */
+  readonly ifLeading: Leadership["ifLeading"]
 }
+
+/** What was not found is told as deleted by then, or is looked at again: it may be there all the same. */
+const deletionToldWithin = Duration.seconds(10)
 
 /** More than the decision ever asks for; what keeps changing meanwhile is looked at again. */
 const mostSteps = 8
@@ -55,7 +59,7 @@ export const reconciler = (options: ReconcilerOptions) =>
     const { surroundings } = options
     return Effect.fnUntraced(function* (key: string): Effect.fn.Return<Looked, ReconcileError> {
       const unreadable = surroundings.unreadable.get(key)
-      if (unreadable !== undefined) return yield* leaveAlone(options.whileLeading, cluster, unreadable)
+      if (unreadable !== undefined) return yield* leaveAlone(options.ifLeading, cluster, unreadable)
       const first = surroundings.sightOf(key, yield* monotonicMillis)
       let look: Look | undefined = first && { sight: first }
       for (let step = 0; look !== undefined; step += 1) {
@@ -63,17 +67,23 @@ export const reconciler = (options: ReconcilerOptions) =>
         if (actions.length === 0) break
         if (step === mostSteps) return yield* new NotSettled({ asked: actions.map(({ _tag }) => _tag) })
         for (const action of actions) look = look && (yield* perform(look, action))
+        // Jobs first: whoever waits may have none yet, and this one's status has more to say a little later
+        if (hasNewJob(look, actions) && options.hasWaiting()) return { after: Duration.zero }
       }
       if (look?.failure !== undefined) return yield* look.failure
-      return { after: look && untilNextLook(look.sight, yield* monotonicMillis) }
+      if (look === undefined) return { after: first && deletionToldWithin }
+      return { after: untilNextLook(look.sight, yield* monotonicMillis) }
     })
   })
+
+const hasNewJob = (look: Look | undefined, actions: ReadonlyArray<Action>): boolean =>
+  look?.sight.job !== undefined && actions.some(({ _tag }) => _tag === "CreateJob")
 
 /** Kubernetes forgets events after an hour: what is so still is told again then, and is the same event before. */
 const toldAgainAfter = Duration.hours(1)
 
 /** Nothing is done about it, nor written over it. */
-const leaveAlone = (change: Leadership["whileLeading"], cluster: Cluster["Service"], unreadable: Unreadable) =>
+const leaveAlone = (change: Leadership["ifLeading"], cluster: Cluster["Service"], unreadable: Unreadable) =>
   Effect.gen(function* () {
     const occurrence = unreadableOf(unreadable)
     yield* Effect.logError(occurrence.message)
@@ -91,7 +101,7 @@ const now = Effect.map(DateTime.now, (time) => DateTime.formatIso(time).replace(
 const nameOf = ({ name, namespace }: PaymentJob) => ({ name, namespace })
 
 /** What is read from the API server itself. */
-const readers = (cluster: Cluster["Service"]) => {
+const readers = (cluster: Cluster["Service"], surroundings: Surroundings) => {
   const lookAgain = ({ sight }: Look) =>
     Effect.gen(function* () {
       const { name, namespace } = sight.paymentJob
@@ -99,8 +109,11 @@ const readers = (cluster: Cluster["Service"]) => {
       const paymentJob = object && Result.getOrUndefined(read(object))
       // what was created may not have been told of yet: only who has had a Job can have lost it
       const hasHadJob = paymentJob?.status.jobName !== undefined
-      const job = hasHadJob ? yield* found(cluster.get("Job", { name: jobNameOf(name), namespace })) : undefined
-      return paymentJob && ({ sight: { ...sight, paymentJob, job: job && seenJob(job), isLive: true } } satisfies Look)
+      const live = hasHadJob ? yield* found(cluster.get("Job", { name: jobNameOf(name), namespace })) : undefined
+      const job = live && seenJob(live)
+      // may be gone before a watch tells of it
+      if (job !== undefined) surroundings.jobs.answered(job, yield* monotonicMillis)
+      return paymentJob && ({ sight: { ...sight, paymentJob, job, isLive: true } } satisfies Look)
     })
 
   const lookAtPods = ({ sight }: Look) => {
@@ -144,14 +157,13 @@ const hindranceIn = (events: ReadonlyArray<EventObject>, pods: ReadonlyArray<See
 const longestHindrance = 300
 
 const performer = (cluster: Cluster["Service"], options: ReconcilerOptions) => {
-  // changes are for the leader alone; all that is read is told to everybody
-  const { surroundings, whileLeading: change } = options
-  const { lookAgain, lookAtEvents, lookAtPods } = readers(cluster)
+  const { ifLeading: change, surroundings } = options
+  const { lookAgain, lookAtEvents, lookAtPods } = readers(cluster, surroundings)
 
   const withJob = (look: Look, object: JobObject) =>
     Effect.map(monotonicMillis, (millis): Look => {
       const job = seenJob(object)
-      surroundings.jobs.wrote(job, millis)
+      surroundings.jobs.answered(job, millis)
       return { ...look, sight: { ...look.sight, job } }
     })
 
@@ -162,9 +174,7 @@ const performer = (cluster: Cluster["Service"], options: ReconcilerOptions) => {
       Effect.catchTag("ClusterError", (error): Effect.Effect<Look, ReconcileError> => {
         // somebody was faster, or our own answer was lost: whose it is decides what is said
         if (error.reason._tag === "AlreadyExists")
-          return Effect.map(cluster.get("Job", job.metadata), (object): Look => {
-            return { ...look, sight: { ...look.sight, job: seenJob(object) } }
-          })
+          return Effect.flatMap(cluster.get("Job", job.metadata), (object) => withJob(look, object))
         const refusal = refusalOf(error)
         return refusal === undefined
           ? Effect.fail(error)
@@ -172,10 +182,11 @@ const performer = (cluster: Cluster["Service"], options: ReconcilerOptions) => {
       })
     )
 
-  const patchJob = (look: Look, { name, namespace, resourceVersion, uid }: SeenJob, patch: MergePatch) =>
-    Effect.flatMap(change(cluster.patch("Job", { name, namespace, resourceVersion, uid }, patch)), (object) =>
-      withJob(look, object)
-    )
+  const patchJob = (look: Look, { anyVersion, job, patch }: Extract<Action, { readonly _tag: "PatchJob" }>) => {
+    const { name, namespace, resourceVersion, uid } = job
+    const seen = { name, namespace, uid, ...(anyVersion ? {} : { resourceVersion }) }
+    return Effect.flatMap(change(cluster.patch("Job", seen, patch)), (object) => withJob(look, object))
+  }
 
   const patchStatus = (look: Look, status: PaymentJobStatus) => {
     const { paymentJob } = look.sight
@@ -187,9 +198,9 @@ const performer = (cluster: Cluster["Service"], options: ReconcilerOptions) => {
   const afterStatus = Effect.fnUntraced(function* (look: Look, object: PaymentJobObject, status: PaymentJobStatus) {
     const before = look.sight.paymentJob
     yield* logChange(before, status)
-    const written = Result.getOrUndefined(read(object))
+    const written = Result.getOrUndefined(read(object, before))
     if (written === undefined) return undefined
-    surroundings.paymentJobs.wrote(written, yield* monotonicMillis)
+    surroundings.paymentJobs.answered(written, yield* monotonicMillis)
     return { ...look, sight: { ...look.sight, paymentJob: written } }
   })
 
@@ -204,7 +215,7 @@ const performer = (cluster: Cluster["Service"], options: ReconcilerOptions) => {
       case "CreateJob":
         return create(look, action.job)
       case "PatchJob":
-        return patchJob(look, action.job, action.patch)
+        return patchJob(look, action)
       case "PatchStatus":
         return patchStatus(look, action.status)
       case "Tell":
@@ -218,7 +229,7 @@ const performer = (cluster: Cluster["Service"], options: ReconcilerOptions) => {
  * What the cluster does not take (a quota, a permission) is for people only, and holds nothing up.
  */
 const tell = (
-  change: Leadership["whileLeading"],
+  change: Leadership["ifLeading"],
   cluster: Cluster["Service"],
   paymentJob: Concerned,
   occurrence: Occurrence

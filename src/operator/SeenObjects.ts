@@ -4,61 +4,56 @@
  * ## Guarantees
  * - What was written is seen at once; what the watch tells of that version or a later one takes its place.
  * - Of one object, an older copy never takes the place of a newer one, unless everything is told anew.
+ * - What was written and is not believed any more, since the watch never told of it, is among `lost` once.
  */
-
-interface Versioned {
-  readonly namespace: string
-  readonly name: string
-  readonly resourceVersion: string
-}
-
-/** A watch that has not told of a write for so long never will: the object was gone before it could. */
-const longestLagMillis = 10_000
-
-/** `namespace/name`. */
-export const keyOf = ({ name, namespace }: Pick<Versioned, "name" | "namespace">): string => `${namespace}/${name}`
+import { AnsweredObjects } from "./AnsweredObjects.ts"
+import { isNewerOrSame, isSameButVersion, keyOf, type Versioned } from "./Versioned.ts"
 
 export class SeenObjects<O extends Versioned> {
   readonly #told = new Map<string, O>()
-  readonly #written = new Map<string, { readonly object: O; readonly atMillis: number }>()
-  /** The latest version of which was told, by namespace: each may have a watch of its own. */
-  readonly #positions = new Map<string, bigint>()
+  readonly #answered = new AnsweredObjects<O>()
 
   /** Everything there is: what was known before is void. */
   replace(objects: ReadonlyArray<O>): void {
     this.#told.clear()
-    this.#written.clear()
-    this.#positions.clear()
+    this.#answered.disbelieve()
     for (const object of objects) this.apply(object)
   }
 
   apply(object: O): void {
-    this.#advance(object)
-    if (this.#isNews(object)) this.#told.set(keyOf(object), object)
+    this.#answered.confirm(object)
+    if (this.#isLatest(object)) this.#told.set(keyOf(object), object)
   }
 
   remove(object: O): void {
-    this.#advance(object)
-    if (this.#isNews(object)) this.#told.delete(keyOf(object))
+    this.#answered.confirm(object)
+    if (this.#isLatest(object)) this.#told.delete(keyOf(object))
+  }
+
+  /** Whether it tells more than another version: what was written comes once more from the watch. */
+  isNews(object: O, nowMillis: number): boolean {
+    const known = this.get(keyOf(object), nowMillis)
+    return known === undefined || !isSameButVersion(known, object)
   }
 
   /** As if it were not there. */
   forget(key: string): void {
     this.#told.delete(key)
-    this.#written.delete(key)
+    this.#answered.forget(key)
   }
 
-  /** As the API server answered a write. */
-  wrote(object: O, nowMillis: number): void {
-    if (this.#isAhead(object)) this.#written.set(keyOf(object), { object, atMillis: nowMillis })
+  /** As the API server answered a request. */
+  answered(object: O, nowMillis: number): void {
+    this.#answered.add(object, nowMillis)
   }
 
   get(key: string, nowMillis: number): O | undefined {
-    const written = this.#written.get(key)
-    if (written === undefined) return this.#told.get(key)
-    if (this.#isAhead(written.object) && nowMillis - written.atMillis < longestLagMillis) return written.object
-    this.#written.delete(key)
-    return this.#told.get(key)
+    return this.#answered.get(key, nowMillis) ?? this.#told.get(key)
+  }
+
+  /** Writes that are not believed any more, told once: who has looked at one of them is to look again. */
+  lost(nowMillis: number): ReadonlyArray<O> {
+    return this.#answered.lost(nowMillis)
   }
 
   /** What the watch has told, by key. */
@@ -66,17 +61,8 @@ export class SeenObjects<O extends Versioned> {
     return this.#told
   }
 
-  #isNews(object: O): boolean {
+  #isLatest(object: O): boolean {
     const known = this.#told.get(keyOf(object))
-    return known === undefined || BigInt(object.resourceVersion) >= BigInt(known.resourceVersion)
-  }
-
-  /** The watch has yet to tell of it. */
-  #isAhead({ namespace, resourceVersion }: O): boolean {
-    return BigInt(resourceVersion) > (this.#positions.get(namespace) ?? 0n)
-  }
-
-  #advance(object: O): void {
-    if (this.#isAhead(object)) this.#positions.set(object.namespace, BigInt(object.resourceVersion))
+    return known === undefined || isNewerOrSame(object, known)
   }
 }

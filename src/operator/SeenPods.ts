@@ -1,5 +1,6 @@
 /** Pods, by the PaymentJob that they belong to. */
 import { counted, goneOf, type SeenPod } from "./SeenPod.ts"
+import { isSameButVersion } from "./Versioned.ts"
 
 /** So many pods that are gone are remembered for what they said, the latest ones. */
 const mostGone = 20
@@ -19,13 +20,18 @@ export class SeenPods {
     return all.map(([key]) => key)
   }
 
-  note(key: string, pod: SeenPod, nowMillis: number): void {
-    this.#put(key, pod, counted(pod, this.#byKey.get(key)?.get(pod.name), nowMillis))
+  /** Whether that tells more than another version. */
+  note(key: string, pod: SeenPod, nowMillis: number): boolean {
+    const before = this.#byKey.get(key)?.get(pod.name)
+    const noted = counted(pod, before, nowMillis)
+    this.#put(key, pod, noted)
+    return before === undefined || !isSameButVersion(before, noted)
   }
 
-  /** It was deleted. */
-  remove(key: string, pod: SeenPod): void {
+  /** It was deleted, which always is news. */
+  remove(key: string, pod: SeenPod): true {
     this.#put(key, pod, goneOf(pod))
+    return true
   }
 
   #put(key: string, { name }: SeenPod, noted: SeenPod | undefined): void {

@@ -49,8 +49,9 @@ export const statusOf = (sight: Sight, now: string): PaymentJobStatus => {
 
 /** Whether there is nothing new in a status but times; and words, where others have many for one thing. */
 export const isSaid = (before: PaymentJobStatus, status: PaymentJobStatus): boolean =>
-  Equal.equals(withoutTimes(before), withoutTimes(status)) ||
-  (isWordy(status) && isFresh(before, status) && Equal.equals(withoutWords(before), withoutWords(status)))
+  before.phase === status.phase &&
+  (Equal.equals(withoutTimes(before), withoutTimes(status)) ||
+    (isWordy(status) && isFresh(before, status) && Equal.equals(withoutWords(before), withoutWords(status))))
 
 /** Told in words that hold names and numbers of the moment. */
 const wordyReasons: ReadonlySet<string | undefined> = new Set([

@@ -4,13 +4,14 @@ import type { JobObject, PaymentJobObject, PodObject } from "../domain/ClusterOb
 import type { ClusterEvent } from "../domain/ports/Cluster.ts"
 import { EndedJobs } from "./EndedJobs.ts"
 import { jobNameOf } from "./Names.ts"
-import { hasEnded, type PaymentJob, read } from "./PaymentJob.ts"
+import { hasEnded, type PaymentJob, read as readWith } from "./PaymentJob.ts"
 import { PodlessJobs } from "./PodlessJobs.ts"
 import { paymentJobNameOf, type SeenJob, seenJob } from "./SeenJob.ts"
-import { keyOf, SeenObjects } from "./SeenObjects.ts"
-import { asOf, seenPod } from "./SeenPod.ts"
+import { SeenObjects } from "./SeenObjects.ts"
+import { asOf, type SeenPod, seenPod } from "./SeenPod.ts"
 import { SeenPods } from "./SeenPods.ts"
 import type { Sight } from "./Sight.ts"
+import { keyOf } from "./Versioned.ts"
 
 type Keys = ReadonlyArray<string>
 
@@ -41,11 +42,11 @@ export class Surroundings {
     return { ...seen, podDueAt, isPodOverdue: podDueAt !== undefined && podDueAt <= nowMillis }
   }
 
-  /** The keys that it concerns; what cannot be read is as if it were not there. */
-  onPaymentJobs(event: ClusterEvent<PaymentJobObject>): Keys {
-    const { flaws, good, keys } = readingsOf(event)
+  /** The keys for which it is news; what cannot be read is as if it were not there. */
+  onPaymentJobs(event: ClusterEvent<PaymentJobObject>, nowMillis: number): Keys {
+    const { flaws, good, keys } = readingsOf(event, ({ metadata }) => this.paymentJobs.get(keyOf(metadata), nowMillis))
     const before = event._tag === "Synced" ? [...this.paymentJobs.told.keys()] : []
-    note(this.paymentJobs, event, good)
+    if (!isNews(this.paymentJobs, event, good, nowMillis)) return []
     if (event._tag === "Synced") this.unreadable.clear()
     for (const key of keys) this.unreadable.delete(key)
     for (const flaw of flaws) {
@@ -56,24 +57,28 @@ export class Surroundings {
     return [...new Set([...before, ...keys])]
   }
 
-  onJobs(event: ClusterEvent<JobObject>): Keys {
+  onJobs(event: ClusterEvent<JobObject>, nowMillis: number): Keys {
     const objects = objectsOf(event)
     const seen = objects.map(seenJob)
     const before = event._tag === "Synced" ? [...this.jobs.told.values()] : []
-    note(this.jobs, event, seen)
-    if (event._tag === "Deleted") for (const job of seen) this.#keepEnd(job)
-    const vanished = before.flatMap(({ namespace, owner }) => (owner ? [keyOf({ namespace, name: owner.name })] : []))
-    return [...new Set([...vanished, ...objects.flatMap(keyOfOwner)])]
+    if (!isNews(this.jobs, event, seen, nowMillis)) return []
+    if (event._tag === "Deleted") for (const job of seen) this.#endedJobs.keep(job, this.paymentJobs.told)
+    return [...new Set([...before.flatMap(keyOfSeenOwner), ...objects.flatMap(keyOfOwner)])]
   }
 
   onPods(event: ClusterEvent<PodObject>, nowMillis: number): Keys {
-    const objects = objectsOf(event)
     const before = event._tag === "Synced" ? this.#pods.clear() : []
-    for (const object of objects)
-      for (const key of keyOfOwner(object))
-        if (event._tag === "Deleted") this.#pods.remove(key, seenPod(object))
-        else this.#pods.note(key, seenPod(object), nowMillis)
-    return [...new Set([...before, ...objects.flatMap(keyOfOwner)])]
+    const isGone = event._tag === "Deleted"
+    const isNews = (key: string, pod: SeenPod) =>
+      isGone ? this.#pods.remove(key, pod) : this.#pods.note(key, pod, nowMillis)
+    const news = objectsOf(event).flatMap((object) => keyOfOwner(object).filter((key) => isNews(key, seenPod(object))))
+    return [...new Set([...before, ...news])]
+  }
+
+  /** The keys of which something was written that the watch has never told of, and does not any more. */
+  lost(nowMillis: number): Keys {
+    const jobs = this.jobs.lost(nowMillis)
+    return [...this.paymentJobs.lost(nowMillis).map(keyOf), ...jobs.flatMap(keyOfSeenOwner)]
   }
 
   #forget(paymentJob: PaymentJob): void {
@@ -81,15 +86,14 @@ export class Surroundings {
     this.#podless.forget(keyOf(paymentJob))
     this.#pods.forgetGone(keyOf(paymentJob))
   }
-
-  #keepEnd(job: SeenJob): void {
-    const { namespace, owner } = job
-    const paymentJob = owner && this.paymentJobs.told.get(keyOf({ namespace, name: owner.name }))
-    if (paymentJob !== undefined) this.#endedJobs.keep(job, paymentJob)
-  }
 }
 
-const readingsOf = (event: ClusterEvent<PaymentJobObject>) => {
+const readingsOf = (
+  event: ClusterEvent<PaymentJobObject>,
+  knownOf: (object: PaymentJobObject) => PaymentJob | undefined
+) => {
+  // told anew, what was known before is void
+  const read = (object: PaymentJobObject) => readWith(object, event._tag === "Synced" ? undefined : knownOf(object))
   const readings = objectsOf(event).map((object) => [object.metadata, read(object)] as const)
   return {
     keys: readings.map(([metadata]) => keyOf(metadata)),
@@ -113,15 +117,22 @@ const jobKeyOf = ({ name, namespace }: PaymentJob): string => keyOf({ namespace,
 const objectsOf = <O>(event: ClusterEvent<O>): ReadonlyArray<O> =>
   event._tag === "Synced" ? event.objects : [event.object]
 
-const note = <O extends { readonly namespace: string; readonly name: string; readonly resourceVersion: string }>(
+/** Takes it in; not news is one that tells nothing but another version. */
+const isNews = <O extends { readonly namespace: string; readonly name: string; readonly resourceVersion: string }>(
   seen: SeenObjects<O>,
   event: ClusterEvent<unknown>,
-  objects: ReadonlyArray<O>
-): void => {
+  objects: ReadonlyArray<O>,
+  nowMillis: number
+): boolean => {
+  const isKnown = event._tag === "Applied" && objects.length > 0 && objects.every((one) => !seen.isNews(one, nowMillis))
   if (event._tag === "Synced") seen.replace(objects)
   if (event._tag === "Applied") for (const object of objects) seen.apply(object)
   if (event._tag === "Deleted") for (const object of objects) seen.remove(object)
+  return !isKnown
 }
+
+const keyOfSeenOwner = ({ namespace, owner }: SeenJob): Keys =>
+  owner === undefined ? [] : [keyOf({ namespace, name: owner.name })]
 
 const keyOfOwner = ({ metadata }: JobObject | PodObject): Keys => {
   const name = paymentJobNameOf(metadata)

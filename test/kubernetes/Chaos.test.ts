@@ -1,6 +1,7 @@
 /** An operator that is killed, again and again, while many PaymentJobs go through. */
 import { assert, layer } from "@effect/vitest"
 import { Effect, Fiber, Random } from "effect"
+import * as Chaos from "../support/Chaos.ts"
 import { type Ground, inNamespace, soon } from "../support/OperatorGround.ts"
 import { newNamespace, OperatorPlane, startOperator } from "../support/OperatorPlane.ts"
 import { ended } from "../support/PaymentJobs.ts"
@@ -8,8 +9,6 @@ import { endedWell, playPods, resultOfGoodEnd } from "../support/PlayedPods.ts"
 import { isChange, recordedRequests } from "../support/RecordedRequests.ts"
 import { eventually, realSleep } from "../support/servers/eventually.ts"
 
-const rounds = Number(process.env.CHAOS_ROUNDS ?? 5)
-const seed = process.env.CHAOS_SEED ?? String(Math.trunc(Math.random() * 1e9))
 const total = 200
 
 /** Alone: a stand-by would wait for the Lease of each that is killed. */
@@ -33,7 +32,7 @@ const playRound = (ground: Ground, names: ReadonlyArray<string>, round: number) 
     )
     const operator = yield* startOperator({
       namespace: ground.namespace,
-      runtime: round % 2 === 0 ? "bun" : "node",
+      runtime: Chaos.runtimeOf(round),
       env
     })
     const jobs = before + (yield* Random.nextIntBetween(1, names.length))
@@ -75,20 +74,19 @@ const isRight = ({ status }: Ground, name: string) =>
 
 layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })("An operator that is killed", (it) => {
   it.effect(
-    `at ${rounds} random moments while ${total} PaymentJobs go through makes one Job each, and says how each ended`,
+    `at ${Chaos.rounds} random moments while ${total} PaymentJobs go through makes one Job each, and says how each ended`,
     () =>
       Effect.gen(function* () {
-        console.log(`CHAOS_SEED=${seed}`)
         const ground = yield* Effect.flatMap(newNamespace, inNamespace)
         yield* playPods([ground.namespace], (_, name) => Effect.succeed(isGood(name) ? endedWell : ended(1)))
         const names: Array<string> = []
         let counted = 0
-        for (let attempt = 0; counted < rounds && attempt < rounds * 2; attempt++) {
-          const batch = Array.from({ length: Math.ceil(total / rounds) }, (_, index) => `run-${attempt}-${index}`)
+        for (let attempt = 0; counted < Chaos.rounds && attempt < Chaos.rounds * 2; attempt++) {
+          const batch = Array.from({ length: Math.ceil(total / Chaos.rounds) }, (_, index) => `run-${attempt}-${index}`)
           names.push(...batch)
           if ((yield* playRound(ground, batch, attempt)) > 0) counted++
         }
-        assert.strictEqual(counted, rounds, "rounds with unsettled PaymentJobs at the kill")
+        assert.strictEqual(counted, Chaos.rounds, "rounds with unsettled PaymentJobs at the kill")
         assert.isAtLeast(names.length, total)
         yield* startOperator({ namespace: ground.namespace, runtime: "node", env })
         yield* eventually(
@@ -99,7 +97,7 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
         yield* hasOneJobEach(ground, names)
         const ends = (yield* ground.reasons).filter((reason) => reason === "JobSucceeded" || reason === "JobFailed")
         assert.strictEqual(ends.length, names.length, "each end is told once")
-      }).pipe(Random.withSeed(seed)),
-    { timeout: (rounds + 4) * 20_000 }
+      }).pipe(Chaos.seeded),
+    { timeout: (Chaos.rounds + 4) * 20_000 }
   )
 })

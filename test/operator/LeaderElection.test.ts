@@ -2,11 +2,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { ClusterAway, Forbidden } from "../../src/domain/ClusterError.ts"
+import { ClusterAway, Forbidden, TooManyRequests } from "../../src/domain/ClusterError.ts"
 import { Cluster } from "../../src/domain/ports/Cluster.ts"
 import { ClusterTrouble } from "../../src/layers/memory/ClusterTrouble.ts"
 import * as MemoryCluster from "../../src/layers/memory/MemoryCluster.ts"
-import { type Leadership, leaderElection } from "../../src/operator/LeaderElection.ts"
+import { leaderElection } from "../../src/operator/LeaderElection.ts"
+import type { Leadership } from "../../src/operator/Leadership.ts"
 import * as Stage from "../support/OperatorStage.ts"
 import { namespace, paymentJob } from "../support/PaymentJobs.ts"
 
@@ -97,6 +98,31 @@ describe("Leader election", () => {
       assert.isFalse(yield* own.isLeading)
       const lost = yield* Fiber.join(own.lost)
       assert.strictEqual(lost._tag, "LeadershipLost")
+    }).pipe(Effect.provide(MemoryCluster.layer))
+  )
+
+  it.effect("asks again no sooner than it was told to, and soon enough to keep on leading", () =>
+    Effect.gen(function* () {
+      const trouble = yield* ClusterTrouble
+      const own = yield* candidate("own")
+      yield* TestClock.adjust("3 seconds")
+      const asked = (retryAfterMillis: number) =>
+        Effect.gen(function* () {
+          const before = (yield* trouble.requests).length
+          const reason = new TooManyRequests({ detail: "slow down", retryAfterMillis })
+          yield* trouble.onRequest(() => ({ reason }))
+          yield* TestClock.adjust("4 seconds")
+          const count = (yield* trouble.requests).length - before
+          yield* trouble.onRequest(() => undefined)
+          yield* TestClock.adjust("1 minute")
+          assert.isTrue(yield* own.isLeading)
+          return count
+        })
+      assert.isAtLeast(yield* asked(0), 4)
+      assert.isAtMost(yield* asked(1_500), 3)
+      const forLong = yield* asked(60_000)
+      assert.isAtLeast(forLong, 1)
+      assert.isAtMost(forLong, 2)
     }).pipe(Effect.provide(MemoryCluster.layer))
   )
 
@@ -217,7 +243,8 @@ describe("Leader election", () => {
       yield* trouble.onRequest(() => ({ reason }))
       yield* TestClock.adjust("8 seconds")
       assert.strictEqual((yield* Effect.flip(Fiber.join(change)))._tag, "NotLeading")
-      assert.strictEqual((yield* Effect.flip(own.whileLeading(Effect.void)))._tag, "NotLeading")
+      for (const asLeader of [own.whileLeading, own.ifLeading])
+        assert.strictEqual((yield* Effect.flip(asLeader(Effect.void)))._tag, "NotLeading")
     }).pipe(Effect.provide(MemoryCluster.layer))
   )
 })
@@ -260,11 +287,13 @@ describe("Two operators", () => {
 
 const leadershipOf = ({
   begun,
+  ifLeading,
   isLeading,
   isReachable,
   whileLeading
 }: Effect.Success<ReturnType<typeof candidate>>): Leadership => ({
   begun,
+  ifLeading,
   isLeading,
   isReachable,
   whileLeading,

@@ -77,6 +77,25 @@ describe("A run", () => {
     }).pipe(Effect.provide(Stage.layer))
   )
 
+  it.effect("lets it go with one request, though the cluster has changed it meanwhile", () =>
+    Effect.gen(function* () {
+      const { cluster } = yield* Stage.begun("one", { ttlSecondsAfterFinished: 60 })
+      const trouble = yield* ClusterTrouble
+      yield* trouble.onRequest(({ kind, subresource }) =>
+        subresource === "status" && kind === "PaymentJob" ? { reason: new Conflict({ detail: "busy" }) } : undefined
+      )
+      yield* setJob(cluster, "one-job", complete)
+      yield* trouble.onEvent(() => [])
+      yield* cluster.patch("Job", { namespace, name: "one-job" }, { metadata: { annotations: { seen: "by nobody" } } })
+      yield* trouble.onRequest(() => undefined)
+      const before = yield* Stage.requestCount
+      yield* TestClock.adjust("2 minutes")
+      const patches = (yield* Stage.changesSince(before)).filter(({ kind }) => kind === "Job")
+      assert.strictEqual(patches.length, 1)
+      assert.strictEqual((yield* cluster.get("Job", { namespace, name: "one-job" })).spec.ttlSecondsAfterFinished, 60)
+    }).pipe(Effect.provide(Stage.layer))
+  )
+
   it.effect("creates again a Job that was deleted before its end, and does not go back to Pending", () =>
     Effect.gen(function* () {
       const { cluster, job } = yield* Stage.begun()

@@ -51,11 +51,18 @@ const longestBody = 256 * 2 ** 20
 const idleMillis = 60_000
 
 /** A leader that waits longer for an answer has no time left to ask again before it has to give up. */
-const leaseTimeout = Duration.seconds(2)
+const longestLeaseMillis = 2_000
+
+/** All its connections are alike: what tells them apart (certificates, keys) is not put together for each request. */
+class OneServerAgent extends https.Agent {
+  override getName(): string {
+    return "the API server"
+  }
+}
 
 const makeAgents = Effect.acquireRelease(
   Effect.sync((): Record<Lane, https.Agent> => {
-    const agent = () => new https.Agent({ keepAlive: true, timeout: idleMillis })
+    const agent = () => new OneServerAgent({ keepAlive: true, timeout: idleMillis })
     return { requests: agent(), watches: agent(), leases: agent() }
   }),
   (agents) =>
@@ -76,43 +83,34 @@ export const make = (
 ): Effect.Effect<Requests, never, Scope.Scope> =>
   Effect.map(makeAgents, (agents) => {
     const address = credentials.server.host
+    const limit = Duration.toMillis(timeout)
+    const leaseLimit = Math.min(limit, longestLeaseMillis)
 
     /** A token may have been replaced since it was read: a refused one is read again, once. */
     const authorized = <A extends { readonly status: number }, R>(
       call: Call,
-      use: (options: https.RequestOptions) => Effect.Effect<A, NoAnswer, R>
-    ): Effect.Effect<A, NoAnswer, R> => {
+      use: (options: https.RequestOptions, time: Time) => Effect.Effect<A, NoAnswer, R>
+    ): Effect.Effect<A, ClusterError, R> => {
+      const agent = agents[call.lane]
+      const time = { limit: call.lane === "leases" ? leaseLimit : limit, onLate: () => closeIdle(agent) }
       const once = Effect.flatMap(credentials.token, (token) =>
-        use({ ...optionsOf(credentials, call, token), agent: agents[call.lane] })
+        use({ ...optionsOf(credentials, call, token), agent }, time)
       )
       const counted = Effect.onExit(once, (exit) =>
         Metrics.countRequest(address, call.method, Exit.isSuccess(exit) ? `${exit.value.status}` : "<error>")
       )
-      return Effect.filterOrElse(
-        counted,
-        (answer) => answer.status !== 401,
-        () => Effect.andThen(credentials.forgetToken, counted)
+      return counted.pipe(
+        Effect.filterOrElse(
+          (answer) => answer.status !== 401,
+          () => Effect.andThen(credentials.forgetToken, counted)
+        ),
+        Effect.mapError(({ cause }) => away(address, `${call.method} ${call.path.split("?")[0]}`, cause))
       )
     }
-    const inTime = <A, R>({ lane, method, path }: Call, effect: Effect.Effect<A, NoAnswer, R>) =>
-      effect.pipe(
-        Effect.timeoutOrElse({
-          duration: lane === "leases" ? Duration.min(timeout, leaseTimeout) : timeout,
-          orElse: () => {
-            closeIdle(agents[lane])
-            return new NoAnswer({ cause: "no answer within the time" })
-          }
-        }),
-        Effect.mapError(({ cause }) => away(address, `${method} ${path.split("?")[0]}`, cause))
-      )
     return {
       address,
-      send: (call) =>
-        inTime(
-          call,
-          authorized(call, (options) => exchange(options, bodyOf(call)))
-        ),
-      open: (call) => inTime(call, authorized(call, opened))
+      send: (call) => authorized(call, (options, time) => exchange(options, bodyOf(call), time)),
+      open: (call) => authorized(call, opened)
     }
   })
 
@@ -136,14 +134,41 @@ const optionsOf = (
   }
 })
 
-const exchange = (options: https.RequestOptions, body: string | undefined): Effect.Effect<Answer, NoAnswer> =>
+/** How long an answer may take, in milliseconds, and what is done when it takes longer. */
+interface Time {
+  readonly limit: number
+  readonly onLate: () => void
+}
+
+type Settle<A> = (answer: Effect.Effect<A, NoAnswer>) => void
+
+/** What a request gives, in time. By a timer: Effect's own time-out is a race of two fibers, for each request. */
+const inTime = <A>({ limit, onLate }: Time, ask: (settle: Settle<A>) => ClientRequest): Effect.Effect<A, NoAnswer> =>
   Effect.callback((resume) => {
-    const fail = (cause: unknown) => resume(new NoAnswer({ cause }))
+    const settle: Settle<A> = (answer) => {
+      clearTimeout(timer)
+      resume(answer)
+    }
+    const timer = setTimeout(() => {
+      onLate()
+      settle(new NoAnswer({ cause: "no answer within the time" }))
+      request.destroy()
+    }, limit)
+    const request = ask(settle)
+    return Effect.sync(() => {
+      clearTimeout(timer)
+      request.destroy()
+    })
+  })
+
+const exchange = (options: https.RequestOptions, body: string | undefined, time: Time) =>
+  inTime<Answer>(time, (settle) => {
+    const fail = (cause: unknown) => settle(new NoAnswer({ cause }))
     // said always: a DELETE without it runs into the next request of its connection
     const length = body === undefined ? {} : { "content-length": Buffer.byteLength(body) }
     const request = https.request({ ...options, headers: { ...options.headers, ...length } }, (response) =>
       collect(response, fail, (text) =>
-        resume(
+        settle(
           Effect.succeed({
             status: response.statusCode ?? 0,
             retryAfter: response.headers["retry-after"],
@@ -154,7 +179,7 @@ const exchange = (options: https.RequestOptions, body: string | undefined): Effe
     )
     request.on("error", fail)
     request.end(body)
-    return Effect.sync(() => void request.destroy())
+    return request
   })
 
 const collect = (response: IncomingMessage, fail: (cause: unknown) => void, done: (text: string) => void): void => {
@@ -173,21 +198,22 @@ const collect = (response: IncomingMessage, fail: (cause: unknown) => void, done
   })
 }
 
-const opened = (options: https.RequestOptions): Effect.Effect<Opened, NoAnswer, Scope.Scope> =>
+const opened = (options: https.RequestOptions, time: Time): Effect.Effect<Opened, NoAnswer, Scope.Scope> =>
   Effect.flatMap(
     Effect.acquireRelease(
       Effect.sync(() => https.request(options)),
       (request) => Effect.sync(() => void request.destroy())
     ),
-    begin
+    (request) => begin(request, time)
   )
 
-const begin = (request: ClientRequest): Effect.Effect<Opened, NoAnswer> =>
-  Effect.callback((resume) => {
+const begin = (request: ClientRequest, time: Time) =>
+  inTime<Opened>(time, (settle) => {
     // stays: an error after the beginning shows at the response too, and must not end the process here
-    request.on("error", (cause) => resume(new NoAnswer({ cause })))
-    request.once("response", (response) => resume(Effect.succeed({ status: response.statusCode ?? 0, response })))
+    request.on("error", (cause) => settle(new NoAnswer({ cause })))
+    request.once("response", (response) => settle(Effect.succeed({ status: response.statusCode ?? 0, response })))
     request.end()
+    return request
   })
 
 /** The body of an answer that is not what was asked for: an error's own words. */

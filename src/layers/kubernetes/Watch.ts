@@ -76,6 +76,8 @@ interface State<O extends ClusterObject> {
   /** Since when we are refused, if we are. */
   refusedSince: number | undefined
   listedAt: number
+  /** When something came last, by a clock that nobody sets; nothing is waited for while that is in hand. */
+  heardAt: number | "in hand"
   listAgainBecause: string | undefined
 }
 
@@ -90,7 +92,7 @@ export const make = <O extends ClusterObject>(
   const known = new KnownObjects<O>()
   const state: State<O> = {
     ...{ requests, place, options, known, keep },
-    ...{ isAlive: false, failures: 0, refusedSince: undefined, listedAt: 0, listAgainBecause: undefined }
+    ...{ isAlive: false, failures: 0, refusedSince: undefined, listedAt: 0, heardAt: 0, listAgainBecause: undefined }
   }
   const begin: Watch<O>["begin"] = Effect.suspend(() => listed(state, "begin")).pipe(
     Effect.map(({ objects }) => objects),
@@ -159,18 +161,38 @@ const session = <O extends ClusterObject>(state: State<O>, tell: Tell<O>) =>
   Effect.flatMap(chunksOf(state), (chunks) => {
     const { place, requests } = state
     const lines = new Lines()
-    return Stream.runForEach(chunks, (bytes) =>
+    const takeIn = (bytes: Uint8Array) =>
       Effect.gen(function* () {
+        state.heardAt = "in hand"
         yield* Metrics.heard(place.kind, place.namespace)
         const found = Result.mapError(lines.push(bytes), (error) => away(requests.address, watching(place), error))
-        for (const line of yield* Effect.fromResult(found)) {
-          const events = yield* Effect.fromResult(eventsOf(state, line))
-          state.failures = 0
-          if (events.length > 0) yield* tell(events)
-        }
+        const { end, events } = takenIn(state, yield* Effect.fromResult(found))
+        if (events.length > 0) yield* tell(events)
+        if (end !== undefined) return yield* end
+        state.heardAt = yield* monotonicMillis
       })
-    )
+    return Effect.raceFirst(Stream.runForEach(chunks, takeIn), silence(state))
   }).pipe(Effect.scoped)
+
+const inHandEvery = Duration.toMillis("1 second")
+
+const monotonicMillis = Clock.Clock.use((clock) =>
+  Effect.map(clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1_000_000)
+)
+
+/** Fails when nothing has come for too long: one timer for all that comes, however much. */
+const silence = <O extends ClusterObject>(state: State<O>): Effect.Effect<never, ClusterError> =>
+  Effect.gen(function* () {
+    const { options, place, requests } = state
+    const longest = Duration.toMillis(options.silence)
+    let left = longest
+    while (left > 0) {
+      yield* Effect.sleep(left)
+      left = state.heardAt === "in hand" ? inHandEvery : state.heardAt + longest - (yield* monotonicMillis)
+    }
+    state.listAgainBecause = "silence"
+    return yield* away(requests.address, watching(place), `silent for ${Duration.format(options.silence)}`)
+  })
 
 const watching = ({ kind }: Place): string => `watch ${resourceOf(kind)}`
 
@@ -179,8 +201,7 @@ const chunksOf = <O extends ClusterObject>(
   state: State<O>
 ): Effect.Effect<Stream.Stream<Uint8Array, ClusterError | Expired>, ClusterError | Expired, Scope.Scope> =>
   Effect.gen(function* () {
-    const { known, options, place, requests } = state
-    const { silence } = options
+    const { known, place, requests } = state
     const window = yield* Random.nextIntBetween(longestWindow.minimum, longestWindow.maximum)
     const path = queryPath(place, {
       watch: "1",
@@ -193,16 +214,25 @@ const chunksOf = <O extends ClusterObject>(
     if (opened.status !== 200) return yield* refusal(requests.address, { verb: "watch", ...place }, yield* rest(opened))
     state.refusedSince = undefined
     state.isAlive = true
+    state.heardAt = yield* monotonicMillis
     yield* Metrics.countOpened(place.kind)
-    const silent = Effect.suspend(() => {
-      state.listAgainBecause = "silence"
-      return away(requests.address, watching(place), `silent for ${Duration.format(silence)}`)
-    })
     return NodeStream.fromReadable<Uint8Array, ClusterError>({
       evaluate: () => opened.response,
       onError: (error) => away(requests.address, watching(place), error)
-    }).pipe(Stream.timeoutOrElse({ duration: silence, orElse: () => Stream.fromEffect(silent) }))
+    })
   })
+
+/** What lines tell that was not known, all at once; up to the one that ends the watch, if one does. */
+const takenIn = <O extends ClusterObject>(state: State<O>, lines: ReadonlyArray<string>) => {
+  const events: Array<ClusterEvent<O>> = []
+  for (const line of lines) {
+    const found = eventsOf(state, line)
+    if (Result.isFailure(found)) return { events, end: found.failure }
+    state.failures = 0
+    for (const event of found.success) events.push(event)
+  }
+  return { events, end: undefined }
+}
 
 /** What a line tells that was not known. */
 const eventsOf = <O extends ClusterObject>(

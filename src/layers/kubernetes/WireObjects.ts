@@ -7,8 +7,29 @@ type Fields = Record<string, unknown>
 const isText = (value: unknown): value is string => typeof value === "string" && value !== ""
 const isFields = (value: unknown): value is Fields => Predicate.isObject(value) && !Array.isArray(value)
 
-/** Parsed, or `undefined`. */
-export const parse = (text: string): Fields | undefined => {
+/** Parsed, or `undefined`; `managedFields` may be left out: who wrote which field is of no use to us. */
+export const parse = (text: string): Fields | undefined => parsed(withoutManagedFields(text)) ?? parsed(text)
+
+const managedFields = '"managedFields":[{'
+
+/**
+ * Half of an object's text is who manages which field of it. A quote within a string has a backslash before it, so what
+ * is looked for is a field; there are objects in it and no other array, so the first end of both is its end. Where a name
+ * has these two characters in it, what is left is not JSON.
+ */
+const withoutManagedFields = (text: string): string => {
+  let kept = ""
+  let from = 0
+  for (let at = text.indexOf(managedFields); at !== -1; at = text.indexOf(managedFields, from)) {
+    const end = text.indexOf("}]", at)
+    if (end === -1) break
+    kept += `${text.slice(from, at)}"managedFields":[]`
+    from = end + 2
+  }
+  return from === 0 ? text : kept + text.slice(from)
+}
+
+const parsed = (text: string): Fields | undefined => {
   try {
     const value: unknown = JSON.parse(text)
     return isFields(value) ? value : undefined
@@ -17,7 +38,7 @@ export const parse = (text: string): Fields | undefined => {
   }
 }
 
-/** An object of the kind, or `undefined`. In a list it comes without its kind; `managedFields` are of no use to us. */
+/** An object of the kind, or `undefined`. In a list it comes without its kind. */
 export const objectOf = <O extends ClusterObject>(kind: Kind, value: unknown): O | undefined => {
   if (!isFields(value) || !isFields(value["metadata"])) return undefined
   const { managedFields, ...metadata } = value["metadata"]
