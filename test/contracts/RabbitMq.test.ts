@@ -1,9 +1,12 @@
 /** What queues of RabbitMQ have and the port does not name: arguments, deletion, policies; and how its connection fails. */
 import { randomUUID } from "node:crypto"
+import { Duplex } from "node:stream"
 import { assert, describe, it, layer } from "@effect/vitest"
+import { connect } from "amqplib"
 import { Effect, Fiber, Logger, Stream } from "effect"
 import { inject } from "vitest"
 import { Broker, type BrokerError, type Delivery } from "../../src/domain/ports/Broker.ts"
+import { socketOf } from "../../src/layers/rabbitmq/JoinedWrites.ts"
 import { withChannel } from "../support/Amqp.ts"
 import { bytes, take, text, withDeliveries } from "../support/Messages.ts"
 import { consuming, newQueue, publish, settle } from "../support/QueueSteps.ts"
@@ -11,7 +14,7 @@ import { rabbitMq } from "../support/Services.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import * as TcpProxy from "../support/servers/TcpProxy.ts"
 
-const deadline = { deadline: "10 seconds" } as const
+const deadline = { deadline: "30 seconds" } as const
 
 const waiting = (queue: string) => withChannel(async (channel) => (await channel.checkQueue(queue)).messageCount)
 
@@ -181,4 +184,12 @@ describe("RabbitMQ", () => {
       }).pipe(Effect.provide(rabbitMq({ url })))
     })
   )
+})
+
+describe("The client of RabbitMQ", () => {
+  it("has a socket where its writes are joined: elsewhere each message would leave by itself, unnoticed", async () => {
+    const model = await connect(inject("rabbitmqUrl"))
+    assert.instanceOf(socketOf(model), Duplex)
+    await model.close()
+  })
 })

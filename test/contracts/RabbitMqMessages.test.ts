@@ -146,8 +146,8 @@ layer(rabbitMq({ maxBytesInFlight: megabyte }), { excludeTestServices: true })("
         Stream.runForEachArray((some) => {
           inHand.push(...some)
           most = Math.max(most, inHand.length * size)
-          // Fewer than half of the limit stay: the next come only then.
-          return settle(inHand.splice(0, Math.max(1, inHand.length - 1)))
+          // The first stays until the end. It is fewer than half of the limit: the next come only then.
+          return settle(inHand.splice(1))
         })
       )
       assert.strictEqual(seen.size, sent.length)

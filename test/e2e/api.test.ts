@@ -1,10 +1,11 @@
 /** The HTTP API as clients see it, in front of a real RabbitMQ and a real PostgreSQL. */
 import { randomUUID } from "node:crypto"
 import { connect } from "node:net"
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import * as Api from "../support/Api.ts"
 import { behind } from "../support/Behind.ts"
+import { inTurn } from "../support/inTurn.ts"
 import * as Queues from "../support/Queues.ts"
 import * as Stage from "../support/Stage.ts"
 import { eventually } from "../support/servers/eventually.ts"
@@ -40,8 +41,9 @@ const sendSlowly = (base: string, bytes: string) =>
   })
 
 for (const runtime of Stage.runtimes) {
+  const live = inTurn(runtime)
   describe.concurrent(`the API (${runtime})`, () => {
-    it.live("publishes the value as it was received, with its key, an id of its own and the client's trace", () =>
+    live("publishes the value as it was received, with its key, an id of its own and the client's trace", () =>
       Effect.gen(function* () {
         const { child, published, url } = yield* staged({ runtime })
         yield* child.waitForLine(/API_KEYS is not set: everybody who reaches the API may use it/)
@@ -63,7 +65,7 @@ for (const runtime of Stage.runtimes) {
       })
     )
 
-    it.live("answers what it does not do with a problem that says why, and publishes nothing", () =>
+    live("answers what it does not do with a problem that says why, and publishes nothing", () =>
       Effect.gen(function* () {
         const { base, published, url } = yield* staged({
           runtime,
@@ -116,7 +118,7 @@ for (const runtime of Stage.runtimes) {
       })
     )
 
-    it.live("publishes once for fifty equal requests with one Idempotency-Key, and gives them one answer", () =>
+    live("publishes once for fifty equal requests with one Idempotency-Key, and gives them one answer", () =>
       Effect.gen(function* () {
         const { published, url } = yield* staged({ runtime })
         const body = Api.request()
@@ -135,7 +137,7 @@ for (const runtime of Stage.runtimes) {
       })
     )
 
-    it.live("lets in who has a key, as often as it may, and shows its documentation to everybody", () =>
+    live("lets in who has a key, as often as it may, and shows its documentation to everybody", () =>
       Effect.gen(function* () {
         const { base, url } = yield* staged({ runtime, env: { API_KEYS: "first,second", API_RATE_LIMIT: "3" } })
         const without = yield* Api.post(url, Api.request())
@@ -167,7 +169,7 @@ for (const runtime of Stage.runtimes) {
       })
     )
 
-    it.live("says 503 within its time while the broker is away, and takes the same request afterwards", () =>
+    live("says 503 within its time while the broker is away, and takes the same request afterwards", () =>
       Effect.gen(function* () {
         const stage = yield* Stage.make
         const broker = yield* behind(stage.brokerUrl)
@@ -197,7 +199,7 @@ for (const runtime of Stage.runtimes) {
       })
     )
 
-    it.live("starts without its broker, and serves when it is there", () =>
+    live("starts without its broker, and serves when it is there", () =>
       Effect.gen(function* () {
         const stage = yield* Stage.make
         const broker = yield* behind(stage.brokerUrl)
@@ -214,7 +216,7 @@ for (const runtime of Stage.runtimes) {
       })
     )
 
-    it.live("needs the database for keys and histories only", () =>
+    live("needs the database for keys and histories only", () =>
       Effect.gen(function* () {
         const nowhere = { DATABASE_URL: "postgresql://a:b@127.0.0.1:1/none" }
         const { base, url } = yield* staged({ runtime, env: nowhere })
@@ -228,7 +230,7 @@ for (const runtime of Stage.runtimes) {
       })
     )
 
-    it.live("finishes what is in flight when it is asked to stop, and accepts nothing new", () =>
+    live("finishes what is in flight when it is asked to stop, and accepts nothing new", () =>
       Effect.gen(function* () {
         const { child, published, stage, url } = yield* staged({ runtime })
         yield* Api.post(url, Api.request(), { "idempotency-key": "warm" })
@@ -241,7 +243,7 @@ for (const runtime of Stage.runtimes) {
           Effect.map(Effect.exit(Effect.tryPromise(() => fetch(url))), ({ _tag }) =>
             assert.strictEqual(_tag, "Failure")
           ),
-          { deadline: "10 seconds", every: "20 millis" }
+          { deadline: "30 seconds", every: "20 millis" }
         )
         yield* lock.release
         assert.strictEqual((yield* Fiber.join(inFlight)).status, 200)
@@ -253,7 +255,7 @@ for (const runtime of Stage.runtimes) {
       })
     )
 
-    it.live("describes in its OpenAPI document what it serves", () =>
+    live("describes in its OpenAPI document what it serves", () =>
       Effect.gen(function* () {
         const { base } = yield* staged({ runtime })
         const text = (yield* Api.ask(`${base}/openapi.json`)).text

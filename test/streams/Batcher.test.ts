@@ -7,14 +7,16 @@ import * as Batcher from "../../src/streams/Batcher.ts"
 const settled = Effect.forEach(Arr.range(1, 30), () => Effect.yieldNow, { discard: true })
 
 /** A batcher of numbers whose batches end when they are told to; one that holds a negative number fails. */
-const onStage = Effect.fnUntraced(function* (options: { readonly size?: number; readonly concurrency?: number } = {}) {
+const onStage = Effect.fnUntraced(function* (
+  options: { readonly size?: number; readonly concurrency?: number; readonly partial?: number } = {}
+) {
   const begun: Array<ReadonlyArray<number>> = []
   const gates: Array<Deferred.Deferred<void>> = []
   const batcher = yield* Batcher.make({
     size: 100,
     concurrency: 1,
+    partial: 1,
     ...options,
-    window: Duration.zero,
     patience: Duration.seconds(5),
     work: (batch: ReadonlyArray<number>) =>
       Effect.suspend(() => {
@@ -75,6 +77,19 @@ describe("A batcher", () => {
       assert.deepStrictEqual(begun, [[1]])
       yield* add(3)
       assert.deepStrictEqual(begun, [[1], [2, 3]])
+    })
+  )
+
+  it.effect("lets as many batches leave at once as may be partial, each with what came in one turn", () =>
+    Effect.gen(function* () {
+      const { add, begun, finish } = yield* onStage({ concurrency: 2, partial: 2 })
+      yield* Effect.all([add(1), add(2)], { concurrency: "unbounded" })
+      yield* add(3)
+      yield* add(4)
+      yield* add(5)
+      assert.deepStrictEqual(begun, [[1, 2], [3]])
+      yield* finish(1)
+      assert.deepStrictEqual(begun, [[1, 2], [3], [4, 5]])
     })
   )
 
@@ -141,8 +156,8 @@ describe("A batcher", () => {
         Effect.gen(function* () {
           const made = yield* Batcher.make({
             size: 10,
-            window: Duration.zero,
             concurrency: 1,
+            partial: 1,
             patience: Duration.infinity,
             work: (_: ReadonlyArray<number>) => Effect.never,
             blamesOne: () => false
@@ -174,8 +189,8 @@ describe("A batcher", () => {
         const done: Array<number> = []
         const batcher = yield* Batcher.make({
           size,
-          window: Duration.zero,
           concurrency: 1,
+          partial: 1,
           patience: Duration.seconds(5),
           work: (batch: ReadonlyArray<number>) =>
             Effect.andThen(

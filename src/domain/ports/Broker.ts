@@ -195,6 +195,8 @@ export class Broker extends Context.Service<
     readonly publishToTopics: (messages: ReadonlyArray<TopicMessage>) => Effect.Effect<void, BrokerError>
     /** Whether messages of one call with the same topic and key are taken together or not at all; without it, each by itself. */
     readonly takesTogether?: boolean
+    /** Whether messages of several calls at a time leave together as those of one do: who gathers them gains nothing. */
+    readonly joinsCalls?: boolean
     /** Delivers messages to one subscription alone, each after its delay; durable when it returns. */
     readonly deliverLater: (
       subscription: Subscription,

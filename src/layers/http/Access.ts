@@ -1,10 +1,11 @@
 /** Who may use the API, and how often. */
 import { createHash, timingSafeEqual } from "node:crypto"
-import { Context, Duration, Effect, Layer, Redacted } from "effect"
+import { Context, Effect, Layer, Redacted } from "effect"
+import type { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiMiddleware, HttpApiSecurity } from "effect/http-api"
-import { RateLimiter } from "effect/persistence"
 import type { ApiSettings } from "../config/Settings.ts"
 import * as Problems from "./Problems.ts"
+import * as RateLimit from "./RateLimit.ts"
 
 /** Who asks: a name that follows from the key and does not give it away. */
 export class Client extends Context.Service<Client, { readonly name: string }>()("paystream/layers/http/Client") {}
@@ -39,43 +40,49 @@ export const keyring = (keys: ReadonlyArray<Redacted.Redacted>) => {
 
 const anybody = { name: "anybody" }
 
-const limiter = Effect.fnUntraced(function* (rateLimit: number | undefined) {
-  if (rateLimit === undefined) return undefined
-  const { consume } = yield* RateLimiter.RateLimiter
-  return ({ name }: { readonly name: string }) =>
-    consume({ algorithm: "token-bucket", window: "1 second", limit: rateLimit, key: name }).pipe(
-      Effect.as(undefined),
-      Effect.catch(({ reason }) =>
-        Effect.succeed(reason._tag === "RateLimitExceeded" ? reason.retryAfter : Duration.seconds(1))
-      )
-    )
-})
+type Response = HttpServerResponse.HttpServerResponse
 
-const make = Effect.fnUntraced(function* ({ keys, rateLimit }: Pick<ApiSettings, "keys" | "rateLimit">) {
+/** Lets requests in. */
+export interface Gate {
+  /** Serves whoever gives one of the keys, among these texts, as often as they may ask. */
+  readonly admit: <E, R>(
+    given: ReadonlyArray<string>,
+    serve: (client: Client["Service"]) => Effect.Effect<Response, E, R>
+  ) => Effect.Effect<Response, E | Problems.Unauthorized, R>
+}
+
+/** For all that a process serves: it counts in this process. */
+export const gate = Effect.fnUntraced(function* ({
+  keys,
+  rateLimit
+}: Pick<ApiSettings, "keys" | "rateLimit">): Effect.fn.Return<Gate> {
   const find = keyring(keys)
-  const waitOf = yield* limiter(rateLimit)
-
-  const clientOf = (credential: Redacted.Redacted) => (keys.length === 0 ? anybody : find(Redacted.value(credential)))
-
-  const check: Access["Service"]["bearer"] = (handler, { credential }) => {
-    const client = clientOf(credential)
-    if (client === undefined) return Effect.fail(new Problems.Unauthorized())
-    const admitted = Effect.provideService(handler, Client, client)
-    if (waitOf === undefined) return admitted
-    return Effect.flatMap(waitOf(client), (wait) =>
-      wait === undefined
-        ? admitted
-        : Problems.toResponse(new Problems.TooManyRequests({ detail: `at most ${rateLimit} requests per second` }), {
-            "retry-after": String(Math.max(1, Math.ceil(Duration.toSeconds(wait))))
-          })
-    )
+  const waitOf = yield* RateLimit.make(rateLimit)
+  const excess = { detail: RateLimit.excess(rateLimit) }
+  const clientOf = (given: ReadonlyArray<string>) =>
+    keys.length === 0 ? anybody : given.map(find).find((client) => client !== undefined)
+  return {
+    admit: (given, serve) => {
+      const client = clientOf(given)
+      if (client === undefined) return Effect.fail(new Problems.Unauthorized())
+      return Effect.flatMapEager(waitOf(client), (waitSeconds) =>
+        waitSeconds === 0
+          ? serve(client)
+          : Problems.toResponse(new Problems.TooManyRequests(excess), { "retry-after": String(waitSeconds) })
+      )
+    }
   }
-  return Access.of({ bearer: check, apiKey: check })
 })
 
-/** Counts in this process. */
-export const layer = (settings: Pick<ApiSettings, "keys" | "rateLimit">): Layer.Layer<Access> =>
-  Layer.effect(Access, make(settings)).pipe(
-    Layer.provide(RateLimiter.layer),
-    Layer.provide(RateLimiter.layerStoreMemory)
-  )
+const bearer = /^bearer +(.+)$/i
+
+/** The keys that a request gives, wherever `Access` looks for them. */
+export const keysIn = (headers: HttpServerRequest.HttpServerRequest["headers"]): ReadonlyArray<string> =>
+  [bearer.exec(headers.authorization ?? "")?.[1], headers["x-api-key"]].filter((key) => key !== undefined)
+
+/** Through a gate. */
+export const layer = ({ admit }: Gate): Layer.Layer<Access> => {
+  const check: Access["Service"]["bearer"] = (handler, { credential }) =>
+    admit([Redacted.value(credential)], (client) => Effect.provideService(handler, Client, client))
+  return Layer.succeed(Access, { bearer: check, apiKey: check })
+}

@@ -1,16 +1,9 @@
 /** The HTTP API as a server: every path, every problem, limits of time, and a stop that finishes what is in flight. */
 import { createServer } from "node:http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { Cause, Context, Duration, Effect, Layer, Schema } from "effect"
-import {
-  HttpMiddleware,
-  HttpRouter,
-  HttpServer,
-  HttpServerError,
-  type HttpServerRequest,
-  HttpServerResponse
-} from "effect/http"
-import { HttpApiBuilder, HttpApiScalar } from "effect/http-api"
+import { Cause, Clock, Console, Context, Duration, Effect, Layer, References, Schema, Scope, Tracer } from "effect"
+import { HttpRouter, HttpServer, HttpServerError, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import { HttpApiBuilder, HttpApiScalar, OpenApi } from "effect/http-api"
 import { PrometheusMetrics } from "effect/observability"
 import type { ChargeNotices } from "../../domain/ports/ChargeNotices.ts"
 import { IdempotencyKeys } from "../../domain/ports/IdempotencyKeys.ts"
@@ -56,14 +49,14 @@ const operations = (api: PaystreamApi.Api, { dependencies }: ApiServerOptions) =
       .handleRaw("metrics", () => Effect.map(PrometheusMetrics.format(), (text) => HttpServerResponse.text(text)))
   )
 
-const handlers = (api: PaystreamApi.Api, options: ApiServerOptions) =>
+const handlers = (api: PaystreamApi.Api, options: ApiServerOptions, gate: Access.Gate) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const { notices, process, settings } = options
       const surroundings = { keys: yield* IdempotencyKeys, scope: yield* Effect.scope }
       const work = PaymentWork.make(settings, process, surroundings)
       return Layer.mergeAll(
-        Pix.layer(api, options, surroundings),
+        Pix.layer(api, options, gate, surroundings),
         Payments.layer(api, settings, work),
         Webhooks.layer(api, settings, work, notices),
         operations(api, options)
@@ -79,7 +72,7 @@ interface Route {
   readonly methods: ReadonlyArray<string>
 }
 
-const routesOf = (api: PaystreamApi.Api): ReadonlyArray<Route> => {
+const routesOf = (api: ReturnType<typeof PaystreamApi.make>["declared"]): ReadonlyArray<Route> => {
   const declared = Object.values(api.groups).flatMap((group) => Object.values(group.endpoints))
   const all = [...declared, { path: "/docs", method: "GET" }, { path: "/openapi.json", method: "GET" }]
   return [...Map.groupBy(all, ({ path }) => path)].map(([path, endpoints]) => ({
@@ -132,11 +125,12 @@ const withProblems = HttpRouter.middleware(
     Shutdown,
     (shutdown) => (app) =>
       Effect.catchCauseIf(app, (cause) => !Cause.hasInterruptsOnly(cause), failed).pipe(
-        Effect.zipWith(shutdown.isRequested, (response, isStopping) =>
-          response.status === 200 && !isStopping
+        Effect.map((response) => {
+          const isStopping = shutdown.isRequestedUnsafe()
+          return response.status === 200 && !isStopping
             ? response
             : HttpServerResponse.setHeaders(response, headersFor(response, isStopping))
-        )
+        })
       )
   ),
   { global: true }
@@ -167,21 +161,47 @@ const node = ({ drainTimeout, settings }: ApiServerOptions) => {
 /** A part of a path is as long as the runtime lets it be: the router would take a longer one for another path. */
 const routerConfig = Layer.succeed(HttpRouter.RouterConfig, { maxParamLength: Number.MAX_SAFE_INTEGER })
 
+/**
+ * What requests are served among: who logs, traces or tells the time looks for these. All that is around the server is
+ * copied with each request; stores are not among it, since each group of handlers has its own services.
+ */
+const ambient = [
+  References.CurrentLoggers,
+  References.MinimumLogLevel,
+  References.CurrentLogAnnotations,
+  Console.Console,
+  Clock.Clock,
+  Tracer.Tracer,
+  TracingEnabled
+] as const
+
+/** Takes requests for as long as its scope is open. */
+const taking = (
+  app: Effect.Effect<HttpServerResponse.HttpServerResponse, unknown, HttpRouter.GlobalProvided>,
+  options: ApiServerOptions
+) => {
+  const served = HttpServer.serve(app).pipe(Layer.provide(node(options)))
+  const needed = (context: Context.Context<Scope.Scope>) => Context.pick(...ambient, Scope.Scope)(context)
+  return Layer.effectContext(Effect.updateContext(Layer.build(served), needed))
+}
+
 /** Serves until its scope closes, which waits for what is in flight. */
 export const layer = (options: ApiServerOptions) => {
-  const api = PaystreamApi.make({ brokers: [...options.brokers.keys()], hasWebhooks: options.notices !== undefined })
-  const routes = routesOf(api)
+  const hasWebhooks = options.notices !== undefined
+  const { built: api, declared } = PaystreamApi.make({ brokers: [...options.brokers.keys()], hasWebhooks })
+  const routes = routesOf(declared)
   const find = routeFinder(routes)
-  const pages = Layer.mergeAll(
-    HttpApiBuilder.layer(api, { openapiPath: "/openapi.json" }).pipe(
-      Layer.provide(handlers(api, options)),
-      Layer.provide(Access.layer(options.settings))
-    ),
-    HttpApiScalar.layer(api, { path: "/docs" }),
-    nowhere(find, routes),
-    withProblems
-  )
+  const pagesBehind = (gate: Access.Gate, document: Effect.Effect<HttpServerResponse.HttpServerResponse>) =>
+    Layer.mergeAll(
+      HttpApiBuilder.layer(api).pipe(Layer.provide(handlers(api, options, gate)), Layer.provide(Access.layer(gate))),
+      HttpRouter.add("GET", "/openapi.json", document),
+      HttpApiScalar.layer(declared, { path: "/docs" }),
+      nowhere(find, routes),
+      withProblems
+    )
   const serve = Effect.gen(function* () {
+    const document = yield* Effect.cached(Effect.sync(() => HttpServerResponse.jsonUnsafe(OpenApi.fromApi(declared))))
+    const pages = pagesBehind(yield* Access.gate(options.settings), document)
     // All pages are there before the port is: a request that came between would get no answer.
     const built = yield* Layer.build(
       pages.pipe(
@@ -189,16 +209,9 @@ export const layer = (options: ApiServerOptions) => {
         Layer.provide(NodeHttpServer.layerHttpServices)
       )
     )
-    const isTracing = yield* TracingEnabled
-    const app = Context.get(built, HttpRouter.HttpRouter).asHttpEffect()
-    return HttpServer.serve(
-      app,
-      ApiMetrics.measured((url) => find(url)?.path ?? "none")
-    ).pipe(
-      Layer.provide(node(options)),
-      // spans cost microseconds also where nobody reads them
-      Layer.provide(Layer.succeed(HttpMiddleware.TracerDisabledWhen, () => !isTracing))
-    )
+    const measured = ApiMetrics.measured((url) => find(url)?.path ?? "none")
+    // No middleware of the server: requests then pass it in a single step.
+    return taking(measured(Context.get(built, HttpRouter.HttpRouter).asHttpEffect()), options)
   })
   return Layer.unwrap(serve).pipe(
     Layer.catchTag("ServeError", ({ cause }) => {

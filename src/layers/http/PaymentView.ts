@@ -1,7 +1,7 @@
 /** Payments as the API shows them: what is known of them, and nothing of the payer's beyond what was sent. */
-import { DateTime } from "effect"
+import { isoOf } from "../../domain/Instant.ts"
 import { textOf } from "../../domain/Money.ts"
-import type { PaymentEvent } from "../../domain/PaymentEvent.ts"
+import { eventName } from "../../domain/PaymentHistory.ts"
 import { type PaymentState, stateOf } from "../../domain/PaymentState.ts"
 import type { PaymentStep } from "../../domain/ports/PaymentIntents.ts"
 import type { PaymentHistory, PaymentTaken } from "./PaymentsApi.ts"
@@ -16,17 +16,12 @@ export const taken = (id: string, state: PaymentState): PaymentTaken => ({
   orderId: state.orderId,
   ...(state.reference === undefined ? {} : { reference: state.reference }),
   ...(state.failure === undefined ? {} : { failure: state.failure }),
-  ...(state.isCompensationRequired ? { compensationRequired: true } : {})
+  ...(state.isCompensationRequired ? { compensationRequired: true } : {}),
+  ...(state.quarantine === undefined ? {} : { quarantine: state.quarantine })
 })
 
-const isoOf = (millis: number): string => DateTime.formatIso(DateTime.makeUnsafe(millis))
-
-/** `StepFinished` is `step_finished`. */
-const nameOf = ({ _tag }: PaymentEvent): string =>
-  _tag.replaceAll(/(?<=.)[A-Z]/g, (letter) => `_${letter}`).toLowerCase()
-
 const stepOf = ({ atMillis, event }: PaymentStep): PaymentHistory["history"][number] => ({
-  event: nameOf(event),
+  event: eventName(event),
   at: isoOf(atMillis),
   ...("step" in event ? { step: event.step } : {}),
   ...("reason" in event ? { reason: event.reason } : {})

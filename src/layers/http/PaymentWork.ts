@@ -24,11 +24,16 @@ export interface PaymentOptions extends RequestBody.BodyLimits {
  * Takes a payment as far as it goes now, and fails where the provider does not let us in; `undefined` where commands do
  * that, in whichever process has them.
  */
-export type ProcessPayment = ((id: string) => Effect.Effect<void, GatewayError>) | undefined
+export type ProcessPayment =
+  | ((id: string, options: { readonly isNew: boolean }) => Effect.Effect<void, GatewayError>)
+  | undefined
 
 const unavailable = () => Effect.fail(new Problems.Unavailable({ detail: "the database cannot be reached now" }))
 
 const notLetIn = { detail: "the payment provider cannot be used now; the payment is kept, and waits" }
+
+const quarantined = ({ id, quarantine }: PaymentTaken): string =>
+  `${quarantine}; the payment ${id} is kept, and waits for an operator: \`paystream sagas resume ${id}\``
 
 /** What is asked of the database, within its time; what it will never do is told in the log. */
 const limited =
@@ -81,9 +86,9 @@ export const make = (options: PaymentOptions, process: ProcessPayment, surroundi
     Effect.map(asked(PaymentIntents.use((intents) => intents.history(id))), (steps) => PaymentView.ofHistory(id, steps))
 
   /** What takes longer than somebody waits goes on without them. */
-  const processed = Effect.fnUntraced(function* (id: string) {
+  const processed = Effect.fnUntraced(function* (id: string, isNew: boolean) {
     if (process === undefined) return
-    const fiber = yield* Effect.forkIn(process(id), surroundings.scope)
+    const fiber = yield* Effect.forkIn(process(id, { isNew }), surroundings.scope)
     const exit = yield* Effect.timeoutOption(Fiber.await(fiber), paymentTimeout)
     if (Option.exists(exit, Exit.isFailure)) return yield* new Problems.Unavailable(notLetIn)
   })
@@ -95,10 +100,11 @@ export const make = (options: PaymentOptions, process: ProcessPayment, surroundi
     hasCommands: process === undefined,
     underKey: Idempotency.make({ ...options, longestWork }, surroundings),
     /** A payment that is stored, once it was processed: as far as it came. */
-    shown: Effect.fnUntraced(function* (id: string, whenEnded: 200 | 201) {
-      yield* processed(id)
+    shown: Effect.fnUntraced(function* (id: string, whenEnded: 200 | 201, isNew: boolean) {
+      yield* processed(id, isNew)
       const payment = yield* history(id)
       if (payment === undefined) return yield* new Problems.UnknownPayment()
+      if (payment.quarantine !== undefined) return yield* new Problems.InQuarantine({ detail: quarantined(payment) })
       return answer(isFinal(payment) ? whenEnded : 202, payment)
     })
   }

@@ -14,6 +14,7 @@ import { requested } from "../../domain/PaymentState.ts"
 import type { PaymentIntents } from "../../domain/ports/PaymentIntents.ts"
 import { Reservations } from "../../domain/ports/Reservations.ts"
 import type { StoreError } from "../../domain/StoreError.ts"
+import { isUuid } from "../../domain/Uuid.ts"
 import { changeStored } from "../../streams/PaymentChanges.ts"
 import type { PaymentOutlet } from "../../streams/PaymentOutlet.ts"
 import * as PaymentRequests from "../../streams/PaymentRequests.ts"
@@ -30,7 +31,6 @@ import * as RequestBody from "./RequestBody.ts"
 type Request = { readonly request: HttpServerRequest.HttpServerRequest }
 type OfPayment = { readonly params: { readonly id: string } }
 
-const isPaymentId = Schema.is(Schema.String.check(Schema.isUUID()))
 const isOrderId = Schema.is(OrderId)
 
 type Taking = Effect.Effect<PaymentRequests.Taken, StoreError, PaymentIntents | PaymentOutlet>
@@ -42,7 +42,7 @@ const taken = Effect.fnUntraced(function* (work: PaymentWork, request: PaymentRe
   const { id, isNew } = found
   const response = work.hasCommands
     ? answer(202, PaymentView.taken(id, requested(requestedBy(id, request))))
-    : yield* work.shown(id, 201)
+    : yield* work.shown(id, 201, isNew)
   return isNew ? response : Idempotency.replayed(response)
 })
 
@@ -74,7 +74,7 @@ const take = (options: PaymentOptions, work: PaymentWork) => {
 const find = (work: PaymentWork) =>
   Effect.fnUntraced(function* ({ params: { id } }: OfPayment) {
     // A database refuses some texts: of what no payment has for its id, it is not asked.
-    const payment = isPaymentId(id) ? yield* work.history(id) : undefined
+    const payment = isUuid(id) ? yield* work.history(id) : undefined
     return payment ?? (yield* new Problems.UnknownPayment())
   })
 
@@ -82,7 +82,7 @@ const refund = (options: PaymentOptions, work: PaymentWork) => {
   const read = RequestBody.reader(options)
   return Effect.fnUntraced(function* ({ params: { id }, request }: OfPayment & Request) {
     const reason = yield* Effect.fromResult(PaymentBody.decodeRefund(yield* read(request)))
-    if (!isPaymentId(id)) return yield* new Problems.UnknownPayment()
+    if (!isUuid(id)) return yield* new Problems.UnknownPayment()
     const commandId = work.hasCommands ? `refund/${id}` : undefined
     const changed = yield* work.asked(changeStored(id, { _tag: "Refund", reason }, { commandId })).pipe(
       Effect.catchTag("IllegalTransition", ({ status }) => {
@@ -91,7 +91,8 @@ const refund = (options: PaymentOptions, work: PaymentWork) => {
       })
     )
     if (changed === undefined) return yield* new Problems.UnknownPayment()
-    return yield* work.shown(id, 200)
+    // Whether it was asked for before is not known: so it counts as if it was.
+    return yield* work.shown(id, 200, false)
   })
 }
 

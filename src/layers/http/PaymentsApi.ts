@@ -18,6 +18,9 @@ const payment = {
   failure: Schema.optionalKey(Schema.String).annotateKey({ description: "Why it failed, or is undone: a code." }),
   compensationRequired: Schema.optionalKey(Schema.Boolean).annotateKey({
     description: "It waits for an operator: `paystream sagas show`."
+  }),
+  quarantine: Schema.optionalKey(Schema.String).annotateKey({
+    description: "Why nobody takes it up any more until an operator says so: `paystream sagas resume`."
   })
 }
 
@@ -99,6 +102,7 @@ const take = HttpApiEndpoint.post("take", "/payments", {
     Problems.InvalidKey,
     Problems.UnderWay,
     Problems.OtherRequest,
+    Problems.InQuarantine,
     Problems.Unavailable
   ]
 })
@@ -123,7 +127,7 @@ const refund = HttpApiEndpoint.post("refund", "/payments/:id/refund", {
   params,
   payload: RefundRequest,
   success: [PaymentHistory, PaymentHistory.pipe(HttpApiSchema.status(202))],
-  error: [...bodyProblems, Problems.UnknownPayment, Problems.NotRefundable, Problems.Unavailable]
+  error: [...bodyProblems, Problems.UnknownPayment, Problems.NotRefundable, Problems.InQuarantine, Problems.Unavailable]
 })
   .annotate(OpenApi.Summary, "Give the money of a payment back")
   .annotate(

@@ -24,11 +24,18 @@ export interface Served {
   readonly hasWebhooks: boolean
 }
 
-/** The API of a process that serves these. */
-export const make = ({ brokers, hasWebhooks }: Served) =>
-  HttpApi.make("paystream")
-    .add(...PaymentsApi.groups({ hasWebhooks }), ...PixApi.groups(brokers), operations)
-    .annotate(OpenApi.Title, "Paystream: payments and PIX events")
-    .annotate(OpenApi.Version, "1.0.0")
+/** The API of a process that serves these: all that it declares, and what of it is built from the declaration. */
+export const make = ({ brokers, hasWebhooks }: Served) => {
+  const payments = PaymentsApi.groups({ hasWebhooks })
+  const [events, histories] = [PixApi.events(brokers), PixApi.histories]
+  return {
+    declared: HttpApi.make("paystream")
+      .add(...payments, events, histories, operations)
+      .annotate(OpenApi.Title, "Paystream: payments and PIX events")
+      .annotate(OpenApi.Version, "1.0.0"),
+    built: HttpApi.make("paystream").add(...payments, histories, operations)
+  }
+}
 
-export type Api = ReturnType<typeof make>
+/** What of it is built from the declaration. */
+export type Api = ReturnType<typeof make>["built"]

@@ -1,11 +1,14 @@
 /** The handlers of the PIX system: events to brokers, and histories from the audit log. */
-import { DateTime, Effect, Layer, Schema } from "effect"
+import { Effect, Layer, Schema } from "effect"
+import { HttpRouter, type HttpServerRequest } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
+import { isoOf } from "../../domain/Instant.ts"
 import { TransactionId } from "../../domain/PixEvent.ts"
 import { AuditLog } from "../../domain/ports/AuditLog.ts"
 import type { Broker } from "../../domain/ports/Broker.ts"
 import { within } from "../../streams/Within.ts"
 import type { ApiSettings, BrokerKind } from "../config/Settings.ts"
+import * as Access from "./Access.ts"
 import type { Surroundings } from "./Idempotency.ts"
 import type { Api } from "./PaystreamApi.ts"
 import * as PixApi from "./PixApi.ts"
@@ -17,23 +20,20 @@ export interface PixOptions {
   readonly brokers: ReadonlyMap<BrokerKind, Broker["Service"]>
 }
 
-const events = (api: Api, { brokers, settings }: PixOptions, surroundings: Surroundings) =>
-  Layer.unwrap(
-    Effect.gen(function* () {
-      const targets = yield* Effect.forEach(brokers, ([kind, broker]) =>
-        Effect.map(PublishEvent.targetOf(broker, PixApi.routes[kind].name, settings.publishTimeout), (target) => ({
-          kind,
-          target
-        }))
-      )
-      return HttpApiBuilder.group(api, "events", (handlers) => {
-        for (const { kind, target } of targets) {
-          const handler = PublishEvent.make(target, PixApi.routes[kind].path, settings, surroundings)
-          for (const alias of PixApi.pathsOf(kind)) handlers.handleRaw(`publish ${alias}`, handler)
-        }
-        // Which routes there are is known only here: the compiler cannot tell that each has its handler.
-        return handlers as never
-      })
+/** Through the router alone: `HttpApiBuilder` copies contexts with each request, and takes steps for headers and keys. */
+const events = ({ brokers, settings }: PixOptions, { admit }: Access.Gate, surroundings: Surroundings) =>
+  HttpRouter.use(
+    Effect.fnUntraced(function* (router) {
+      for (const [kind, broker] of brokers) {
+        const { name, path } = PixApi.routes[kind]
+        const target = yield* PublishEvent.targetOf(broker, name, settings.publishTimeout)
+        const publish = PublishEvent.make(target, path, settings, surroundings)
+        const serve = (request: HttpServerRequest.HttpServerRequest) =>
+          admit(Access.keysIn(request.headers), (client) => publish(request, client.name)).pipe(
+            Effect.catch((problem) => Problems.toResponse(problem))
+          )
+        for (const alias of PixApi.pathsOf(kind)) yield* router.add("POST", alias, serve)
+      }
     })
   )
 
@@ -57,7 +57,7 @@ const history = (api: Api, { settings }: PixOptions) =>
         if (last === undefined) return yield* new Problems.UnknownTransaction()
         const steps = found.map(({ action, atMillis, detail }) => ({
           action,
-          at: DateTime.formatIso(DateTime.makeUnsafe(atMillis)),
+          at: isoOf(atMillis),
           ...(detail === undefined ? {} : { detail })
         }))
         return { transactionId, status: last.action, steps }
@@ -65,5 +65,5 @@ const history = (api: Api, { settings }: PixOptions) =>
     )
   )
 
-export const layer = (api: Api, options: PixOptions, surroundings: Surroundings) =>
-  Layer.merge(events(api, options, surroundings), history(api, options))
+export const layer = (api: Api, options: PixOptions, gate: Access.Gate, surroundings: Surroundings) =>
+  Layer.merge(events(options, gate, surroundings), history(api, options))

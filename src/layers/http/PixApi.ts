@@ -76,9 +76,13 @@ const history = HttpApiEndpoint.get("history", "/pix/:transactionId", {
     "The steps in the audit log, in the order in which they happened; `status` is the last of them."
   )
 
-/** PIX events, at a route of its own for each of these brokers, and what has happened to PIX payments. */
-export const groups = (kinds: ReadonlyArray<BrokerKind>) => {
+/** PIX events, at a route of its own for each of these brokers. Declared: `Pix` serves them without what is built of it. */
+export const events = (kinds: ReadonlyArray<BrokerKind>) => {
   const endpoints = kinds.flatMap((kind) => pathsOf(kind).map((path) => publishTo(kind, path)))
-  const events = HttpApiGroup.make("events").add(...(endpoints as [(typeof endpoints)[number]]))
-  return [events.middleware(Access), HttpApiGroup.make("pix").add(history).middleware(Access)] as const
+  return HttpApiGroup.make("events")
+    .add(...(endpoints as [(typeof endpoints)[number]]))
+    .middleware(Access)
 }
+
+/** What has happened to PIX payments. */
+export const histories = HttpApiGroup.make("pix").add(history).middleware(Access)

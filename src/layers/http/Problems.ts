@@ -131,6 +131,16 @@ export class Unexpected extends HttpApiError.Problem<Unexpected>()("Unexpected",
   title: "Something went wrong here"
 }) {}
 
+/**
+ * Whoever processes the payment dies of it: nobody does any more until an operator says so. No answer that is kept: after
+ * that, the same request gets what came of it.
+ */
+export class InQuarantine extends HttpApiError.Problem<InQuarantine>()("InQuarantine", {
+  type: type("payment-in-quarantine"),
+  status: 503,
+  title: "The payment waits for an operator"
+}) {}
+
 /** Broker or database cannot be reached now, or the payment provider cannot be used. */
 export class Unavailable extends HttpApiError.Problem<Unavailable>()("Unavailable", {
   type: type("unavailable"),

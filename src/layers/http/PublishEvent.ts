@@ -7,13 +7,12 @@
  * - A request with an Idempotency-Key that was begun is ended, also when its client has gone.
  */
 import { hash } from "node:crypto"
-import { Clock, Duration, Effect } from "effect"
+import { Clock, Context, Duration, Effect } from "effect"
 import { type HttpServerRequest, HttpServerResponse } from "effect/http"
-import { versionHeader } from "../../domain/PixEvent.ts"
+import { type Topic, topics, versionHeader } from "../../domain/PixEvent.ts"
 import type { Broker, BrokerError, TopicMessage } from "../../domain/ports/Broker.ts"
 import * as Batcher from "../../streams/Batcher.ts"
 import { onwardTrace } from "../../streams/Tracing.ts"
-import { Client } from "./Access.ts"
 import { callersTrace } from "./CallersTrace.ts"
 import * as EventBody from "./EventBody.ts"
 import * as Idempotency from "./Idempotency.ts"
@@ -37,13 +36,16 @@ export interface Target {
 }
 
 /** So many at a time when the load is high; fewer, and at once, when it is not. */
-const batches = { size: 200, window: Duration.zero, concurrency: 4 }
+const batches = { size: 200, concurrency: 4, partial: 1 }
 
-/** A broker as a target: what requests bring at about the same time is confirmed together. */
+/** Where gathering gains nothing: a request then waits for its own confirm, and for nobody else's. */
+const turns = { size: 200, concurrency: 16, partial: 16 }
+
+/** A broker as a target: what requests bring at about the same time is published together. */
 export const targetOf = (broker: Broker["Service"], name: string, patience: Duration.Duration) =>
   Effect.map(
     Batcher.make({
-      ...batches,
+      ...(broker.joinsCalls ? turns : batches),
       patience,
       work: broker.publishToTopics,
       blamesOne: ({ blamesMessage }) => blamesMessage
@@ -62,28 +64,36 @@ const encoder = new TextEncoder()
 const fingerprintOf = ({ topic, value }: EventBody.ReceivedEvent): string =>
   hash("sha256", `${topic}\n${value}`).slice(0, 40)
 
+/** What is said of events that a broker has confirmed, by topic: the same each time, and made once. */
+const answersFor = (name: string) => {
+  const sent = (topic: Topic) =>
+    Effect.succeed(HttpServerResponse.jsonUnsafe({ status: `Event sent to ${name}`, topic }))
+  return Object.fromEntries(Object.values(topics).map((topic) => [topic, sent(topic)])) as Record<
+    Topic,
+    Effect.Effect<HttpServerResponse.HttpServerResponse>
+  >
+}
+
 /** Publishes to one broker. */
 const publisher = ({ name, publish }: Target, timeout: Duration.Duration) => {
-  const failed = (error: BrokerError | Batcher.Late) => {
+  const answers = answersFor(name)
+  const onFailure = (error: BrokerError | Batcher.Late) => {
     if (error._tag === "Late") return unavailable(`${name} did not confirm within ${Duration.format(timeout)}`)
     const log = error.isRetryable ? Effect.logDebug(error.message) : Effect.logError(error.message)
     return Effect.andThen(log, unavailable(`${name} cannot be reached`))
   }
-  return Effect.fnUntraced(function* (headers: Headers, event: EventBody.ReceivedEvent, fingerprint: string) {
-    const trace = onwardTrace(yield* Effect.context<never>(), callersTrace(headers))
-    const message = {
-      topic: event.topic,
-      id: `${event.transactionId}/${fingerprint}`,
-      body: encoder.encode(event.value),
-      contentType: "application/json",
-      publishedAtMillis: yield* Clock.currentTimeMillis,
-      headers: { key: event.transactionId, ...versionHeader, ...trace }
-    }
-    return yield* publish(message).pipe(
-      Effect.as(HttpServerResponse.jsonUnsafe({ status: `Event sent to ${name}`, topic: event.topic })),
-      Effect.catch(failed)
-    )
-  })
+  return (headers: Headers, event: EventBody.ReceivedEvent, fingerprint: string) =>
+    Effect.contextWith((context: Context.Context<never>) => {
+      const message = {
+        topic: event.topic,
+        id: `${event.transactionId}/${fingerprint}`,
+        body: encoder.encode(event.value),
+        contentType: "application/json",
+        publishedAtMillis: Context.get(context, Clock.Clock).currentTimeMillisUnsafe(),
+        headers: { key: event.transactionId, ...versionHeader, ...onwardTrace(context, callersTrace(headers)) }
+      }
+      return Effect.matchEffect(publish(message), { onSuccess: () => answers[event.topic], onFailure })
+    })
 }
 
 /** The handler of the route `path`, under whichever of its names it is asked. */
@@ -91,14 +101,18 @@ export const make = (target: Target, path: string, options: PublishOptions, surr
   const read = RequestBody.reader(options)
   const publish = publisher(target, options.publishTimeout)
   const underKey = Idempotency.make({ ...options, longestWork: options.publishTimeout }, surroundings)
-  return Effect.fnUntraced(function* ({ request }: { readonly request: Request }) {
-    const event = yield* Effect.fromResult(EventBody.decode(yield* read(request)))
+  const taken = (headers: Headers, client: string, event: EventBody.ReceivedEvent) => {
     const fingerprint = fingerprintOf(event)
-    // asked for once: the server reads them anew each time
-    const { headers } = request
-    const key = yield* Idempotency.keyOf(headers)
-    if (key === undefined) return yield* publish(headers, event, fingerprint)
-    const claim = { scope: `${(yield* Client).name} ${path}`, key, fingerprint }
-    return yield* underKey(claim, publish(headers, event, fingerprint), { withoutKeys: keysAway })
-  })
+    const published = publish(headers, event, fingerprint)
+    return Effect.flatMapEager(Idempotency.keyOf(headers), (key) => {
+      if (key === undefined) return published
+      const claim = { scope: `${client} ${path}`, key, fingerprint }
+      return underKey(claim, published, { withoutKeys: keysAway })
+    })
+  }
+  return (request: Request, client: string) =>
+    Effect.flatMap(read(request), (body) =>
+      // asked for once: the server reads headers anew each time
+      Effect.flatMapEager(Effect.fromResult(EventBody.decode(body)), (event) => taken(request.headers, client, event))
+    )
 }

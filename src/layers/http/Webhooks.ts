@@ -77,7 +77,7 @@ const make = (options: PaymentOptions, work: PaymentWork, notices: ChargeNotices
     const payment = yield* work.asked(doubted(found, notice))
     if (isFinal(payment.state)) return received
     if (work.hasCommands) yield* work.asked(tell(payment, body))
-    else yield* work.processed(payment.id)
+    else yield* work.processed(payment.id, false)
     return received
   })
 }

@@ -70,6 +70,7 @@ const make = Effect.fnUntraced(function* (options: RabbitMqOptions) {
     publish: RabbitMqPublisher.make(send),
     subscribe: topics.subscribe,
     publishToTopics: topics.publish,
+    joinsCalls: true,
     deliverLater: RabbitMqDelays.make(publishing, send, address),
     lookUp: (topic, group) => {
       const name = groupQueue(topic, group)

@@ -7,6 +7,7 @@ import { type ChannelModel, connect, type Options } from "amqplib"
 import { Effect, Latch, Redacted, Schedule, type Scope, Semaphore } from "effect"
 import type { BrokerError } from "../../domain/ports/Broker.ts"
 import type { AvailabilityLog } from "../../streams/Availability.ts"
+import { joinWrites, socketOf } from "./JoinedWrites.ts"
 import { away, brokerError } from "./RabbitMqError.ts"
 
 /** Two missed heartbeats end a connection that a network has swallowed: within 40 seconds here. */
@@ -49,6 +50,7 @@ const open = ({ address, certificates, connection, purpose }: ConnectionOptions)
           clientProperties: { connection_name: `paystream ${purpose}` }
         }
       )
+      joinWrites(socketOf(model))
       // Nobody waits for it any more: it would stay open for ever.
       if (signal.aborted) await model.close()
       return model
