@@ -1,107 +1,76 @@
-/** Command line → mode → run. A mode is an Effect that ends when its job is done. */
+/** Command line → mode or command → run. A mode is an Effect that ends when its job is done. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Effect, Option, Schema } from "effect"
-import { CliConfig, Command, GlobalFlag } from "effect/cli"
+import { Console, Effect, Layer, Stdio } from "effect"
+import { Argument, CliConfig, CliOutput, Command, GlobalFlag } from "effect/cli"
 import * as Settings from "../layers/config/Settings.ts"
+import { hasColors } from "../layers/config/Terminal.ts"
 import * as Process from "../layers/process/Process.ts"
 import { version } from "../layers/process/Version.ts"
-import { alone, consumersOf, consumersOptions, load, publishOf, schedulerOf, subcommands } from "./Commands.ts"
-import { type Flags, flags } from "./Flags.ts"
+import { subcommands } from "./Commands.ts"
+import { flags } from "./Flags.ts"
+import { isMode, listOfModes, pageOf, runMode } from "./Modes.ts"
+import { presenter, strayFlag, unknownCommand } from "./Usage.ts"
+import { WrongUsage } from "./WrongUsage.ts"
 
-/** What each mode does, and how it runs; a mode's code is loaded when it is asked for. */
-const modes = {
-  worker: {
-    does: "store the messages of a queue in the table payments",
-    run: () => alone(import("./Worker.ts").then(({ worker }) => worker))
-  },
-  migrate: {
-    does: "make or upgrade the tables, and the topics of workers, then end",
-    run: (given: Flags) =>
-      Effect.flatMap(load(import("./Migrate.ts")), ({ migrate }) =>
-        migrate({ ...given, module: Option.getOrUndefined(given.workers), names: given.worker })
-      )
-  },
-  publish: {
-    does: "publish sample payments to a queue, or values to a topic",
-    run: (given: Flags) => publishOf(given)
-  },
-  consumers: {
-    does: "run topic workers: the PIX system, or those of a module",
-    run: (given: Flags) => consumersOf(given)
-  },
-  api: {
-    does: "take payments and PIX events over HTTP",
-    run: () => alone(import("./Api.ts").then(({ api }) => api))
-  },
-  simulate: {
-    does: "send PIX flows to an API, and check that each is settled and audited once",
-    run: (given: Flags) =>
-      Effect.flatMap(load(import("./Simulate.ts")), ({ simulate }) =>
-        simulate({ ...given, count: Option.getOrElse(given.count, () => 100), timeoutSeconds: given.timeout })
-      )
-  },
-  outbox: {
-    does: "publish the committed events of the table outbox_events",
-    run: () => alone(import("./Outbox.ts").then(({ outbox }) => outbox))
-  },
-  commands: {
-    does: "process payments that were asked for",
-    run: () => alone(import("./PaymentCommands.ts").then(({ commands }) => commands))
-  },
-  scheduler: {
-    does: "run jobs on their schedules",
-    run: (given: Flags) => schedulerOf(given)
-  },
-  all: {
-    does: "worker, consumers, outbox, commands and api in one process",
-    run: (given: Flags) => Effect.flatMap(load(import("./All.ts")), ({ all }) => all(consumersOptions(given)))
-  },
-  operator: {
-    does: "run payment workers in Kubernetes, a Job for each PaymentJob",
-    run: () => Effect.flatMap(load(import("./Operator.ts")), ({ operator }) => operator)
-  },
-  demo: {
-    does: "all of it on an embedded broker and database: what `npm start` runs",
-    run: (given: Flags) => Effect.flatMap(load(import("./Demo.ts")), ({ demo }) => demo(given))
-  }
-} as const
+const path = Argument.String("command").pipe(
+  Argument.variadic(),
+  Argument.withDescription("The command, such as outbox list, or a mode")
+)
 
-const isMode = (name: string): name is keyof typeof modes => Object.hasOwn(modes, name)
+const help = Command.make("help", { path }, (given) => tellOf(given.path)).pipe(
+  Command.withDescription("Tell of a command or a mode")
+)
 
-const listOfModes = Object.entries(modes)
-  .map(([name, { does }]) => `  --mode=${name.padEnd(9)} ${does}`)
-  .join("\n")
-
-/** No mode, or none of ours. */
-class UnknownMode extends Schema.TaggedError<UnknownMode>()("UnknownMode", { given: Schema.String }) {
-  override get message(): string {
-    const what = this.given === "" ? "no mode given" : `unknown mode ${JSON.stringify(this.given)}`
-    return `${what}; the modes are\n${listOfModes}`
-  }
-}
-
-const runMode = Effect.fnUntraced(function* (given: Flags) {
-  const environment = yield* Settings.environment
-  const name = Option.getOrElse(given.mode, () => environment.get("MODE") ?? "")
-  if (!isMode(name)) return yield* new UnknownMode({ given: name })
-  yield* modes[name].run(given)
-})
+const all = [...subcommands, help] as const
 
 const command = Command.make("paystream", flags, runMode).pipe(
-  Command.withSubcommands(subcommands),
+  Command.withSubcommands(all),
   Command.withDescription(
     `Moves payments between brokers and databases without losing or doubling one.\n\nModes:\n${listOfModes}`
   )
 )
 
+const helpOf = (path: ReadonlyArray<string>) => Command.runWith(command, { version })([...path, "--help"])
+
+/** What is a command as well as a mode is told of as the command. */
+const tellOf = Effect.fnUntraced(function* (
+  path: ReadonlyArray<string>
+): Effect.fn.Return<void, unknown, Command.Environment> {
+  const mode = path.join(" ")
+  const unknown = unknownCommand(path, all)
+  if (unknown === undefined) return yield* helpOf(path) as Effect.Effect<void, unknown, Command.Environment>
+  if (!isMode(mode)) return yield* new WrongUsage({ detail: unknown })
+  yield* Console.log(pageOf(mode))
+})
+
+const asksForHelp = (args: ReadonlyArray<string>): boolean => args.includes("--help") || args.includes("-h")
+
+const isCommand = (word: string): boolean => all.some(({ name }) => name === word)
+
+const runArguments = Effect.fnUntraced(function* (args: ReadonlyArray<string>) {
+  const [first = "-"] = args
+  // of a word that it does not know, the parser would tell with the page of all
+  if (asksForHelp(args) && !first.startsWith("-") && !isCommand(first)) return yield* tellOf([first])
+  const stray = strayFlag(args, all)
+  if (stray !== undefined) return yield* new WrongUsage({ detail: stray })
+  yield* Command.runWith(command, { version })(args)
+})
+
 // The log's level is a setting like any other: LOG_LEVEL.
 const builtIns = CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] })
 
 /** Reads the command line, runs what it asks for, and ends the process with its exit code. */
-export const main = (): void =>
-  Process.run(Command.run(command, { version }).pipe(Effect.provide([NodeServices.layer, builtIns])), {
+export const main = (): void => {
+  const formatter = CliOutput.layer(CliOutput.defaultFormatter({ colors: hasColors() }))
+  const surroundings = Layer.mergeAll(NodeServices.layer, builtIns, formatter, CliOutput.layerPresenter(presenter))
+  const program = Effect.flatMap(
+    Effect.flatMap(Stdio.Stdio, ({ args }) => args),
+    runArguments
+  )
+  Process.run(Effect.provide(program, surroundings), {
     terminationMessagePath: Effect.match(Settings.environment, {
       onFailure: () => undefined,
       onSuccess: (environment) => environment.get("TERMINATION_MESSAGE_PATH")
     })
   })
+}

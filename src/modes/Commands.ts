@@ -67,3 +67,6 @@ const runWorker = Command.make("runworker", { name: workerName, workers: module 
 
 /** All of them. */
 export const subcommands = [publish, workers, runWorker, jobs, runJob, deadLetters, outbox, sagas, erase] as const
+
+/** How they are called. */
+export const commandNames: ReadonlyArray<string> = subcommands.map(({ name }) => name)

@@ -1,7 +1,7 @@
 /** `dlq list|show|replay`, as the command line takes them; what they do is loaded when it is asked for. */
 import { Effect } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { fromOne } from "./Flags.ts"
+import { fromOne, json } from "./Flags.ts"
 
 const load = <A>(module: Promise<A>) => Effect.promise(() => module)
 
@@ -18,11 +18,12 @@ const flags = {
       "At most so many are looked at, from the oldest: 100 to list, 10000 to look for ids or for a dry run"
     )
   ),
-  json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("A line of JSON for each"))
+  json
 }
 
 const replayFlags = {
   ...flags,
+  json: json.pipe(Flag.withDescription("Print for machines: a line for each, as it is done")),
   all: Flag.Boolean("all").pipe(Flag.withDefault(false), Flag.withDescription("All that wait now")),
   dryRun: Flag.Boolean("dry-run").pipe(Flag.withDefault(false), Flag.withDescription("Only say what would be done")),
   rate: Flag.Int("rate").pipe(fromOne, Flag.optional, Flag.withDescription("At most so many in a second")),

@@ -6,11 +6,11 @@ import { Broker, BrokerError, type Delivery, Unroutable } from "../domain/ports/
 import { readDeadLetter } from "../domain/ReadDeadLetter.ts"
 import { idsOf, ReplayHeader } from "../domain/Replay.ts"
 import * as Settings from "../layers/config/Settings.ts"
-import * as Logs from "../layers/telemetry/Logs.ts"
 import { Shutdown, untilShutdown } from "../streams/Shutdown.ts"
-import { type ServiceSettings, serviceSettings, services } from "./Services.ts"
+import * as Answer from "./Answer.ts"
+import { withServices } from "./CommandServices.ts"
+import { type ServiceSettings, serviceSettings } from "./Services.ts"
 import { StoppedEarly } from "./StoppedEarly.ts"
-import { table } from "./Table.ts"
 import { WrongUsage } from "./WrongUsage.ts"
 
 const settings = Settings.all({ services: serviceSettings, log: Settings.logSettings })
@@ -43,17 +43,15 @@ export const withBroker = <A, E, R>(
   program: Effect.Effect<A, E, R | Broker | Scope.Scope>,
   options: { readonly changes: boolean }
 ) =>
-  Effect.gen(function* () {
-    const { log, services: where } = yield* Settings.load(
-      options.changes ? withMarks : settings,
-      yield* Settings.environment
-    )
-    const { broker, replayMarks } = services(where, { maxConnections: 1, maxBytesInFlight: 0 })
-    if (lacksMarks(where)) yield* Console.error("DATABASE is none: what was put back already is not left out")
-    const isMarked = where.process.broker === "kafka" && !lacksMarks(where)
-    const looked = isMarked ? Layer.provide(broker, replayMarks) : broker
-    return yield* Effect.provide(Effect.scoped(program), Layer.provideMerge(looked, Logs.besideAnswer(log)))
-  })
+  withServices(
+    options.changes ? withMarks : settings,
+    Effect.fnUntraced(function* ({ broker, replayMarks }, { services: where }) {
+      if (lacksMarks(where)) yield* Console.error("DATABASE is none: what was put back already is not left out")
+      const isMarked = where.process.broker === "kafka" && !lacksMarks(where)
+      return yield* Effect.provide(Effect.scoped(program), isMarked ? Layer.provide(broker, replayMarks) : broker)
+    }),
+    { stopsByItself: true }
+  )
 
 /** As many as a person reads. */
 const listedByDefault = 100
@@ -125,15 +123,26 @@ export const concluding = Effect.fnUntraced(function* ({ name, seen, waiting, wa
 
 // list
 
+/** What nobody knows of a stranger's message. */
+const unreadable = {
+  time: undefined,
+  worker: undefined,
+  group: undefined,
+  reason: undefined,
+  error: undefined,
+  retries: undefined,
+  source: undefined
+}
+
 /** What is told of a dead letter without its payload. */
 const describe = (delivery: Delivery) => {
   const [id] = idsOf(delivery)
   const earlier = delivery.headers[ReplayHeader.replay]
   return {
     id,
-    ...(delivery.id === undefined || delivery.id === id ? {} : { letterId: delivery.id }),
+    letterId: delivery.id === id ? undefined : delivery.id,
     ...Result.match(readDeadLetter(delivery), {
-      onFailure: (problem) => ({ problem }),
+      onFailure: (problem) => ({ ...unreadable, problem }),
       onSuccess: ({ error, group, reason, retries, source, time, worker }) => ({
         time,
         worker,
@@ -141,11 +150,12 @@ const describe = (delivery: Delivery) => {
         reason,
         error,
         retries,
-        source
+        source,
+        problem: undefined
       })
     }),
     bytes: delivery.body.length,
-    ...(earlier === undefined ? {} : { replayedBefore: String(earlier) })
+    replayedBefore: earlier === undefined ? undefined : String(earlier)
   }
 }
 
@@ -154,28 +164,28 @@ type Description = ReturnType<typeof describe>
 const errorCharacters = 60
 const cell = (text: string | undefined, characters = 80): string => shortened(printable(text ?? "-"), characters)
 
-const rowOf = (one: Description) =>
-  "problem" in one
-    ? { id: cell(one.id), time: "-", group: "-", reason: "-", retries: "-", source: "-", error: cell(one.problem) }
-    : {
-        id: cell(one.id),
-        time: cell(one.time),
-        group: cell(one.group),
-        reason: cell(one.reason),
-        retries: one.retries ?? "-",
-        source: cell(one.source),
-        error: cell(one.error, errorCharacters)
-      }
+const rowOf = (one: Description) => ({
+  id: cell(one.id),
+  time: cell(one.time),
+  group: cell(one.group),
+  reason: cell(one.reason),
+  retries: one.retries ?? "-",
+  source: cell(one.source),
+  error: one.problem === undefined ? cell(one.error, errorCharacters) : cell(one.problem)
+})
 
-const reasonOf = (one: Description): string => ("problem" in one ? "not ours" : printable(one.reason))
+const reasonOf = ({ reason }: Description): string => (reason === undefined ? "not ours" : printable(reason))
 
 const countsOf = (all: ReadonlyArray<Description>): string => {
   const counts = Object.entries(Arr.groupBy(all, reasonOf)).map(([reason, { length }]) => `${length} ${reason}`)
   return `${all.length} dead letter${all.length === 1 ? "" : "s"}: ${counts.join(", ")}`
 }
 
-const printList = (all: ReadonlyArray<Description>) =>
-  Console.log(all.length === 0 ? "no dead letters" : `${table(all.map(rowOf))}\n\n${countsOf(all)}`)
+const printList = Effect.fnUntraced(function* (all: ReadonlyArray<Description>) {
+  yield* Console.log(
+    all.length === 0 ? "no dead letters" : `${yield* Answer.fitted(all.map(rowOf))}\n\n${countsOf(all)}`
+  )
+})
 
 /** Lists the oldest. */
 export const list = ({ json, limit, name }: LookOptions) =>
@@ -185,9 +195,8 @@ export const list = ({ json, limit, name }: LookOptions) =>
         name,
         Option.getOrElse(limit, () => listedByDefault)
       )
-      const described = Stream.map(looked.messages, describe)
-      if (json) yield* Stream.runForEach(described, (one) => Console.log(printableJson(one)))
-      else yield* Effect.flatMap(Stream.runCollect(described), printList)
+      const described = yield* Stream.runCollect(Stream.map(looked.messages, describe))
+      yield* json ? Answer.line(described) : printList(described)
       yield* concluding(looked, `after ${looked.seen.count} of ${looked.wanted}`)
     }),
     { changes: false }
@@ -202,11 +211,11 @@ const textOf = (body: Uint8Array): string | undefined =>
 
 const base64 = (body: Uint8Array): string => Buffer.from(body).toString("base64")
 
-const asJson = (delivery: Delivery): string => {
-  const text = textOf(delivery.body)
-  const { headers } = delivery
-  const body = text === undefined ? { bodyBase64: base64(delivery.body) } : { body: text }
-  return printableJson({ ...describe(delivery), contentType: delivery.contentType, headers, ...body })
+const recordOf = (delivery: Delivery) => {
+  const { body, contentType, headers } = delivery
+  const text = textOf(body)
+  const bodyBase64 = text === undefined ? base64(body) : undefined
+  return { ...describe(delivery), contentType, headers, body: text, bodyBase64 }
 }
 
 const asText = (delivery: Delivery): string => {
@@ -254,10 +263,9 @@ export const show = Effect.fnUntraced(function* (options: LookOptions & { readon
         Option.getOrElse(limit, () => searchedByDefault)
       )
       const { isWanted, missing } = selecting(ids)
-      yield* looked.messages.pipe(
-        Stream.filter(isWanted),
-        Stream.runForEach((one) => Console.log(json ? asJson(one) : asText(one)))
-      )
+      const wanted = Stream.filter(looked.messages, isWanted)
+      if (json) yield* Effect.flatMap(Stream.runCollect(Stream.map(wanted, recordOf)), Answer.line)
+      else yield* Stream.runForEach(wanted, (one) => Console.log(asText(one)))
       yield* concluding(looked, `after ${looked.seen.count} of ${looked.wanted}`)
       if (missing().length > 0) return yield* new NotAll({ detail: notFound(missing(), looked.seen.count) })
     }),

@@ -1,14 +1,14 @@
 /** `erase`: rids the tables of a person's data, and says how much there was. */
-import { Console, Effect, Layer, Option, Schema } from "effect"
+import { Console, Effect, Option, Schema } from "effect"
 import { type ErasedTable, type Subject, subjectKinds } from "../domain/Erasure.ts"
 import { PaymentStore } from "../domain/ports/PaymentStore.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import * as Erasure from "../layers/postgres/Erasure.ts"
 import { asStoreError } from "../layers/postgres/SqlState.ts"
-import * as Logs from "../layers/telemetry/Logs.ts"
+import * as Answer from "./Answer.ts"
+import { askedBy, withServices } from "./CommandServices.ts"
 import type { EraseOptions } from "./EraseCommandLine.ts"
-import { databaseOnly, services } from "./Services.ts"
-import { table } from "./Table.ts"
+import { databaseOnly } from "./Services.ts"
 import { WrongUsage } from "./WrongUsage.ts"
 
 const settings = Settings.all({
@@ -16,6 +16,8 @@ const settings = Settings.all({
   fields: Settings.personalFields,
   log: Settings.logSettings
 })
+
+type Given = typeof settings extends Settings.Group<infer A> ? A : never
 
 /** Something of what was found is still needed. */
 export class NotAllErased extends Schema.TaggedError<NotAllErased>()("NotAllErased", { left: Schema.Int }) {
@@ -41,10 +43,31 @@ const elsewhere =
   "not reached: messages and dead letters in the broker (`dlq show`, see docs/retention.md), logs, back-ups, the payment provider"
 
 const print = Effect.fnUntraced(function* ({ dryRun, json }: EraseOptions, tables: ReadonlyArray<ErasedTable>) {
-  if (json) return yield* Console.log(JSON.stringify({ dryRun, tables }))
+  if (json) return yield* Answer.line({ dryRun, tables })
   const done = dryRun ? "would be erased" : "erased"
-  yield* Console.log(table(tables.map(({ left, rows, table: name }) => ({ table: name, [done]: rows, left }))))
+  yield* Console.log(
+    yield* Answer.fitted(tables.map(({ left, rows, table: name }) => ({ table: name, [done]: rows, left })))
+  )
   yield* Console.log(elsewhere)
+})
+
+const eraseAll = Effect.fnUntraced(function* (
+  options: EraseOptions,
+  subjects: ReadonlyArray<Subject>,
+  by: string,
+  { fields, services: { postgres } }: Given
+) {
+  const one = Effect.fnUntraced(function* (subject: Subject) {
+    const tables = yield* Erasure.erase({ subject, fields, isDryRun: options.dryRun })
+    if (!options.dryRun) yield* Erasure.record(subject, by, tables)
+    return tables
+  })
+  const address = postgres?.address ?? "the embedded server"
+  yield* (yield* PaymentStore).prepare
+  const found = sum(yield* Effect.mapError(Effect.forEach(subjects, one), asStoreError(address)))
+  yield* print(options, found)
+  const left = found.reduce((total, each) => total + each.left, 0)
+  if (left > 0 && !options.dryRun) return yield* new NotAllErased({ left })
 })
 
 /** Erases a person's data, and notes that it was done. */
@@ -52,22 +75,8 @@ export const erase = Effect.fnUntraced(function* (options: EraseOptions) {
   const subjects = subjectsOf(options)
   if (subjects.length === 0)
     return yield* new WrongUsage({ detail: "name whose data: --payer, --payment or --transaction" })
-  const environment = yield* Settings.environment
-  const { fields, log, services: where } = yield* Settings.load(settings, environment)
-  const by = Option.getOrElse(options.by, () => environment.get("USER") ?? environment.get("LOGNAME") ?? "unknown")
-  const { paymentStore } = services(where, { maxConnections: 1, maxBytesInFlight: 0 })
-  const one = Effect.fnUntraced(function* (subject: Subject) {
-    const tables = yield* Erasure.erase({ subject, fields, isDryRun: options.dryRun })
-    if (!options.dryRun) yield* Erasure.record(subject, by, tables)
-    return tables
-  })
-  const address = where.postgres?.address ?? "the embedded server"
-  const work = Effect.gen(function* () {
-    yield* (yield* PaymentStore).prepare
-    const found = sum(yield* Effect.mapError(Effect.forEach(subjects, one), asStoreError(address)))
-    yield* print(options, found)
-    const left = found.reduce((total, each) => total + each.left, 0)
-    if (left > 0 && !options.dryRun) return yield* new NotAllErased({ left })
-  })
-  yield* Effect.provide(work, Layer.provideMerge(paymentStore, Logs.besideAnswer(log)))
+  const by = yield* askedBy(options.by)
+  yield* withServices(settings, ({ paymentStore }, given) =>
+    Effect.provide(eraseAll(options, subjects, by, given), paymentStore)
+  )
 })

@@ -1,9 +1,9 @@
 /** `workers`: what the topic workers of a module take, give and do when they fail; for people, or as JSON for machines. */
-import { Console, Duration, Effect, Option, Schema, Terminal } from "effect"
+import { Duration, Effect, Option, Schema } from "effect"
 import type { RetryPolicy } from "../domain/RetryPolicy.ts"
 import type { Any } from "../streams/Worker.ts"
+import * as Answer from "./Answer.ts"
 import { modulePath, registered } from "./RegisteredWorkers.ts"
-import { cards, table, widthOf } from "./Table.ts"
 
 const backOff = ({ initialDelay, jitter, kind, maxDelay, maxRetries }: RetryPolicy): string => {
   if (maxRetries === 0) return "-"
@@ -38,7 +38,7 @@ const inOnePiece = ({ definitions, schema }: ReturnType<typeof Schema.toJsonSche
 const record = (worker: Any) => ({
   name: worker.name,
   input: worker.topic,
-  output: worker.outputTopic ?? null,
+  output: worker.outputTopic,
   group: worker.groupId,
   concurrency: worker.concurrency,
   retry: {
@@ -63,10 +63,5 @@ export interface ListOptions {
 /** Lists the workers of a module: a line for each, or a card where the terminal is too narrow for that. */
 export const listWorkers = Effect.fnUntraced(function* (options: ListOptions) {
   const { workers } = yield* registered(yield* modulePath(options.module), [])
-  if (options.json) return yield* Console.log(JSON.stringify(workers.map(record)))
-  const rows = workers.map(row)
-  const text = table(rows)
-  const columns = yield* Effect.flatMap(Terminal.Terminal, (terminal) => terminal.columns)
-  // Where there is no terminal, whoever reads it has as much room as it takes.
-  yield* Console.log(columns === 0 || widthOf(text) <= columns ? text : cards(rows))
+  yield* Answer.list(options.json, { found: workers, record, row, nothing: "there are no workers" })
 })

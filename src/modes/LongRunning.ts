@@ -13,9 +13,9 @@ import * as Settings from "../layers/config/Settings.ts"
 import * as HealthServer from "../layers/http/HealthServer.ts"
 import * as Process from "../layers/process/Process.ts"
 import * as Logs from "../layers/telemetry/Logs.ts"
-import * as OpenTelemetry from "../layers/telemetry/OpenTelemetry.ts"
 import { besideRetention } from "../streams/Retention.ts"
 import { Shutdown, unlessStopped } from "../streams/Shutdown.ts"
+import { loaded } from "./LoadedLayer.ts"
 import type { Opened, Part, Work } from "./Part.ts"
 import { type ServiceSettings, serviceSettingsFor, services } from "./Services.ts"
 import { world } from "./World.ts"
@@ -108,6 +108,15 @@ export interface LongRunningOptions {
   readonly environment?: Settings.Environment
 }
 
+/** Where no collector is named, nothing of it is loaded. */
+const telemetry = (settings: Settings.ProcessSettings, environment: Settings.Environment, mode: string) =>
+  settings.otlpEndpoint === undefined
+    ? Layer.empty
+    : loaded(
+        () => import("../layers/telemetry/OpenTelemetry.ts"),
+        ({ layer }) => layer(environment, Settings.serviceNameOf(settings, mode))
+      )
+
 /** Runs parts as one process, until one of them is done or somebody asks to stop. */
 export const longRunning = Effect.fnUntraced(function* (options: LongRunningOptions) {
   const { mode, parts } = options
@@ -143,7 +152,7 @@ export const longRunning = Effect.fnUntraced(function* (options: LongRunningOpti
 
   // Built from the last to the first and closed the other way: telemetry outlives the services.
   const surroundings = world(where, built, usesBroker(parts)).pipe(
-    Layer.provideMerge(OpenTelemetry.layer(where.process, environment, mode)),
+    Layer.provideMerge(telemetry(where.process, environment, mode)),
     Layer.provideMerge(Logs.layer(log))
   )
   const service = Settings.serviceNameOf(where.process, mode)

@@ -7,14 +7,13 @@ import { deadLetterTopicsOf } from "../domain/Subscriptions.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import * as Migrations from "../layers/postgres/Migrations.ts"
 import { asStoreError } from "../layers/postgres/SqlState.ts"
-import * as Logs from "../layers/telemetry/Logs.ts"
-import { Shutdown } from "../streams/Shutdown.ts"
 import { DeadLetterTopics } from "../streams/TopicWorker.ts"
 import type { Any } from "../streams/Worker.ts"
+import * as Answer from "./Answer.ts"
+import { withServices } from "./CommandServices.ts"
 import { commandWorker, eventTopics } from "./PaymentTopics.ts"
 import { modulePath, registered } from "./RegisteredWorkers.ts"
-import { databaseOnly, type ServiceSettings, serviceSettingsFor, services } from "./Services.ts"
-import { StoppedEarly } from "./StoppedEarly.ts"
+import { databaseOnly, type ServiceSettings, type Services, serviceSettingsFor } from "./Services.ts"
 import { makeTopics, statusOfTopics } from "./WorkerTopics.ts"
 
 const onDatabaseOnly = ({ database, topics }: MigrateOptions) => database && !topics
@@ -41,20 +40,20 @@ export interface MigrateOptions {
 }
 
 /** What was done, for machines and for people. */
-interface Answer {
+interface Done {
   readonly json: Readonly<Record<string, unknown>>
   readonly lines: ReadonlyArray<string>
 }
 
-const nothing: Answer = { json: {}, lines: [] }
+const nothing: Done = { json: {}, lines: [] }
 
-const statusOfDatabase = Effect.map(Migrations.status, (all): Answer => {
+const statusOfDatabase = Effect.map(Migrations.status, (all): Done => {
   const rows = all.map(({ appliedAt, name }) => ({ name, appliedAt: appliedAt?.toISOString() ?? null }))
   const lines = rows.map(({ appliedAt, name }) => `${name}  ${appliedAt ?? "missing"}`)
   return { json: { migrations: rows }, lines }
 })
 
-const migrateDatabase = Effect.map(Migrations.migrate, (names): Answer => {
+const migrateDatabase = Effect.map(Migrations.migrate, (names): Done => {
   const line = names.length === 0 ? "nothing to migrate: the tables are up to date" : `migrated: ${names.join(", ")}`
   return { json: { applied: names }, lines: [line] }
 })
@@ -67,33 +66,26 @@ interface Wanted {
 
 /** A row for each topic or queue, with the broker that it is at. */
 const statusAt = (broker: Settings.BrokerKind, { published, workers }: Wanted) =>
-  Effect.map(statusOfTopics(workers, published), (all): Answer => {
+  Effect.map(statusOfTopics(workers, published), (all): Done => {
     const lines = all.map(({ isThere, name }) => `${broker}  ${name}  ${isThere ? "there" : "missing"}`)
     return { json: { topics: all.map((one) => ({ broker, ...one })) }, lines }
   })
 
 const makeAt = (broker: Settings.BrokerKind, { published, workers }: Wanted) =>
-  Effect.map(makeTopics(workers, published), (names): Answer => {
+  Effect.map(makeTopics(workers, published), (names): Done => {
     const line = names.length === 0 ? "no topic to make, all are there" : `made ${names.join(", ")}`
     return { json: { made: names.map((name) => ({ broker, name })) }, lines: [`${broker}: ${line}`] }
   })
 
 /** One answer of several about the same things. */
-const together = (answers: ReadonlyArray<Answer>): Answer => ({
+const together = (answers: ReadonlyArray<Done>): Done => ({
   json: Object.fromEntries(
     Object.keys(answers[0]?.json ?? {}).map((name) => [name, answers.flatMap(({ json }) => json[name])])
   ),
   lines: answers.flatMap(({ lines }) => lines)
 })
 
-/** Fails as soon as stopping is asked for. */
-const stopped = Effect.gen(function* () {
-  yield* (yield* Shutdown).requested
-  return yield* new StoppedEarly({ detail: "before the end; what was under way is rolled back" })
-})
-
-const onDatabase = (where: ServiceSettings, { status }: MigrateOptions) => {
-  const { paymentStore } = services(where, { maxConnections: 1, maxBytesInFlight: 0 })
+const onDatabase = ({ paymentStore }: Services, where: ServiceSettings, { status }: MigrateOptions) => {
   const address = where.postgres?.address ?? "the embedded server"
   return Effect.mapError(status ? statusOfDatabase : migrateDatabase, asStoreError(address)).pipe(
     Effect.provide(paymentStore)
@@ -105,7 +97,7 @@ const brokersFor = (path: string | undefined, brokers: ReadonlyArray<Settings.Br
   path !== undefined || options.topics ? brokers : brokers.filter((broker) => broker === "kafka")
 
 const onTopics = Effect.fnUntraced(function* (
-  where: ServiceSettings,
+  { brokers }: Services,
   configured: ReadonlyArray<Settings.BrokerKind>,
   options: MigrateOptions
 ) {
@@ -117,7 +109,6 @@ const onTopics = Effect.fnUntraced(function* (
   }
   const { all, workers } = yield* registered(path, options.names)
   const known = deadLetterTopicsOf(all)
-  const { brokers } = services(where, { maxConnections: 1, maxBytesInFlight: 0 })
   // Ours are those of payments too; elsewhere than on Kafka they are made where they are first needed.
   const isOurs = path === undefined && options.names.length === 0
   const wantedAt = (kind: Settings.BrokerKind): Wanted =>
@@ -133,19 +124,15 @@ const onTopics = Effect.fnUntraced(function* (
   return together(answers)
 })
 
-/** As before there were topics, where there are none: a list of migrations. */
-const jsonOf = ({ json }: Answer): unknown => (Object.keys(json).join() === "migrations" ? json.migrations : json)
-
 /** Applies what is pending, or tells. */
 export const migrate = Effect.fnUntraced(function* (options: MigrateOptions) {
-  const environment = yield* Settings.environment
-  const { brokers, log, services: where } = yield* Settings.load(settingsFor(options), environment)
-  const work = Effect.gen(function* () {
-    const database = onTopicsOnly(options) ? nothing : yield* onDatabase(where, options)
-    const topics = onDatabaseOnly(options) ? nothing : yield* onTopics(where, brokers, options)
-    const answer = { json: { ...database.json, ...topics.json }, lines: [...database.lines, ...topics.lines] }
-    if (options.json) yield* Console.log(JSON.stringify(jsonOf(answer)))
-    else yield* Effect.forEach(answer.lines, (line) => Console.log(line), { discard: true })
-  })
-  yield* work.pipe(Effect.provide(Logs.besideAnswer(log)), Effect.raceFirst(stopped))
+  yield* withServices(
+    settingsFor(options),
+    Effect.fnUntraced(function* (built, { brokers, services: where }) {
+      const database = onTopicsOnly(options) ? nothing : yield* onDatabase(built, where, options)
+      const topics = onDatabaseOnly(options) ? nothing : yield* onTopics(built, brokers, options)
+      const lines = [...database.lines, ...topics.lines]
+      yield* Answer.give(options.json, { ...database.json, ...topics.json }, lines.join("\n"))
+    })
+  )
 })

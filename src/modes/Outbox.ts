@@ -5,6 +5,7 @@ import { Broker } from "../domain/ports/Broker.ts"
 import { PaymentStore } from "../domain/ports/PaymentStore.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import * as Settings from "../layers/config/Settings.ts"
+import { letYoungGenerationGrow } from "../layers/process/Memory.ts"
 import { type OutboxRelayOptions, outboxRelay } from "../streams/OutboxRelay.ts"
 import { supervised } from "../streams/Supervisor.ts"
 import * as Part from "./Part.ts"
@@ -42,6 +43,7 @@ const commandQueue = Effect.gen(function* () {
 
 const run = ({ flags, outbox: given }: Given) =>
   Effect.gen(function* () {
+    yield* Effect.sync(letYoungGenerationGrow)
     yield* Stream.runDrain(supervised("outbox tables")(tables))
     if (flags.asyncCommands) yield* Stream.runDrain(supervised("command queue")(Stream.fromEffect(commandQueue)))
     const published = yield* Stream.runFold(

@@ -25,14 +25,15 @@ const retry = Command.make(
   "retry",
   {
     ids,
-    all: Flag.Boolean("all").pipe(Flag.withDefault(false), Flag.withDescription("All that are failing or dead"))
+    all: Flag.Boolean("all").pipe(Flag.withDefault(false), Flag.withDescription("All that are failing or dead")),
+    json
   },
   (given) => Effect.flatMap(commands, (outbox) => outbox.retry(given))
 ).pipe(Command.withDescription("Bring failing and dead events back with all their attempts"))
 
-const skip = Command.make("skip", { ids }, (given) => Effect.flatMap(commands, (outbox) => outbox.skip(given))).pipe(
-  Command.withDescription("Let keys go on without dead events")
-)
+const skip = Command.make("skip", { ids, json }, (given) =>
+  Effect.flatMap(commands, (outbox) => outbox.skip(given))
+).pipe(Command.withDescription("Let keys go on without dead events"))
 
 /** `outbox list | stats | retry | skip`. */
 export const outbox = Command.make("outbox").pipe(

@@ -1,10 +1,12 @@
 /** `outbox list | stats | retry | skip`: what operators see of the outbox, and do about it. */
-import { Console, Effect, Layer, Schema } from "effect"
+import { Effect, Schema } from "effect"
 import type { OrderRules } from "../domain/OutboxOrder.ts"
-import { Outbox, type OutboxStats } from "../domain/ports/Outbox.ts"
+import { type EventSummary, Outbox, type OutboxStats } from "../domain/ports/Outbox.ts"
+import { isUuid } from "../domain/Uuid.ts"
 import * as Settings from "../layers/config/Settings.ts"
-import * as Logs from "../layers/telemetry/Logs.ts"
-import { databaseOnly, services } from "./Services.ts"
+import * as Answer from "./Answer.ts"
+import { withServices } from "./CommandServices.ts"
+import { databaseOnly } from "./Services.ts"
 import { table } from "./Table.ts"
 import { WrongUsage } from "./WrongUsage.ts"
 
@@ -21,35 +23,48 @@ export class UnchangedEvent extends Schema.TaggedError<UnchangedEvent>()("Unchan
   }
 }
 
-const withOutbox = <A, E>(use: (rules: OrderRules) => Effect.Effect<A, E, Outbox>) =>
-  Effect.gen(function* () {
-    const environment = yield* Settings.environment
-    const { log, rules, services: where } = yield* Settings.load(settings, environment)
-    const { outbox } = services(where, { maxConnections: 1, maxBytesInFlight: 0 })
-    return yield* Effect.provide(use(rules), Layer.provideMerge(outbox, Logs.besideAnswer(log)))
-  })
+const withOutbox = <A, E, R>(use: (outbox: Outbox["Service"], rules: OrderRules) => Effect.Effect<A, E, R>) =>
+  withServices(settings, ({ outbox }, { rules }) =>
+    Effect.provide(
+      Outbox.use((service) => use(service, rules)),
+      outbox
+    )
+  )
 
 const seconds = (millis: number): string => `${(millis / 1000).toFixed(1)} s`
 
+const nextOf = ({ nextAttemptAt, state }: EventSummary): string | undefined =>
+  state === "failing" ? nextAttemptAt?.toISOString() : undefined
+
+const recordOf = (event: EventSummary) => ({
+  id: event.id,
+  state: event.state,
+  topic: event.topic,
+  key: event.key,
+  createdAt: event.createdAt.toISOString(),
+  attempts: event.attempts,
+  nextAttemptAt: nextOf(event),
+  lastError: event.lastError
+})
+
+const rowOf = (event: EventSummary) => ({
+  id: event.id,
+  state: event.state,
+  topic: event.topic,
+  key: event.key ?? "-",
+  created: event.createdAt.toISOString(),
+  attempts: event.attempts,
+  next: nextOf(event) ?? "-",
+  error: event.lastError ?? "-"
+})
+
 /** Lists what is not published, oldest first. */
 export const list = (given: { readonly dead: boolean; readonly json: boolean; readonly limit: number }) =>
-  withOutbox((rules) =>
+  withOutbox((outbox, rules) =>
     Effect.gen(function* () {
-      const outbox = yield* Outbox
-      const events = yield* outbox.list(rules, { onlyDead: given.dead, limit: given.limit })
-      const rows = events.map((event) => ({
-        id: event.id,
-        state: event.state,
-        topic: event.topic,
-        key: event.key ?? "-",
-        created: event.createdAt.toISOString(),
-        attempts: event.attempts,
-        next: event.state === "failing" ? (event.nextAttemptAt?.toISOString() ?? "-") : "-",
-        error: event.lastError ?? "-"
-      }))
-      yield* Console.log(given.json ? JSON.stringify(events) : rows.length === 0 ? "nothing waits" : table(rows))
-      if (events.length === given.limit)
-        yield* Console.error(`the first ${given.limit}; --limit shows more, if there are`)
+      const found = yield* outbox.list(rules, { onlyDead: given.dead, limit: given.limit })
+      const limit = { most: given.limit, which: "first" }
+      yield* Answer.list(given.json, { found, record: recordOf, row: rowOf, nothing: "nothing waits", limit })
     })
   )
 
@@ -65,50 +80,63 @@ const counts = ({ dead, failing, held, oldestPendingMillis, pending, skipped }: 
   { state: "skipped", events: skipped, meaning: "dead, and their key goes on without them" }
 ]
 
+const statsText = (found: OutboxStats): string =>
+  [
+    table(counts(found)),
+    ...found.openTransactions.map(
+      ({ ageMillis, state, who }) =>
+        `open transaction: ${who}, ${state}, ${seconds(ageMillis)}: its events are not committed yet`
+    )
+  ].join("\n")
+
 /** Counts what is not published, and names who has a transaction open on the outbox. */
 export const stats = (given: { readonly json: boolean }) =>
-  withOutbox((rules) =>
-    Effect.gen(function* () {
-      const outbox = yield* Outbox
-      const found = yield* outbox.stats(rules)
-      if (given.json) return yield* Console.log(JSON.stringify(found))
-      yield* Console.log(table(counts(found)))
-      yield* Effect.forEach(found.openTransactions, ({ ageMillis, state, who }) =>
-        Console.log(`open transaction: ${who}, ${state}, ${seconds(ageMillis)}: its events are not committed yet`)
-      )
-    })
+  withOutbox((outbox, rules) =>
+    Effect.flatMap(outbox.stats(rules), (found) => Answer.give(given.json, found, statsText(found)))
   )
-
-const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 const checkIds = (ids: ReadonlyArray<string>, otherwise: string) => {
   if (ids.length === 0) return new WrongUsage({ detail: `name an event with --id${otherwise}` })
-  const wrong = ids.find((id) => !uuid.test(id))
+  const wrong = ids.find((id) => !isUuid(id))
   return wrong === undefined ? Effect.void : new WrongUsage({ detail: `${JSON.stringify(wrong)} is no event's id` })
 }
 
-const say = (done: string, changed: ReadonlyArray<string>, ids: ReadonlyArray<string>, otherwise: string) =>
-  Effect.gen(function* () {
-    yield* Console.log(`${done}: ${changed.length}`)
-    const left = ids.filter((id) => !changed.includes(id.toLowerCase()))
-    if (left.length > 0) return yield* new UnchangedEvent({ detail: `${otherwise}: ${left.join(", ")}` })
-  })
+/** What was done, to which, and why nothing was done to the others. */
+interface Change {
+  readonly name: string
+  readonly words: string
+  readonly changed: ReadonlyArray<string>
+  readonly asked: ReadonlyArray<string>
+  readonly otherwise: string
+}
+
+const tell = Effect.fnUntraced(function* (isJson: boolean, { asked, changed, name, otherwise, words }: Change) {
+  const unchanged = asked.filter((id) => !changed.includes(id.toLowerCase()))
+  yield* Answer.give(isJson, { [name]: changed, unchanged }, `${words}: ${changed.length}`)
+  if (unchanged.length > 0) return yield* new UnchangedEvent({ detail: `${otherwise}: ${unchanged.join(", ")}` })
+})
 
 /** Brings failing and dead events back with all their attempts. */
 export const retry = Effect.fnUntraced(function* (given: {
   readonly ids: ReadonlyArray<string>
   readonly all: boolean
+  readonly json: boolean
 }) {
-  if (!given.all) yield* checkIds(given.ids, ", or all with --all")
-  const changed = yield* withOutbox((rules) =>
-    Outbox.use((outbox) => outbox.retry(given.all ? "all" : given.ids, rules))
-  )
-  yield* say("to be tried again", changed, given.all ? [] : given.ids, "neither failing nor dead")
+  const { all, ids, json } = given
+  if (!all) yield* checkIds(ids, ", or all with --all")
+  else if (ids.length > 0) return yield* new WrongUsage({ detail: "name events with --id, or all of them with --all" })
+  const changed = yield* withOutbox((outbox, rules) => outbox.retry(all ? "all" : ids, rules))
+  const otherwise = "neither failing nor dead"
+  yield* tell(json, { name: "retried", words: "to be tried again", changed, asked: ids, otherwise })
 })
 
 /** Lets keys go on without dead events. */
-export const skip = Effect.fnUntraced(function* (given: { readonly ids: ReadonlyArray<string> }) {
-  yield* checkIds(given.ids, "")
-  const changed = yield* withOutbox((rules) => Outbox.use((outbox) => outbox.skip(given.ids, rules)))
-  yield* say("skipped", changed, given.ids, "not dead")
+export const skip = Effect.fnUntraced(function* (given: {
+  readonly ids: ReadonlyArray<string>
+  readonly json: boolean
+}) {
+  const { ids, json } = given
+  yield* checkIds(ids, "")
+  const changed = yield* withOutbox((outbox, rules) => outbox.skip(ids, rules))
+  yield* tell(json, { name: "skipped", words: "skipped", changed, asked: ids, otherwise: "not dead" })
 })

@@ -6,11 +6,13 @@ import { ChargeNotices } from "../domain/ports/ChargeNotices.ts"
 import type { PaymentIntents } from "../domain/ports/PaymentIntents.ts"
 import type { Reservations } from "../domain/ports/Reservations.ts"
 import * as Settings from "../layers/config/Settings.ts"
+import type { ProcessPayment } from "../layers/http/PaymentWork.ts"
 import { GatewayAccess } from "../streams/GatewayAccess.ts"
 import type { PaymentOutlet } from "../streams/PaymentOutlet.ts"
 import { processNow } from "../streams/PaymentProcessor.ts"
+import { takenUpAgain } from "../streams/PaymentSuspects.ts"
 import { paymentSweep } from "../streams/PaymentSweep.ts"
-import { untilShutdown } from "../streams/Shutdown.ts"
+import { type Shutdown, untilShutdown } from "../streams/Shutdown.ts"
 import { supervised } from "../streams/Supervisor.ts"
 import { Suspects } from "../streams/Suspects.ts"
 import { outletOf, retryOf, warn } from "./PaymentCommands.ts"
@@ -66,10 +68,18 @@ const processingHere = Effect.fnUntraced(function* (given: Given, services: Serv
       Suspects.layer({ maxCrashes, patience })
     )
   )
-  const context = Context.merge(built, yield* Effect.context<PaymentIntents | Reservations | PaymentOutlet>())
-  const process = (id: string) =>
-    // One that the sweep tries alone is alone: what dies beside it would be held against it.
-    Effect.flatMap(Suspects, ({ beside }) => beside(processNow(id, options))).pipe(
+  const context = Context.merge(
+    built,
+    yield* Effect.context<PaymentIntents | Reservations | PaymentOutlet | Shutdown>()
+  )
+  // One that is tried alone is alone: what dies beside it would be held against it. What is asked for once more may have
+  // killed the process that it was asked of first.
+  const begun = (id: string, isNew: boolean) =>
+    isNew
+      ? Effect.flatMap(Suspects, ({ beside }) => beside(() => processNow(id, options)))
+      : takenUpAgain(id, processNow(id, options))
+  const process: ProcessPayment = (id, { isNew }) =>
+    begun(id, isNew).pipe(
       Effect.tapErrorTag("GatewayError", (error) => GatewayAccess.use(({ refused }) => refused(error))),
       // The sweep comes back to it.
       Effect.catchTag("StoreError", (error) =>

@@ -1,11 +1,12 @@
 /** `--mode=publish`: sample payments into a queue, persistent and confirmed. */
-import { Console, Effect, Layer, Option, Stream } from "effect"
+import { Console, Effect, Option, Stream } from "effect"
 import { Broker } from "../domain/ports/Broker.ts"
 import * as Settings from "../layers/config/Settings.ts"
-import * as Logs from "../layers/telemetry/Logs.ts"
 import { sampleBatches } from "../streams/SamplePublisher.ts"
 import { untilShutdown } from "../streams/Shutdown.ts"
-import { serviceSettings, services } from "./Services.ts"
+import * as Answer from "./Answer.ts"
+import { withServices } from "./CommandServices.ts"
+import { serviceSettings } from "./Services.ts"
 import { StoppedEarly } from "./StoppedEarly.ts"
 
 const settings = Settings.all({
@@ -40,9 +41,7 @@ const publishAll = Effect.fnUntraced(function* (queue: string, options: PublishO
     )
   )
   if (confirmed < count) return yield* new StoppedEarly({ detail: `after ${confirmed} of ${count}` })
-  yield* Console.log(
-    json ? JSON.stringify({ queue, confirmed }) : `${confirmed} payments published to ${queue} and confirmed`
-  )
+  yield* Answer.give(json, { queue, confirmed }, `${confirmed} payments published to ${queue} and confirmed`)
 })
 
 // A host that was asked for by name is the host, whatever address the environment holds.
@@ -58,8 +57,8 @@ export const environmentOf = Effect.fnUntraced(function* (flags: Pick<PublishOpt
 
 /** Publishes `count` payments; `--queue` and `--host` win over the environment. */
 export const publish = Effect.fnUntraced(function* (options: PublishOptions) {
-  const environment = yield* environmentOf(options)
-  const { log, queue, services: where } = yield* Settings.load(settings, environment)
-  const { broker } = services(where, { maxConnections: 1, maxBytesInFlight: 0 })
-  yield* Effect.provide(publishAll(queue, options), Layer.provideMerge(broker, Logs.besideAnswer(log)))
+  yield* withServices(settings, ({ broker }, { queue }) => Effect.provide(publishAll(queue, options), broker), {
+    environment: yield* environmentOf(options),
+    stopsByItself: true
+  })
 })

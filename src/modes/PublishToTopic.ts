@@ -1,14 +1,15 @@
 /** `--mode=publish --topic=NAME`: values to a topic, each confirmed by the broker. */
-import { Console, Effect, Layer, Option, Schema } from "effect"
+import { Effect, Option, Schema } from "effect"
 import * as Settings from "../layers/config/Settings.ts"
-import * as Logs from "../layers/telemetry/Logs.ts"
 import { publishText } from "../streams/Worker.ts"
+import * as Answer from "./Answer.ts"
+import { withServices } from "./CommandServices.ts"
 import { environmentOf, newRun, type PublishOptions } from "./Publish.ts"
-import { serviceSettings, services } from "./Services.ts"
+import { serviceSettings } from "./Services.ts"
 
 const settings = Settings.all({ services: serviceSettings, log: Settings.logSettings })
 
-export interface PublishToTopicOptions extends Pick<PublishOptions, "host" | "queue" | "json"> {
+export interface PublishToTopicOptions extends Pick<PublishOptions, "count" | "host" | "queue" | "json"> {
   readonly topic: Option.Option<string>
   /** Each a JSON text. */
   readonly values: ReadonlyArray<string>
@@ -25,7 +26,8 @@ export class UnusableValue extends Schema.TaggedError<UnusableValue>()("Unusable
 const isJson = (text: string): boolean => Option.isSome(Option.liftThrowable((): unknown => JSON.parse(text))())
 
 /** What is wrong with the flags, if anything. */
-const problemOf = ({ topic, values }: PublishToTopicOptions): string | undefined => {
+const problemOf = ({ count, queue, topic, values }: PublishToTopicOptions): string | undefined => {
+  if (Option.isSome(count) || Option.isSome(queue)) return "--count and --queue are for samples"
   if (Option.isNone(topic)) return "there is no topic"
   if (values.length === 0) return "there is no value"
   // The value itself may be secret: its place tells it.
@@ -37,17 +39,16 @@ const publishAll = Effect.fnUntraced(function* (topic: string, { json, key, valu
   // Ids, so that workers can tell a repeat; the text as it was given, to the last digit.
   for (const text of values) yield* publishText(topic, text, { key: Option.getOrUndefined(key), id: yield* newRun })
   const confirmed = values.length
-  yield* Console.log(
-    json ? JSON.stringify({ topic, confirmed }) : `${confirmed} published to the topic ${topic} and confirmed`
-  )
+  yield* Answer.give(json, { topic, confirmed }, `${confirmed} published to the topic ${topic} and confirmed`)
 })
 
 /** Publishes the values, in order. */
 export const publishToTopic = Effect.fnUntraced(function* (options: PublishToTopicOptions) {
   const problem = problemOf(options)
   if (problem !== undefined) return yield* new UnusableValue({ problem })
-  const { log, services: where } = yield* Settings.load(settings, yield* environmentOf(options))
-  const { broker } = services(where, { maxConnections: 1, maxBytesInFlight: 0 })
   const topic = Option.getOrElse(options.topic, () => "")
-  yield* Effect.provide(publishAll(topic, options), Layer.provideMerge(broker, Logs.besideAnswer(log)))
+  yield* withServices(settings, ({ broker }) => Effect.provide(publishAll(topic, options), broker), {
+    environment: yield* environmentOf(options),
+    stopsByItself: true
+  })
 })

@@ -1,9 +1,10 @@
 /** `dlq replay`: originals put back to whom they failed. What was done is said, however it ends. */
 import { Console, Effect, Option, Schedule, Stream } from "effect"
-import { printable, printableJson } from "../domain/Printable.ts"
-import * as Settings from "../layers/config/Settings.ts"
+import { printable } from "../domain/Printable.ts"
 import { type Fate, replayAll, wouldFail } from "../streams/DeadLetterReplay.ts"
 import type { Any } from "../streams/Worker.ts"
+import * as Answer from "./Answer.ts"
+import { askedBy } from "./CommandServices.ts"
 import {
   concluding,
   type LookOptions,
@@ -39,9 +40,8 @@ const limitOf = ({ all, dryRun, limit }: ReplayModeOptions): number =>
   Option.getOrElse(limit, () => (all && !dryRun ? Number.POSITIVE_INFINITY : searchedByDefault))
 
 const newReplay = Effect.fnUntraced(function* (by: Option.Option<string>) {
-  const environment = yield* Settings.environment
   const id = yield* Effect.sync(() => crypto.randomUUID())
-  return { id, by: Option.getOrElse(by, () => environment.get("USER") ?? environment.get("LOGNAME") ?? "unknown") }
+  return { id, by: yield* askedBy(by) }
 })
 
 /** What has been done, as it is done. */
@@ -82,8 +82,8 @@ const tellOne = Effect.fnUntraced(function* (options: ReplayModeOptions, workers
   const said = yield* preview(workers, fate)
   if (options.json) {
     const outcome = fate._tag === "Left" ? "left" : options.dryRun ? "would be put back" : "put back"
-    const where = fate._tag === "Left" ? { why: fate.why } : { to: fate.to }
-    yield* Console.log(printableJson({ id: fate.id, outcome, ...where, preview: said }))
+    const where = fate._tag === "Left" ? { to: undefined, why: fate.why } : { to: fate.to, why: undefined }
+    yield* Answer.line({ id: fate.id, outcome, ...where, preview: said })
   } else if (fate._tag === "Left") yield* Console.log(`${printable(fate.id)} stays: ${printable(fate.why)}`)
   else if (options.dryRun) {
     const ending = said === undefined ? "" : `; it ${printable(said)}`

@@ -28,7 +28,7 @@ const show = Command.make("show", { id, json }, (given) => Effect.flatMap(comman
   Command.withDescription("Show a payment: each step, and all that has happened")
 )
 
-const compensate = Command.make("compensate", { id }, (given) =>
+const compensate = Command.make("compensate", { id, json }, (given) =>
   Effect.flatMap(commands, (sagas) => sagas.compensate(given))
 ).pipe(
   Command.withDescription(
@@ -36,9 +36,9 @@ const compensate = Command.make("compensate", { id }, (given) =>
   )
 )
 
-const resume = Command.make("resume", { id }, (given) => Effect.flatMap(commands, (sagas) => sagas.resume(given))).pipe(
-  Command.withDescription("Let a payment go on that is in quarantine: its process had died of it again and again")
-)
+const resume = Command.make("resume", { id, json }, (given) =>
+  Effect.flatMap(commands, (sagas) => sagas.resume(given))
+).pipe(Command.withDescription("Let a payment go on that is in quarantine: its process had died of it again and again"))
 
 /** `sagas list | show | compensate | resume`. */
 export const sagas = Command.make("sagas").pipe(

@@ -6,6 +6,7 @@ import { JobHistory, type KeptJob } from "../domain/ports/JobHistory.ts"
 import { PaymentStore } from "../domain/ports/PaymentStore.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import * as JobsRoutes from "../layers/http/JobsRoutes.ts"
+import { letYoungGenerationGrow } from "../layers/process/Memory.ts"
 import { addedJob } from "../streams/AddedJobs.ts"
 import * as JobRequests from "../streams/JobRequests.ts"
 import { announce, jobScheduler } from "../streams/JobScheduler.ts"
@@ -17,7 +18,8 @@ import { jobModulePath, type RegisteredJobs, registeredJobs } from "./Registered
 const settings = Settings.all({
   jobs: Settings.jobSettings,
   shutdownTimeout: Settings.shutdownTimeout,
-  keys: Settings.apiKeys
+  keys: Settings.apiKeys,
+  rateLimit: Settings.apiRateLimit
 })
 
 type Given = typeof settings extends Settings.Group<infer A> ? A : never
@@ -69,9 +71,10 @@ const run = Effect.fnUntraced(function* (
 })
 
 /** The page of jobs; who has a key may ask for runs there. */
-const pagesOf = ({ keys }: Given, found: RegisteredJobs, requests: JobRequests.JobRequests<Broker>) =>
+const pagesOf = ({ keys, rateLimit }: Given, found: RegisteredJobs, requests: JobRequests.JobRequests<Broker>) =>
   JobsRoutes.layer({
     keys,
+    rateLimit,
     runOf: (job) => {
       const runnable = runnableOf(found, job)
       return runnable === undefined ? undefined : requests.ask(runnable)
@@ -88,6 +91,7 @@ const work = (options: SchedulerOptions) =>
       introduction: { jobs: found.isAll ? [names, "those that were added"].filter(Boolean).join(", ") : names },
       open: () =>
         Effect.gen(function* () {
+          letYoungGenerationGrow()
           const store = yield* PaymentStore
           const requests = yield* JobRequests.make<Broker>()
           yield* announce

@@ -1,26 +1,14 @@
-/** The outside world that the settings ask for, as layers: a broker and a database. */
+/**
+ * The outside world that the settings ask for, as layers: a broker and a database. What each is made of is loaded when it
+ * is built: a process pays for none that it has no use for, neither at its start nor in memory.
+ */
 import { Effect, Layer, type Redacted, Result } from "effect"
 import { Broker, type BrokerError } from "../domain/ports/Broker.ts"
 import * as Settings from "../layers/config/Settings.ts"
-import * as EmbeddedPostgres from "../layers/embedded/EmbeddedPostgres.ts"
-import * as PostgresAuditLog from "../layers/postgres/PostgresAuditLog.ts"
-import * as PostgresClient from "../layers/postgres/PostgresClient.ts"
-import * as PostgresCrashMarks from "../layers/postgres/PostgresCrashMarks.ts"
-import * as PostgresDeletedRows from "../layers/postgres/PostgresDeletedRows.ts"
-import * as PostgresFinishedInputs from "../layers/postgres/PostgresFinishedInputs.ts"
-import * as PostgresIdempotencyKeys from "../layers/postgres/PostgresIdempotencyKeys.ts"
-import * as PostgresJobHistory from "../layers/postgres/PostgresJobHistory.ts"
-import * as PostgresOutbox from "../layers/postgres/PostgresOutbox.ts"
-import * as PostgresPaymentIntents from "../layers/postgres/PostgresPaymentIntents.ts"
-import * as PostgresPaymentStore from "../layers/postgres/PostgresPaymentStore.ts"
-import * as PostgresReplayMarks from "../layers/postgres/PostgresReplayMarks.ts"
-import * as PostgresReservations from "../layers/postgres/PostgresReservations.ts"
-import * as PostgresWaitingMessages from "../layers/postgres/PostgresWaitingMessages.ts"
-import * as PostgresWeeklyReports from "../layers/postgres/PostgresWeeklyReports.ts"
-import * as PostgresWorkerRuns from "../layers/postgres/PostgresWorkerRuns.ts"
-import * as SandboxGateway from "../layers/postgres/SandboxGateway.ts"
+import type * as EmbeddedPostgres from "../layers/embedded/EmbeddedPostgres.ts"
+import type * as PostgresClient from "../layers/postgres/PostgresClient.ts"
 import type { StatementOptions } from "../layers/postgres/Statements.ts"
-import * as RabbitMqBroker from "../layers/rabbitmq/RabbitMqBroker.ts"
+import { loaded } from "./LoadedLayer.ts"
 
 /** What a mode needs to reach these brokers and the database; what an embedded one replaces is not asked for. */
 export const serviceSettingsFor = (brokers: Settings.Group<ReadonlyArray<Settings.BrokerKind>>) =>
@@ -52,22 +40,30 @@ export interface ServiceOptions extends BrokerOptions {
   readonly maxConnections: number
 }
 
-const embeddedClient = (maxConnections: number) =>
-  Layer.unwrap(
-    Effect.map(EmbeddedPostgres.EmbeddedPostgres, ({ database, host, password, port, username }) => {
-      const client = {
-        host,
-        port,
-        database,
-        username,
-        password,
-        ssl: false,
-        applicationName: "paystream",
-        prepare: true
-      }
-      return PostgresClient.layer({ client, address: `${host}:${port}/${database}` }, { maxConnections })
-    })
+const postgresClient = (...given: Parameters<typeof PostgresClient.layer>) =>
+  loaded(
+    () => import("../layers/postgres/PostgresClient.ts"),
+    ({ layer }) => layer(...given)
   )
+
+const embeddedServer = (options: Parameters<typeof EmbeddedPostgres.layer>[0]): EmbeddedServer =>
+  loaded(
+    () => import("../layers/embedded/EmbeddedPostgres.ts"),
+    ({ layer }) => layer(options)
+  )
+
+const embeddedClient = (maxConnections: number) =>
+  loaded(
+    () => import("../layers/embedded/EmbeddedPostgres.ts"),
+    (module) => Layer.unwrap(Effect.map(module.EmbeddedPostgres, (server) => clientOf(server, maxConnections)))
+  )
+
+const clientOf = (server: typeof EmbeddedPostgres.EmbeddedPostgres.Service, maxConnections: number) => {
+  const { database, host, password, port, username } = server
+  const own = { ssl: false, applicationName: "paystream", prepare: true }
+  const client = { host, port, database, username, password, ...own }
+  return postgresClient({ client, address: `${host}:${port}/${database}` }, { maxConnections })
+}
 
 type EmbeddedServer = ReturnType<typeof EmbeddedPostgres.layer>
 type EmbeddedServerError = EmbeddedServer extends Layer.Layer<infer _, infer E, infer _R> ? E : never
@@ -82,25 +78,24 @@ export interface BrokerSettings {
 
 type BrokerLayer = Layer.Layer<Broker, BrokerError | EmbeddedServerError>
 
-// Two are loaded where they are asked for: their libraries cost every other start a good part of a tenth of a second.
 const makers: {
   readonly [Kind in keyof BrokerSettings]: (settings: BrokerSettings[Kind], options: BrokerOptions) => BrokerLayer
 } = {
-  rabbitmq: (settings, options) => RabbitMqBroker.layer({ ...settings, ...options }),
-  kafka: (settings, options) =>
-    Layer.unwrap(
-      Effect.map(
-        Effect.promise(() => import("../layers/kafka/KafkaBroker.ts")),
-        ({ layer }) => layer({ ...settings, ...options })
-      )
+  rabbitmq: (settings, options) =>
+    loaded(
+      () => import("../layers/rabbitmq/RabbitMqBroker.ts"),
+      ({ layer }) => layer({ ...settings, ...options })
     ),
-  embedded: (server) => {
-    const broker = Effect.map(
-      Effect.promise(() => import("../layers/embedded/EmbeddedBroker.ts")),
-      ({ layer }) => layer
+  kafka: (settings, options) =>
+    loaded(
+      () => import("../layers/kafka/KafkaBroker.ts"),
+      ({ layer }) => layer({ ...settings, ...options })
+    ),
+  embedded: (server) =>
+    loaded(
+      () => import("../layers/embedded/EmbeddedBroker.ts"),
+      ({ layer }) => Layer.provide(layer, server)
     )
-    return Layer.provide(Layer.unwrap(broker), server)
-  }
 }
 
 /** In place of a broker that nobody asks for: its settings were not read. */
@@ -113,49 +108,59 @@ export const brokerOf = <Kind extends keyof BrokerSettings>(
   options: BrokerOptions
 ): BrokerLayer => makers[kind](settings, options)
 
-// Loaded where it is asked for, as the makers of brokers are.
 const redisIdempotencyKeys = (redis: Settings.RedisSettings) =>
-  Layer.unwrap(
-    Effect.map(
-      Effect.promise(() => import("../layers/redis/RedisIdempotencyKeys.ts")),
-      ({ layer }) => layer(redis)
-    )
+  loaded(
+    () => import("../layers/redis/RedisIdempotencyKeys.ts"),
+    ({ layer }) => layer(redis)
   )
 
-/** Who takes the money: the sandbox keeps its books in the database, and Stripe's library is loaded where it is used. */
+/** Who takes the money: the sandbox keeps its books in the database. */
 const gatewayOf = (store: StatementOptions, settings: Settings.GatewaySettings) =>
   settings.kind === "sandbox"
-    ? SandboxGateway.layer({ ...store, delay: settings.delay })
-    : Layer.unwrap(
-        Effect.map(
-          Effect.promise(() => import("../layers/stripe/StripeGateway.ts")),
-          ({ layer }) => layer(settings)
-        )
+    ? loaded(
+        () => import("../layers/postgres/SandboxGateway.ts"),
+        ({ layer }) => layer({ ...store, delay: settings.delay })
+      )
+    : loaded(
+        () => import("../layers/stripe/StripeGateway.ts"),
+        ({ layer }) => layer(settings)
       )
 
 /** What a provider tells by itself, signed with one of these secrets; only Stripe does. */
 export const chargeNotices = (secrets: ReadonlyArray<Redacted.Redacted>) =>
-  Layer.unwrap(
-    Effect.map(
-      Effect.promise(() => import("../layers/stripe/StripeWebhook.ts")),
-      ({ layer }) => layer(secrets)
-    )
+  loaded(
+    () => import("../layers/stripe/StripeWebhook.ts"),
+    ({ layer }) => layer(secrets)
   )
+
+interface StoreModule<A, E, R> {
+  readonly layer: (options: StatementOptions) => Layer.Layer<A, E, R>
+}
+
+/** Stores of one pool, each of its module. */
+const storesOn =
+  <P, F, Q>(client: Layer.Layer<P, F, Q>, store: StatementOptions) =>
+  <A, E, R>(module: () => Promise<StoreModule<A, E, R>>) =>
+    Layer.provide(
+      loaded(module, ({ layer }) => layer(store)),
+      client
+    )
 
 /** The services of a process, as layers. */
 export type Services = ReturnType<typeof services>
 
 /** The services; one embedded server serves both broker and database. */
 export const services = (settings: ServiceSettings, options: ServiceOptions) => {
-  const server = EmbeddedPostgres.layer({ dataDirectory: settings.process.dataDirectory })
+  const server = embeddedServer({ dataDirectory: settings.process.dataDirectory })
   const client =
     settings.postgres === undefined
       ? Layer.provide(embeddedClient(options.maxConnections), server)
-      : PostgresClient.layer(settings.postgres, options)
+      : postgresClient(settings.postgres, options)
   const store = {
     address: settings.postgres?.address ?? "the embedded server",
     migrateOnStart: settings.process.migrateOnStart
   }
+  const on = storesOn(client, store)
   const { kafka, rabbitmq } = settings
   const brokers: Readonly<Record<Settings.BrokerKind, BrokerLayer>> = {
     rabbitmq: rabbitmq === undefined ? noBroker : brokerOf("rabbitmq", rabbitmq, options),
@@ -168,35 +173,38 @@ export const services = (settings: ServiceSettings, options: ServiceOptions) => 
     /** Each of those that settings were read for, where a process needs several. */
     brokers,
     /** The store, and the pool that it uses. */
-    paymentStore: Layer.provideMerge(PostgresPaymentStore.layer(store), client),
-    /** Runs that count over several processes, on the same pool. */
-    workerRuns: Layer.provide(PostgresWorkerRuns.layer(store), client),
-    /** What topic workers are guarded by, and what ordered ones need; nothing connects before it is used. */
-    workerStores: Layer.provide(
-      Layer.mergeAll(
-        PostgresFinishedInputs.layer(store),
-        PostgresCrashMarks.layer(store),
-        PostgresWaitingMessages.layer(store)
-      ),
+    paymentStore: Layer.merge(
+      on(() => import("../layers/postgres/PostgresPaymentStore.ts")),
       client
     ),
+    /** Runs that count over several processes, on the same pool. */
+    workerRuns: on(() => import("../layers/postgres/PostgresWorkerRuns.ts")),
+    /** What topic workers are guarded by, and what ordered ones need; nothing connects before it is used. */
+    workerStores: Layer.mergeAll(
+      on(() => import("../layers/postgres/PostgresFinishedInputs.ts")),
+      on(() => import("../layers/postgres/PostgresCrashMarks.ts")),
+      on(() => import("../layers/postgres/PostgresWaitingMessages.ts"))
+    ),
     /** What was put back of the dead letters of a broker that removes none. */
-    replayMarks: Layer.provide(PostgresReplayMarks.layer(store), client),
-    auditLog: Layer.provide(PostgresAuditLog.layer(store), client),
+    replayMarks: on(() => import("../layers/postgres/PostgresReplayMarks.ts")),
+    auditLog: on(() => import("../layers/postgres/PostgresAuditLog.ts")),
     /** In Redis where there is one. */
     idempotencyKeys:
       settings.redis === undefined
-        ? Layer.provide(PostgresIdempotencyKeys.layer(store), client)
+        ? on(() => import("../layers/postgres/PostgresIdempotencyKeys.ts"))
         : redisIdempotencyKeys(settings.redis),
     /** The outbox, on the same pool. */
-    outbox: Layer.provideMerge(PostgresOutbox.layer(store), client),
+    outbox: Layer.merge(
+      on(() => import("../layers/postgres/PostgresOutbox.ts")),
+      client
+    ),
     /** Payments, on the same pool: their changes belong to the outbox's transactions. */
-    paymentIntents: Layer.provide(PostgresPaymentIntents.layer(store), client),
+    paymentIntents: on(() => import("../layers/postgres/PostgresPaymentIntents.ts")),
     /** Jobs on a schedule, on the same pool. */
-    jobHistory: Layer.provide(PostgresJobHistory.layer(store), client),
-    deletedRows: Layer.provide(PostgresDeletedRows.layer(store), client),
-    weeklyReports: Layer.provide(PostgresWeeklyReports.layer(store), client),
-    reservations: Layer.provide(PostgresReservations.layer(store), client),
+    jobHistory: on(() => import("../layers/postgres/PostgresJobHistory.ts")),
+    deletedRows: on(() => import("../layers/postgres/PostgresDeletedRows.ts")),
+    weeklyReports: on(() => import("../layers/postgres/PostgresWeeklyReports.ts")),
+    reservations: on(() => import("../layers/postgres/PostgresReservations.ts")),
     /** Of what `gatewaySettings` say. */
     gateway: (gateway: Settings.GatewaySettings) => Layer.provide(gatewayOf(store, gateway), client)
   }

@@ -2,20 +2,31 @@
  * `--mode=simulate`: whole PIX flows through the APIs of a target, and a comparison of what was accepted with what was
  * settled and audited. Ends with 1 if a flow is missing or doubled, or if an invalid one was accepted.
  */
-import { Clock, Console, Duration, Effect, Fiber, Layer, Schema, Stream } from "effect"
+import { Clock, Console, Duration, Effect, Fiber, Option, Schema, Stream } from "effect"
 import { FetchHttpClient } from "effect/http"
 import { expectedSteps, type SampleRequest, sampleRequest } from "../domain/SamplePix.ts"
 import * as Settings from "../layers/config/Settings.ts"
 import * as PixClient from "../layers/http/PixClient.ts"
-import * as Logs from "../layers/telemetry/Logs.ts"
 import { Shutdown, untilShutdown } from "../streams/Shutdown.ts"
+import * as Answer from "./Answer.ts"
+import { withSettings } from "./CommandServices.ts"
 import { liveLine } from "./LiveLine.ts"
 import { newRun } from "./Publish.ts"
 import { StoppedEarly } from "./StoppedEarly.ts"
 
 const settings = Settings.all({ key: Settings.simulatorKey, log: Settings.logSettings })
 
-export interface SimulateOptions {
+/** What the command line says; the rest is as it is unless told. */
+export interface SimulateFlags {
+  readonly count: Option.Option<number>
+  readonly rate: Option.Option<number>
+  readonly target: Option.Option<string>
+  readonly invalid: Option.Option<number>
+  readonly timeout: Option.Option<number>
+  readonly json: boolean
+}
+
+interface SimulateOptions {
   readonly count: number
   /** Flows begun per second. */
   readonly rate: number
@@ -70,9 +81,16 @@ const note = (totals: Totals, accepted: Array<string>, { isValid, transactionId 
   else totals.failed++
 }
 
+/** A person who has named a wrong address is not kept in the dark until time is up. */
+const saidWhenLate = ({ target, timeoutSeconds }: SimulateOptions) =>
+  Console.error(`the API at ${target} has not answered yet: it is asked for ${timeoutSeconds} s`).pipe(
+    Effect.delay("2 seconds"),
+    Effect.andThen(Effect.never)
+  )
+
 /** Sends all requests at their time, through the routes in turn; gives the ids of what was accepted. */
 const sendAll = Effect.fnUntraced(function* (client: PixClient.PixClient, options: SimulateOptions, totals: Totals) {
-  const routes = yield* client.routes
+  const routes = yield* Effect.raceFirst(client.routes, saidWhenLate(options))
   const run = yield* newRun
   const start = yield* Clock.currentTimeMillis
   const accepted: Array<string> = []
@@ -161,18 +179,32 @@ const run = Effect.fnUntraced(function* (client: PixClient.PixClient, options: S
   const isStopped = yield* Effect.raceFirst(Effect.as(work, false), Effect.as(shutdown.requested, true)).pipe(
     Effect.ensuring(showing === undefined ? Effect.void : Fiber.interrupt(showing))
   )
-  yield* Console.log(options.json ? JSON.stringify({ ...totals, stopped: isStopped }) : conclusionOf(totals))
+  yield* Answer.give(options.json, { ...totals, stopped: isStopped }, conclusionOf(totals))
   if (isStopped) return yield* new StoppedEarly({ detail: `after ${totals.sent} of ${options.count}` })
   const isCoherent = totals.failed + totals.missing + totals.doubled + totals.invalidAccepted === 0
   if (!isCoherent) return yield* new NotCoherent({ detail: "not every flow went as it should" })
 })
 
+const optionsOf = ({ count, invalid, json, rate, target, timeout }: SimulateFlags): SimulateOptions => ({
+  count: Option.getOrElse(count, () => 100),
+  rate: Option.getOrElse(rate, () => 10),
+  target: Option.getOrElse(target, () => "http://localhost:5000"),
+  invalid: Option.getOrElse(invalid, () => 0),
+  timeoutSeconds: Option.getOrElse(timeout, () => 60),
+  json
+})
+
 /** Runs a simulation. */
-export const simulate = Effect.fnUntraced(function* (options: SimulateOptions) {
-  const { key, log } = yield* Settings.load(settings, yield* Settings.environment)
+export const simulate = Effect.fnUntraced(function* (given: SimulateFlags) {
+  const options = optionsOf(given)
   const patience = Duration.seconds(options.timeoutSeconds)
-  yield* PixClient.make({ target: options.target, key, patience }).pipe(
-    Effect.flatMap((client) => Effect.scoped(run(client, options))),
-    Effect.provide(Layer.merge(FetchHttpClient.layer, Logs.besideAnswer(log)))
+  yield* withSettings(
+    settings,
+    ({ key }) =>
+      PixClient.make({ target: options.target, key, patience }).pipe(
+        Effect.flatMap((client) => Effect.scoped(run(client, options))),
+        Effect.provide(FetchHttpClient.layer)
+      ),
+    { stopsByItself: true }
   )
 })

@@ -1,9 +1,14 @@
-/** Rows for people. */
+/** Rows for people: whatever strangers have written in them, it does nothing to a terminal. */
+import { printable } from "../domain/Printable.ts"
 
-type Row = Readonly<Record<string, string | number>>
+/** What each column shows. */
+export type Row = Readonly<Record<string, string | number>>
+
+const cell = (value: string | number | undefined): string => printable(String(value))
 
 /** The width of the widest line. */
-export const widthOf = (text: string): number => Math.max(...text.split("\n").map((line) => line.length))
+export const widthOf = (text: string): number =>
+  text.split("\n").reduce((widest, line) => Math.max(widest, line.length), 0)
 
 /** One below the other: the first field as the title, every other on a line of its own. */
 export const cards = (rows: ReadonlyArray<Row>): string => {
@@ -11,7 +16,7 @@ export const cards = (rows: ReadonlyArray<Row>): string => {
   return rows
     .map((row) => {
       const [[, title] = ["", ""], ...fields] = Object.entries(row)
-      return [title, ...fields.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`)].join("\n")
+      return [cell(title), ...fields.map(([name, value]) => `  ${name.padEnd(width)}  ${cell(value)}`)].join("\n")
     })
     .join("\n\n")
 }
@@ -19,12 +24,13 @@ export const cards = (rows: ReadonlyArray<Row>): string => {
 /** A line for each, with columns as wide as they need to be and their names above; the columns are those of the first row. */
 export const table = (rows: ReadonlyArray<Row>): string => {
   const names = Object.keys(rows[0] ?? {})
-  const lines = [Object.fromEntries(names.map((name) => [name, name.toUpperCase()])), ...rows]
-  const widths = names.map((name) => Math.max(...lines.map((line) => String(line[name]).length)))
+  const headings = names.map((name) => name.toUpperCase())
+  const lines = [headings, ...rows.map((row) => names.map((name) => cell(row[name])))]
+  const widths = names.map((_, index) => lines.reduce((widest, line) => Math.max(widest, line[index]?.length ?? 0), 0))
   return lines
     .map((line) =>
-      names
-        .map((name, index) => String(line[name]).padEnd(widths[index] ?? 0))
+      line
+        .map((text, index) => text.padEnd(widths[index] ?? 0))
         .join("  ")
         .trimEnd()
     )

@@ -11,6 +11,7 @@ import { spawn } from "../support/servers/Child.ts"
 import * as Postgres from "../support/servers/Postgres.ts"
 import * as Program from "../support/servers/Program.ts"
 import { temporaryFolder } from "../support/servers/temporaryFolder.ts"
+import * as TableLock from "../support/TableLock.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const secret = "s3cr3t-never-shown"
@@ -120,7 +121,7 @@ describe.concurrent("the command line", () => {
       })
     )
 
-    it.live(`has --help, --version, and an error for what it does not know (${runtime})`, () =>
+    it.live(`has --help, --version and help for a command or a mode (${runtime})`, () =>
       Effect.gen(function* () {
         const help = yield* run(runtime, ["--help"], { RABBITMQ_PASS: secret })
         assert.strictEqual(help.code, 0)
@@ -129,8 +130,36 @@ describe.concurrent("the command line", () => {
         const version = yield* run(runtime, ["--version"])
         assert.strictEqual(version.code, 0)
         assert.match(version.output, /\d+\.\d+\.\d+/)
-        assert.strictEqual((yield* run(runtime, ["--mode=worker", "--colour=red"])).code, 2)
+        const asked = yield* run(runtime, ["help", "outbox", "list"])
+        assert.deepStrictEqual(asked, yield* run(runtime, ["outbox", "list", "--help"]))
+        assert.include(asked.output, "paystream outbox list [flags]")
+        const mode = yield* run(runtime, ["help", "scheduler"])
+        assert.strictEqual(mode.code, 0)
+        assert.match(mode.output, /^--mode=scheduler: run jobs on their schedules\.\n\n.*flags: --job, --jobs\./)
         assert.strictEqual((yield* run(runtime, ["--mode=publish", "--count=some"])).code, 2)
+      })
+    )
+
+    it.live(`says what is wrong, and what may have been meant, on the standard error alone (${runtime})`, () =>
+      Effect.gen(function* () {
+        for (const [args, said] of [
+          [["--mode=worker", "--colour=red"], /^Unrecognized flag: --colour/],
+          [["--mode=worker", "--rate=5"], /^--mode=worker takes no --rate: --rate goes with --mode=simulate$/],
+          [["--rate=5", "outbox", "list"], /^--rate stands before `outbox`/],
+          [["--mode=wroker"], /^unknown mode "wroker"; did you mean --mode=worker\?$/m],
+          [["outbx"], /Did you mean this\?\n +outbox\n\n`paystream --help` tells/],
+          [["worker"], /worker is a mode: --mode=worker/],
+          [["outbox", "list", "--jsn"], /Did you mean this\?\n +--json\n\n`paystream outbox list --help` tells/],
+          [["outbox"], /SUBCOMMANDS/],
+          [["outbx", "--help"], /^there is no command "outbx"; did you mean outbox\?$/],
+          [["help", "outbox", "lst"], /^there is no command "outbox lst"; did you mean list\?$/],
+          [["sagas", "show"], /^Missing required argument: id/]
+        ] as const) {
+          const program = yield* Program.start({ runtime, args })
+          assert.strictEqual(yield* program.exit, 2, args.join(" "))
+          assert.deepStrictEqual(program.stdout, [], args.join(" "))
+          assert.match(program.stderr.join("\n"), said)
+        }
       })
     )
 
@@ -180,6 +209,29 @@ describe.concurrent("the command line", () => {
       })
     )
   }
+
+  it.live("stops a command at the first signal, whatever it waits for", () =>
+    Effect.gen(function* () {
+      const stage = yield* Stage.make
+      assert.strictEqual((yield* Stage.run(stage, { runtime: "node", args: ["--mode=migrate"] })).code, 0)
+      const waiting = [
+        ["payment_intents", ["sagas", "list"]],
+        ["outbox_events", ["outbox", "list", "--json"]],
+        ["payments", ["erase", "--payer=Ana"]],
+        ["job_runs", ["jobs", "history"]]
+      ] as const
+      for (const [index, [table, args]] of waiting.entries()) {
+        const lock = yield* TableLock.hold(stage.databaseUrl, table)
+        const program = yield* Stage.start(stage, { runtime: index % 2 === 0 ? "node" : "bun", args })
+        yield* lock.isWaitedFor
+        yield* program.kill("SIGINT")
+        assert.strictEqual(yield* program.exit, 4, args.join(" "))
+        assert.deepStrictEqual(program.stdout, [])
+        assert.match(program.stderr.join("\n"), /^stopped before the end/m)
+        yield* lock.release
+      }
+    })
+  )
 
   it.live("ends with 3 at a wrong password of the database, which is in no line", () =>
     Effect.gen(function* () {

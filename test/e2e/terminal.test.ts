@@ -53,5 +53,23 @@ describe("npm start with a count in a terminal", () => {
   )
 })
 
+describe("help in a terminal", () => {
+  it.live("has colours only where all that is printed is seen, and nobody asked for none", () =>
+    Effect.gen(function* () {
+      for (const [line, env, isColoured] of [
+        ["bun run main --help", {}, true],
+        ["bun run main --help", { NO_COLOR: "1" }, false],
+        ["sh -c 'node src/main.ts outbox 2>&1 | cat'", {}, false]
+      ] as const) {
+        const terminal = yield* Terminal.start(line, env)
+        yield* terminal.exit
+        const shown = terminal.stdout.join("\n")
+        assert.include(shown, "DESCRIPTION")
+        assert.strictEqual(shown.includes("\u001b["), isColoured, `${line} ${JSON.stringify(env)}`)
+      }
+    })
+  )
+})
+
 /** Up to where the last one began, which may have taken two rows; then all is cleared from there on. */
 const writtenOver = /^(ESC\[\d+A)?ESC\[J\[#*\.*\] \d+ % {2}\d+ received, /

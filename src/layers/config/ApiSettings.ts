@@ -61,6 +61,17 @@ const keys = optional(Parser.secrets("keys"), {
 /** Who may do something here; none is everybody, or nobody. */
 export const apiKeys: Group<ReadonlyArray<Redacted.Redacted>> = refine(keys, (given = []) => Result.succeed(given))
 
+/** How often; `undefined` is no limit. */
+export const apiRateLimit: Group<number | undefined> = optional(
+  Parser.orWord("unlimited", Parser.integer({ minimum: 1, maximum: 1_000_000, unit: "requests" })),
+  {
+    name: "API_RATE_LIMIT",
+    default: "unlimited",
+    reason:
+      "Requests that each key may send per second, to each process, and forms of the page `/jobs` beside them; more are answered 429."
+  }
+)
+
 export const apiSettings: Group<ApiSettings> = all({
   port: setting(Parser.port, { name: "PORT", default: "5000", reason: "Port of the HTTP API." }),
   host: optional(Parser.host, {
@@ -74,14 +85,7 @@ export const apiSettings: Group<ApiSettings> = all({
     reason: "Larger bodies are answered 413 before they are read to the end."
   }),
   keys: apiKeys,
-  rateLimit: optional(
-    Parser.orWord("unlimited", Parser.integer({ minimum: 1, maximum: 1_000_000, unit: "requests" })),
-    {
-      name: "API_RATE_LIMIT",
-      default: "unlimited",
-      reason: "Requests that each key may send per second, to each process; more are answered 429."
-    }
-  ),
+  rateLimit: apiRateLimit,
   requestTimeout: setting(Parser.seconds({ minimum: 1, maximum: 3600 }), {
     name: "API_REQUEST_TIMEOUT_SECONDS",
     default: "30",

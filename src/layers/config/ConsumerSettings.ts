@@ -30,7 +30,7 @@ const maxCrashes = setting(Parser.integer({ minimum: 1, maximum: 100 }), {
   name: "MAX_CRASHES",
   default: "3",
   reason:
-    "A message is dead-lettered as `crashed`, and a payment that is swept up goes into quarantine, after so many deaths of the process while it handled nothing else: more is patient with bad luck, less with bad messages."
+    "A message is dead-lettered as `crashed`, and a payment that is taken up once more goes into quarantine, after so many deaths of the process while it handled nothing else: more is patient with bad luck, less with bad messages."
 })
 
 const guarantees = all({

@@ -34,11 +34,25 @@ export const broker = setting(
   }
 )
 
-export const database = setting(Parser.oneOf({ postgres: "postgres", embedded: "embedded", none: "none" }), {
-  name: "DATABASE",
-  default: "postgres",
-  reason:
-    "Where payments are stored; `embedded` is a PostgreSQL that this program starts, `none` is for topic workers that need none."
+const databaseAsked = optional(
+  Parser.oneOf<ProcessSettings["database"]>({ postgres: "postgres", embedded: "embedded", none: "none" }),
+  {
+    name: "DATABASE",
+    default: "embedded with BROKER=embedded, unless DATABASE_URL or POSTGRES_HOST is set; else postgres",
+    reason:
+      "Where payments are stored; `embedded` is a PostgreSQL that this program starts, `none` is for topic workers that need none."
+  }
+)
+
+/** Any of these says that there is a server to go to. */
+const namesOfServer = ["DATABASE_URL", "DATABASE_URL_FILE", "POSTGRES_HOST"]
+
+// The embedded broker has a PostgreSQL already: who names no other has no use for a second one.
+export const database: Group<ProcessSettings["database"]> = refine(databaseAsked, (asked, environment) => {
+  const kind = broker.read(environment)
+  const isEmbedded = Result.isSuccess(kind) && kind.success === "embedded"
+  const hasServer = namesOfServer.some((name) => environment.get(name) !== undefined)
+  return Result.succeed(asked ?? (isEmbedded && !hasServer ? "embedded" : "postgres"))
 })
 
 export const shutdownTimeout = setting(Parser.seconds({ minimum: 1, maximum: 3600 }), {

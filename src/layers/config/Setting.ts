@@ -135,9 +135,9 @@ export const onlyIf = <A, B>(
   }
 })
 
-/** The same where a setting has this value. */
-export const onlyWhere = <A, const Value, B>(setting: Setting<A | Value>, value: Value, group: Group<B>) =>
-  onlyIf(setting, (chosen) => chosen === value, group)
+/** The same where the choice is this value. */
+export const onlyWhere = <A, const Value, B>(choice: Group<A | Value>, value: Value, group: Group<B>) =>
+  onlyIf(choice, (chosen) => chosen === value, group)
 
 /** The value of a group, or every problem that it has, each once: parts of it may read the same variable. */
 export const load = <A>(group: Group<A>, environment: Environment): Effect.Effect<A, SettingsError> =>

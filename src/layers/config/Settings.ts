@@ -21,7 +21,7 @@ import { runSettings, terminationMessagePath } from "./RunSettings.ts"
 import { all, type Group } from "./Setting.ts"
 import { workerSettings } from "./WorkerSettings.ts"
 
-export { type ApiSettings, apiBrokers, apiKeys, apiSettings, configuredBrokers } from "./ApiSettings.ts"
+export { type ApiSettings, apiBrokers, apiKeys, apiRateLimit, apiSettings, configuredBrokers } from "./ApiSettings.ts"
 export { consumerSettings, type GuaranteeSettings, guaranteeSettings } from "./ConsumerSettings.ts"
 export { type Environment, load as environment, override } from "./Environment.ts"
 export { type GatewaySettings, gatewaySettings, webhookSecrets } from "./GatewaySettings.ts"

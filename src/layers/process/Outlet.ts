@@ -35,11 +35,14 @@ export const make = (target: Writable, onGone: () => void): Outlet => {
       else write(bytes, to, done)
     })
   }
+  const take = (bytes: Uint8Array, done: () => void): void => {
+    if (isGone) done()
+    else write(bytes, 0, done)
+  }
   const stream = new Writable({
-    write: (bytes, _encoding, done) => {
-      if (isGone) done()
-      else write(bytes, 0, done)
-    }
+    write: (bytes, _encoding, done) => take(bytes, done),
+    // what came while a piece was on its way goes together
+    writev: (all, done) => take(Buffer.concat(all.map(({ chunk }) => chunk)), done)
   })
 
   return {

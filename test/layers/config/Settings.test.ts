@@ -63,6 +63,17 @@ describe("load", () => {
     assert.strictEqual(settings.process.broker, "embedded")
   })
 
+  it("follows the embedded broker to its database, where nobody names another one", () => {
+    const databaseOf = (variables: Readonly<Record<string, string>>) => settingsOf(worker, variables).process.database
+    assert.strictEqual(databaseOf({}), "postgres")
+    assert.strictEqual(databaseOf({ BROKER: "kafka" }), "postgres")
+    assert.strictEqual(databaseOf({ BROKER: "embedded" }), "embedded")
+    assert.strictEqual(databaseOf({ BROKER: "embedded", DATABASE_URL: "postgres://h/d" }), "postgres")
+    assert.strictEqual(databaseOf({ BROKER: "embedded", POSTGRES_HOST: "h" }), "postgres")
+    for (const database of ["postgres", "none"] as const)
+      assert.strictEqual(databaseOf({ BROKER: "embedded", DATABASE: database }), database)
+  })
+
   it("has the defaults that it promises", () => {
     const { process, log, health } = settingsOf(worker, {})
     assert.deepStrictEqual(process, {

@@ -42,6 +42,16 @@ describe("What is printed", () => {
     })
   )
 
+  it.effect("while a slow reader reads goes on its way together", () =>
+    Effect.gen(function* () {
+      const { outlet, read, take } = yield* reader
+      for (const line of ["one\n", "two\n", "three\n"]) outlet.stream.write(line)
+      yield* take
+      yield* Effect.raceFirst(outlet.flushed, Effect.forever(take))
+      assert.deepStrictEqual(read.slice(0, 2), ["one\n", "two\nthree\n"])
+    })
+  )
+
   it.effect("is given up when nothing was read for so long, and not as long as anything is", () =>
     Effect.gen(function* () {
       const { outlet, take } = yield* reader
