@@ -1,7 +1,11 @@
 /** What has happened to a payment, in words: for operators and dead letters. Nothing of the payer's. */
-import { DateTime } from "effect"
+import { isoOf } from "./Instant.ts"
 import { textOf } from "./Money.ts"
 import type { PaymentEvent } from "./PaymentEvent.ts"
+
+/** An event's name for machines: `StepFinished` is `step_finished`. */
+export const eventName = ({ _tag }: PaymentEvent): string =>
+  _tag.replaceAll(/(?<=.)[A-Z]/g, (letter) => `_${letter}`).toLowerCase()
 
 /** An event in words. */
 export const wordsOf = (event: PaymentEvent): string => {
@@ -52,6 +56,4 @@ interface Happened {
 
 /** A history on one line. */
 export const historyInWords = (history: ReadonlyArray<Happened>): string =>
-  history
-    .map(({ atMillis, event }) => `${DateTime.formatIso(DateTime.makeUnsafe(atMillis))} ${wordsOf(event)}`)
-    .join("; ")
+  history.map(({ atMillis, event }) => `${isoOf(atMillis)} ${wordsOf(event)}`).join("; ")

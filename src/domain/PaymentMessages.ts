@@ -5,7 +5,8 @@
  * Fields that a schema does not know are let through, and kept. What could not be read by those who know this version
  * would get another one, in the header `version`.
  */
-import { DateTime, Schema } from "effect"
+import { Schema } from "effect"
+import { isoOf } from "./Instant.ts"
 import { Amount, Currency, textOf } from "./Money.ts"
 import type { NewEvent } from "./OutboxEvent.ts"
 import type { PaymentEvent } from "./PaymentEvent.ts"
@@ -65,8 +66,6 @@ export const PaymentStatusChanged = Schema.StructWithRest(
   unknownFields
 )
 export type PaymentStatusChanged = typeof PaymentStatusChanged.Type
-
-const isoOf = (millis: number): string => DateTime.formatIso(DateTime.makeUnsafe(millis))
 
 /** A payment, as far as messages tell of it. */
 export interface Told {

@@ -1,6 +1,7 @@
 /** A payment as a client asks for it. Fields that are not known are let through, change nothing and are not kept. */
 import { Effect, Schema } from "effect"
 import * as Money from "./Money.ts"
+import { OutsideId } from "./OutsideId.ts"
 import type { PaymentEvent } from "./PaymentEvent.ts"
 import type { PaymentState } from "./PaymentState.ts"
 
@@ -24,12 +25,8 @@ const PaymentMethod = Schema.String.check(
   })
 )
 
-/** What is paid, as who asks calls it: in addresses and logs, so only what is safe in all of them. */
-export const OrderId = Schema.String.check(
-  Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$/, {
-    message: "1 to 100 letters, digits and . _ : -, beginning with a letter or a digit"
-  })
-)
+/** What is paid, as who asks calls it. */
+export const OrderId = OutsideId
 
 /** `amount` is in minor units. */
 export const PaymentRequest = Schema.Struct({

@@ -4,6 +4,7 @@
  */
 import { Effect, Schema } from "effect"
 import { Amount, Currency, defaultCurrency } from "./Money.ts"
+import { OutsideId } from "./OutsideId.ts"
 
 /** The names of the topics. */
 export const topics = {
@@ -20,12 +21,8 @@ export const versionHeader = { version: "1" } as const
 /** The name of one of the topics. */
 export type Topic = (typeof topics)[keyof typeof topics]
 
-/** It is in message keys, in addresses and in logs: only what is safe in all of them. */
-export const TransactionId = Schema.String.check(
-  Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$/, {
-    message: "1 to 100 letters, digits and . _ : -, beginning with a letter or a digit"
-  })
-)
+/** A PIX transaction, as who asks for it calls it. */
+export const TransactionId = OutsideId
 
 /** One line of text that is not blank. */
 const line = (longest: number) =>

@@ -10,7 +10,8 @@
  * - Whoever gets an original again tolerates repeats: the original's id is the same, and the header
  *   `x-paystream-replay` tells one replay from the next.
  */
-import { Clock, DateTime, Duration, Effect, Result, Stream } from "effect"
+import { Clock, Duration, Effect, Result, Stream } from "effect"
+import { isoOf } from "../domain/Instant.ts"
 import {
   Broker,
   type BrokerError,
@@ -78,7 +79,7 @@ const putBack = (find: Finding, delivery: Delivery, letter: DeadLetter, options:
     const broker = yield* Broker
     const subscription = yield* find(letter.origin)
     if (options.dryRun) return true
-    const at = DateTime.formatIso(DateTime.makeUnsafe(yield* Clock.currentTimeMillis))
+    const at = isoOf(yield* Clock.currentTimeMillis)
     const message = replayed(letter, { ...options, at })
     yield* broker.deliverLater(subscription, [{ ...message, delay: Duration.zero }])
     // Confirmed by now: a crash before this line leaves the dead letter, and its original is delivered once more.

@@ -8,6 +8,7 @@
  *   for longer lets them in.
  */
 import { Clock, Duration, Effect, Exit, Latch, Option, Scope, Semaphore } from "effect"
+import { atOnce } from "./AtOnce.ts"
 
 /** What one who asked to be alone has got. */
 export interface Turn {
@@ -17,7 +18,8 @@ export interface Turn {
 }
 
 export interface HandlerGate {
-  readonly beside: <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Begins work here and now, unless somebody is alone: nobody could ask to be while it is begun. */
+  readonly beside: <A, E, R>(work: () => Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   readonly alone: <A, E, R>(
     patience: Duration.Duration,
     work: (turn: Turn) => Effect.Effect<A, E, R>
@@ -39,7 +41,7 @@ const makeDoor = () => {
   const leave = Effect.sync(() => {
     if (--inside === 0) empty.openUnsafe()
   })
-  const through: HandlerGate["beside"] = (work) =>
+  const through = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.suspend(() => {
       let hasEntered = false
       const pass: typeof work = Effect.suspend(() => {
@@ -55,7 +57,11 @@ const makeDoor = () => {
     empty: empty.await,
     enter,
     leave,
-    through,
+    beside: <A, E, R>(work: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+      if (!isOpen) return through(Effect.suspend(work))
+      const begun = atOnce(work)
+      return Exit.isExit(begun) ? begun : through(begun)
+    },
     close: (): void => {
       isOpen = false
       open.closeUnsafe()
@@ -109,5 +115,5 @@ export const make = (): HandlerGate => {
       )
     })
 
-  return { beside: door.through, alone }
+  return { beside: door.beside, alone }
 }

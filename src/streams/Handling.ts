@@ -2,13 +2,14 @@
  * What a topic worker does with one delivery: not finished yet → decoded → handled → encoded; what fails is put off or
  * set aside. What is left to do then is done for many together.
  *
- * What every message passes is made of few steps, without a generator where one step follows another: beside bare
- * drivers, steps are most of what a worker costs.
+ * What every message passes is begun at once and goes on for as long as there is nothing to wait for: beside bare
+ * drivers, the steps of fibers are most of what a worker costs.
  */
 import { Cause, type Clock, type Duration, Effect, Exit, Random } from "effect"
 import { BrokerError, type Delivery, isRevoked } from "../domain/ports/Broker.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
 import { identityOf } from "../domain/WorkerIds.ts"
+import { atOnce } from "./AtOnce.ts"
 import { CurrentMessage } from "./CurrentMessage.ts"
 import type { deduplicating } from "./Deduplication.ts"
 import { sha256Hex, stem } from "./Digests.ts"
@@ -46,20 +47,25 @@ export interface Handling<In, Out, R> {
 /** Handles one delivery. */
 export const handle = <In, Out, R>(handling: Handling<In, Out, R>, delivery: Delivery) => {
   const own = delivery.id === undefined ? Effect.undefined : stem(delivery.id)
-  return Effect.flatMap(own, (stem) => {
+  return Effect.flatMapEager(own, (stem) => {
     const { dedupe, group, source, worker } = handling
     const trace = traceIn(delivery.headers)
     const inHand: InHand = { worker, group, source, delivery, original: readOriginal(delivery), stem, trace }
     // What is somebody else's by now would only be done twice.
     if (isRevoked(delivery)) return Effect.succeed(handled(inHand, "returned"))
-    return dedupe === undefined ? tried(handling, inHand) : dedupe.unlessFinished(inHand, tried(handling, inHand))
+    if (dedupe === undefined) return tried(handling, inHand)
+    return dedupe.unlessFinished(
+      inHand,
+      Effect.suspend(() => tried(handling, inHand))
+    )
   })
 }
 
 /** What comes again may be what killed a process: it is marked, and not handled any more when it has done so too often. */
 const tried = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand) => {
   const { delivery, stem, worker } = inHand
-  const begun = handling.spans === undefined ? begin(handling, inHand) : inSpan(handling, inHand, handling.spans)
+  const begun = () =>
+    handling.spans === undefined ? begin(handling, inHand) : inSpan(handling, inHand, handling.spans)
   if (delivery.attempt <= 1) return handling.suspects.beside(begun)
   const identity =
     stem === undefined
@@ -67,7 +73,7 @@ const tried = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand) => {
       : Effect.succeed(identityOf(stem, delivery).parking)
   return handling.suspects.again({
     suspect: Effect.map(identity, (identity) => ({ consumer: queueOf(worker), identity })),
-    handle: begun,
+    handle: Effect.suspend(begun),
     // Its letter comes first: should the hook kill the process too, it is not called again.
     setAside: (crashes, isFirst) =>
       Effect.tap(
@@ -94,29 +100,41 @@ const tellCrashed = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand,
 const inSpan = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand, source: Source) => {
   const { groupId: group, name } = handling.worker
   const message = { ...source, delivery: inHand.delivery, worker: name, group }
-  return inMessageSpan(message, (trace) => begin(handling, { ...inHand, trace }), problemOf)
+  return inMessageSpan(message, (trace) => Effect.suspend(() => begin(handling, { ...inHand, trace })), problemOf)
 }
 
 const problemOf = ({ ending, reason }: Handled): string | undefined =>
   reason ?? (ending === "retried" ? ending : undefined)
 
-const begin = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand) =>
-  Effect.flatMap(handling.shutdown.isRequested, (isRequested) => {
-    // What waited for its turn meanwhile is not begun any more.
-    if (isRequested) return Effect.succeed(handled(inHand, "returned"))
-    const problem = versionProblem(handling.worker, inHand.delivery)
-    if (problem !== undefined) return setAside(inHand, "invalid_input", problem)
-    return Effect.matchEffect(handling.codec.decode(inHand.original), {
-      onFailure: (problem) => setAside(inHand, "invalid_input", problem),
-      onSuccess: (input) => handleInput(handling, inHand, input)
-    })
+const begin = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand) => {
+  // What waited for its turn meanwhile is not begun any more.
+  if (handling.shutdown.isRequestedUnsafe()) return Effect.succeed(handled(inHand, "returned"))
+  const problem = versionProblem(handling.worker, inHand.delivery)
+  if (problem !== undefined) return setAside(inHand, "invalid_input", problem)
+  return ifValid(
+    handling.codec.decode(inHand.original),
+    (input) => handleInput(handling, inHand, input),
+    (problem) => setAside(inHand, "invalid_input", problem)
+  )
+}
+
+/** Goes on with a value, or with what is wrong with it. */
+const ifValid = <A, B, E, R, E2, R2>(
+  checked: Effect.Effect<A, string>,
+  onValid: (value: A) => Effect.Effect<B, E, R>,
+  onProblem: (problem: string) => Effect.Effect<B, E2, R2>
+): Effect.Effect<B, E | E2, R | R2> =>
+  Effect.matchCauseEffectEager(checked, {
+    onSuccess: onValid,
+    onFailure: (cause) =>
+      Cause.hasInterruptsOnly(cause) ? Effect.interrupt : onProblem(messageOf(Cause.squash(cause)))
   })
 
 const handleInput = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand, input: In) => {
   const { clock, handlers, metrics, worker } = handling
   const message: CurrentMessage = { id: inHand.stem, nextId: outputIds(worker.name, inHand.stem), trace: inHand.trace }
   let begunAtMillis = 0
-  const processed = Effect.suspend(() => {
+  const processed = atOnce(() => {
     begunAtMillis = clock.currentTimeMillisUnsafe()
     const result = handlers.process(input)
     // A handler that has its result already asks for nothing.
@@ -127,7 +145,7 @@ const handleInput = <In, Out, R>(handling: Handling<In, Out, R>, inHand: InHand,
     metrics.handled(endedAtMillis - begunAtMillis)
     return { inHand, input, message, endedAtMillis }
   }
-  return Effect.matchCauseEffect(processed, {
+  return Effect.matchCauseEffectEager(processed, {
     onFailure: (cause) => {
       const ended = end()
       return unlessLost(inHand, () => handleFailure(handling, ended, cause))
@@ -157,13 +175,14 @@ interface Ended<In> {
 type HandlerResult<Out> = Out | null | undefined | void
 
 const handleResult = <In, Out, R>(handling: Handling<In, Out, R>, ended: Ended<In>, result: HandlerResult<Out>) =>
-  Effect.matchEffect(handling.codec.encode(result), {
-    onFailure: (problem) => setAside(ended.inHand, "invalid_output", problem),
-    onSuccess: (text) => {
+  ifValid(
+    handling.codec.encode(result),
+    (text) => {
       const done = withOutput(handling, ended, text)
       return isFinishedTogether(handling) ? Effect.succeed(done) : finishAlone(handling, ended, done, result)
-    }
-  })
+    },
+    (problem) => setAside(ended.inHand, "invalid_output", problem)
+  )
 
 const withOutput = <In, Out, R>(
   { worker: { outputTopic } }: Handling<In, Out, R>,

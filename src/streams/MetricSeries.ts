@@ -8,7 +8,7 @@ export const seriesOf = <Input, State, const Labels extends ReadonlyArray<string
 ) => {
   const known = new Map<string, Metric.Metric<Input, State>>()
   return (...values: { readonly [Place in keyof Labels]: string }): Metric.Metric<Input, State> => {
-    const name = values.join("\n")
+    const name = values.length === 1 ? (values[0] ?? "") : values.join("\n")
     const found = known.get(name)
     if (found !== undefined) return found
     const made = Metric.withAttributes(

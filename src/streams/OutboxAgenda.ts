@@ -55,6 +55,7 @@ export const make = (poll: Duration.Duration) => {
       averageLength = Math.max(1, events.reduce((sum, { payload }) => sum + payload.length, 0) / events.length)
     },
     largest: () => Math.max(1, Math.floor(largestBatch / averageLength)),
+    /** Until there may be something to take: at once, where something has changed since the last look began. */
     rest: Effect.flatMap(Clock.currentTimeMillis, (now) =>
       Effect.timeoutOption(changed.await, Math.max(1, Math.min(nextPoll, nextDue) - now))
     )

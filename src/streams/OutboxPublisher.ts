@@ -24,11 +24,9 @@ export interface Progress {
   readonly refused: Array<Refusal>
 }
 
-const encoder = new TextEncoder()
-
 const contentOf = (event: PendingEvent, headers: PendingEvent["headers"]): MessageContent => ({
   id: event.id,
-  body: encoder.encode(event.payload),
+  body: Buffer.from(event.payload),
   headers: event.key === undefined ? headers : { ...headers, key: event.key },
   contentType: "application/json",
   publishedAtMillis: event.createdAtMillis

@@ -90,20 +90,21 @@ export const outboxRelay = (options: OutboxRelayOptions) =>
 
 // Taking
 
-/** Waits until there is a batch; its slots are busy from then on. */
+/** Waits until there may be something, and then is a batch; its slots are busy from then on. */
 const nextBatch = Effect.fnUntraced(function* (
   agenda: OutboxAgenda.Agenda,
   share: OutboxShare.Share,
   options: OutboxRelayOptions
 ): Effect.fn.Return<Batch, StoreError, Outbox> {
   while (true) {
+    yield* agenda.rest
     const news = yield* agenda.begin
     const batch = (yield* takeWaiting(agenda, share, options, news)) ?? (yield* takeNew(agenda, share, options, news))
-    if (batch !== undefined) {
-      share.begin(batch.slots)
-      return batch
-    }
-    yield* agenda.rest
+    if (batch === undefined) continue
+    share.begin(batch.slots)
+    // All that was new was taken, unless it says otherwise: a look for what is left would find nothing.
+    if (batch.isFull || batch.kind === "waiting") agenda.wake()
+    return batch
   }
 })
 
@@ -214,6 +215,8 @@ const mark = Effect.fnUntraced(function* (
   yield* insistently(outbox.markFailed(batch.relay, failures))
   const now = yield* Clock.currentTimeMillis
   for (const { delay } of failures) agenda.isDueIn(Duration.toMillis(delay), now)
+  // Whoever rests already does so until what was due before.
+  agenda.wake()
   const dead = refused.filter(({ event }) => event.attempts + 1 >= rules.maxAttempts)
   yield* Effect.forEach(refused, (refusal) => tell(refusal, rules), { discard: true })
   const report = { published: published.length, failed: refused.length, dead: dead.length }

@@ -9,28 +9,21 @@
  * - A charge that does not get on for `giveUpAfter`, or whose command was set aside, is given up; undoing never is.
  * - Somebody is told how many payments do not get on for `stuckAfter`, exactly, and of each of the 1,000 oldest by its id,
  *   once by each process and 20 at one look.
- * - One that its process dies of is taken up alone, and after so many deaths no more (`Suspects`): an operator is told.
+ * - One that its process dies of is taken up alone, and after so many deaths no more (`PaymentSuspects`): an operator is told.
  * - A refund that is under way is looked at less and less often, and does not count as stuck while the provider answers.
  */
 import { Clock, Duration, Effect, Random, Stream } from "effect"
-import { next } from "../domain/PaymentIntent.ts"
 import type { Status } from "../domain/PaymentState.ts"
 import type { GatewayError } from "../domain/ports/PaymentGateway.ts"
-import {
-  type OverduePayment,
-  PaymentIntents,
-  type PaymentSummary,
-  type Standing
-} from "../domain/ports/PaymentIntents.ts"
+import { type OverduePayment, PaymentIntents, type Standing } from "../domain/ports/PaymentIntents.ts"
 import type { StoreError } from "../domain/StoreError.ts"
 import { GatewayAccess } from "./GatewayAccess.ts"
-import { changeStored } from "./PaymentChanges.ts"
 import * as Metrics from "./PaymentIntentMetrics.ts"
 import { giveUp, type ProcessOptions, processPayment } from "./PaymentProcessor.ts"
 import type { StepAway } from "./PaymentSteps.ts"
+import { takenUpAgain } from "./PaymentSuspects.ts"
 import { Shutdown, untilShutdown } from "./Shutdown.ts"
 import { supervised } from "./Supervisor.ts"
-import { Suspects } from "./Suspects.ts"
 
 export interface SweepOptions extends ProcessOptions {
   /** Between two looks. */
@@ -88,29 +81,27 @@ export const swept = Effect.fn("Payments.sweep")(function* (options: SweepOption
   const intents = yield* PaymentIntents
   const shutdown = yield* Shutdown
   const access = yield* GatewayAccess
-  const undecided = yield* intents.list(["in_doubt", "compensating"], mostAtOnce)
   const standing = yield* intents.standing(options.stuckAfter)
   yield* Metrics.standing(standing)
   yield* tellStuck(standing, yield* intents.stuck(options.stuckAfter, mostAtOnce), looks)
   if (yield* isPaused(looks)) return
-  // From where the others begin too: those whose patience is at its end are the first of them.
-  const tired = new Set((yield* intents.overdue(options.giveUpAfter, mostAtOnce, looks.last)).map(({ id }) => id))
   const away = { charge: 0, in_doubt: 0, compensating: 0 }
   let isLetIn = true
   const notLetIn = (error: GatewayError) => {
     isLetIn = false
     return Effect.as(access.refused(error), undefined)
   }
-  const takeUp = Effect.fnUntraced(function* ([id, status]: readonly [string, Status]) {
+  const patience = Duration.toMillis(options.giveUpAfter)
+  const takeUp = Effect.fnUntraced(function* ({ id, quietMillis, status }: OverduePayment) {
     const kind = kindOf(status)
     const isOver = !isLetIn || away[kind] >= mostAway || (yield* isPaused(looks)) || (yield* shutdown.isRequested)
     if (isOver) return
-    const step = yield* Effect.catchTag(takenUp(id, tired.has(id), options), "GatewayError", notLetIn)
+    const step = yield* Effect.catchTag(takenUp(id, quietMillis >= patience, options), "GatewayError", notLetIn)
     away[kind] = step === undefined ? 0 : away[kind] + 1
     yield* pause(looks, step?.retryAfter)
   })
   // In no order: those that never get on hold up nobody behind them.
-  yield* Effect.forEach(yield* Random.shuffle(yield* overdue(undecided, options, looks)), takeUp, {
+  yield* Effect.forEach(yield* Random.shuffle(yield* overdue(options, looks)), takeUp, {
     concurrency: options.concurrency,
     discard: true
   })
@@ -126,37 +117,19 @@ const pause = Effect.fnUntraced(function* (looks: Looks, retryAfter: Duration.Du
 
 /** The next of those that wait, and the latest of those that matter the most: neither hides the other. */
 const overdue = Effect.fnUntraced(function* (
-  undecided: ReadonlyArray<PaymentSummary>,
   { overdueAfter }: SweepOptions,
   looks: Looks
-): Effect.fn.Return<ReadonlyMap<string, Status>, StoreError, PaymentIntents> {
+): Effect.fn.Return<ReadonlyArray<OverduePayment>, StoreError, PaymentIntents> {
   const intents = yield* PaymentIntents
-  // Only spares the store a claim too early: who holds a payment is decided there.
-  const since = (yield* Clock.currentTimeMillis) - Duration.toMillis(overdueAfter)
-  const quiet = undecided.filter(
-    ({ leaseLeftMillis, postponedMillis, state, updatedAtMillis }) =>
-      leaseLeftMillis === 0 && postponedMillis === 0 && next(state)._tag !== "Nothing" && updatedAtMillis <= since
-  )
   const waiting = yield* intents.overdue(overdueAfter, mostAtOnce, looks.last)
   looks.last = waiting.length < mostAtOnce ? undefined : waiting.at(-1)
-  return new Map([
-    ...waiting.map(({ id, status }) => [id, status] as const),
-    ...quiet.map(({ id, state }) => [id, state.status] as const)
-  ])
+  const unsettled = yield* intents.unsettled(overdueAfter, mostAtOnce)
+  return [...new Map([...waiting, ...unsettled].map((payment) => [payment.id, payment])).values()]
 })
-
-/** Whose marks a crash leaves: no topic has such a name. */
-const consumer = "payment sweep"
 
 /** The step that the provider was away for, if it was. What is wrong with one payment is no other's. */
 const takenUp = (id: string, isTired: boolean, options: ProcessOptions) =>
-  Effect.flatMap(Suspects, ({ again }) =>
-    again({
-      suspect: Effect.succeed({ consumer, identity: id }),
-      handle: tried(id, isTired, options),
-      setAside: (crashes) => Effect.as(quarantine(id, crashes), undefined)
-    })
-  ).pipe(
+  takenUpAgain(id, tried(id, isTired, options)).pipe(
     // A database that says no to everybody says so at the next look as well.
     Effect.catchIf(
       (error) => error._tag === "StoreError" && !error.isRetryable,
@@ -173,14 +146,6 @@ const tried = (id: string, isTired: boolean, options: ProcessOptions) =>
       Effect.as(Effect.when(giveUp(id, options), isTired ? Effect.succeed(true) : isSetAside(id)), step)
     )
   )
-
-/** Stored before its marks go: a crash between the two sets it aside once more, which changes nothing. */
-const quarantine = Effect.fnUntraced(function* (id: string, crashes: number) {
-  const reason = `its process died ${crashes} times`
-  // What has ended meanwhile stays as it is: the command is never against it.
-  yield* Effect.catchTag(changeStored(id, { _tag: "Quarantine", reason }), "IllegalTransition", Effect.die)
-  yield* Effect.logError(`a payment is in quarantine, ${reason}: see \`sagas show\`, it waits for \`sagas resume\``)
-})
 
 /** Nobody but the sweep tries it any more: it is not waited for. */
 const isSetAside = (id: string) =>

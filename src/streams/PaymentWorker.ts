@@ -10,19 +10,9 @@
  * - Messages without an id are stored at least once: a crash, or a channel lost, between commit and acknowledgement
  *   stores them again.
  */
-import {
-  Array as Arr,
-  Clock,
-  DateTime,
-  Deferred,
-  type Duration,
-  Effect,
-  Metric,
-  Predicate,
-  Result,
-  Stream
-} from "effect"
+import { Array as Arr, Clock, Deferred, type Duration, Effect, Metric, Predicate, Result, Stream } from "effect"
 import { deadLetter } from "../domain/DeadLetter.ts"
+import { isoOf } from "../domain/Instant.ts"
 import { decodePayload } from "../domain/Payment.ts"
 import { Broker, type BrokerError, type Delivery } from "../domain/ports/Broker.ts"
 import { PaymentStore, type ReceivedPayment, type StoreOutcome } from "../domain/ports/PaymentStore.ts"
@@ -259,7 +249,7 @@ const countLetters = Effect.fnUntraced(function* ({ share }: Running, count: num
 const publishLetters = Effect.fnUntraced(function* (worker: Running, letters: ReadonlyArray<Letter>) {
   const { deadLetterQueue: queue, deadLetters } = worker
   if (queue === undefined) return
-  const time = DateTime.formatIso(DateTime.makeUnsafe(yield* Clock.currentTimeMillis))
+  const time = isoOf(yield* Clock.currentTimeMillis)
   const messages = letters.map((letter) => deadLetter({ ...letter, queue, source: worker.queue, time }))
   const broker = yield* Broker
   const supervisor = yield* Supervisor

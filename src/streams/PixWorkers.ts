@@ -9,8 +9,9 @@
  *   nothing again, and tells nobody again, for as long as finished inputs are kept.
  * - The steps of a payment are in order in the audit log, whatever the clocks; a repeat of an event adds none.
  */
-import { Clock, Context, DateTime, Effect } from "effect"
+import { Clock, Context, Effect } from "effect"
 import { type AntiFraudLimits, judge } from "../domain/AntiFraud.ts"
+import { isoOf } from "../domain/Instant.ts"
 import * as PixEvent from "../domain/PixEvent.ts"
 import { judgementAction, timeAfter } from "../domain/PixHistory.ts"
 import { AuditLog } from "../domain/ports/AuditLog.ts"
@@ -36,15 +37,14 @@ interface Happened {
 }
 
 const millisOf = ({ at }: Happened) => (at === undefined ? Clock.currentTimeMillis : Effect.succeed(Date.parse(at)))
-const textOf = (millis: number): string => DateTime.formatIso(DateTime.makeUnsafe(millis))
 
 /** Tells the audit log of an event; gives the time of what follows from it. */
 const audit = Effect.fnUntraced(function* (event: Happened, action: string, detail?: string | undefined) {
   const { transactionId } = event
   const atMillis = yield* millisOf(event)
-  const entry = { transactionId, action, at: textOf(atMillis), ...(detail === undefined ? {} : { detail }) }
+  const entry = { transactionId, action, at: isoOf(atMillis), ...(detail === undefined ? {} : { detail }) }
   yield* Worker.publish(topics.audit, entry, { key: transactionId, ...versionHeader })
-  return textOf(timeAfter(atMillis, yield* Clock.currentTimeMillis))
+  return isoOf(timeAfter(atMillis, yield* Clock.currentTimeMillis))
 })
 
 /** Judges a payment that was asked for; again, if it is delivered again: who takes the judgement can tell. */

@@ -7,6 +7,8 @@ export class Shutdown extends Context.Service<
     /** Succeeds once stopping was asked for. */
     readonly requested: Effect.Effect<void>
     readonly isRequested: Effect.Effect<boolean>
+    /** The same, for what takes no step of a fiber. */
+    readonly isRequestedUnsafe: () => boolean
     readonly request: Effect.Effect<void>
   }
 >()("paystream/streams/Shutdown") {
@@ -15,6 +17,7 @@ export class Shutdown extends Context.Service<
     Effect.map(Latch.make(false), (latch) => ({
       requested: latch.await,
       isRequested: Effect.sync(() => Latch.isOpen(latch)),
+      isRequestedUnsafe: () => Latch.isOpen(latch),
       request: Effect.asVoid(latch.open)
     }))
   )
@@ -26,9 +29,13 @@ export class Shutdown extends Context.Service<
  */
 export const untilShutdown = <A, E, R>(self: Stream.Stream<A, E, R>): Stream.Stream<A, E, R | Shutdown> =>
   Stream.unwrap(
-    Effect.map(Shutdown, (shutdown) => {
-      const stopped = Effect.andThen(shutdown.requested, Cause.done())
-      return Stream.transformPull(self, (pull) => Effect.succeed(Effect.raceFirst(stopped, pull)))
+    Effect.map(Shutdown, ({ isRequestedUnsafe, requested }) => {
+      const stopped = Effect.andThen(requested, Cause.done())
+      return Stream.transformPull(self, (pull) => {
+        // what is there already needs no race: its second fiber is not begun
+        const raced = Effect.raceFirst(pull, stopped)
+        return Effect.succeed(Effect.suspend(() => (isRequestedUnsafe() ? Cause.done() : raced)))
+      })
     })
   )
 

@@ -1,5 +1,6 @@
 /** Order within a key, side by side across keys, and never more than so many at the same time. */
 import { Array as Arr, type Cause, Effect, Exit, type Fiber, FiberSet, Pull, Queue, Stream } from "effect"
+import { successOf } from "./AtOnce.ts"
 import { type BatchOptions, mapInBatches } from "./Batches.ts"
 
 /** What is done with each element: worked on by itself, and finished together with others. */
@@ -57,15 +58,30 @@ const makePlaces = <A, B, E, E2 extends E, R2>(
   run: (work: Effect.Effect<void, E2, R2>) => Fiber.Fiber<void, E2>
 ) => {
   const { lanes, worked } = floor
-  /** One after the other, for as long as there is one. */
-  const workFrom = (waiting: Waiting<A>): Effect.Effect<void, E2, R2> =>
-    Effect.flatMap(work(waiting.element), (result) => {
-      lanes.leave()
-      Queue.offerUnsafe(worked, { waiting, result })
-      endWhenDone(floor)
-      const next = lanes.enter()
-      return next === undefined ? Effect.void : workFrom(next)
-    })
+  /** Passes on what has come of an element; gives the next, if there is one. */
+  const leave = (waiting: Waiting<A>, result: B): Waiting<A> | undefined => {
+    lanes.leave()
+    Queue.offerUnsafe(worked, { waiting, result })
+    endWhenDone(floor)
+    return lanes.enter()
+  }
+  /** One after the other, for as long as there is one; what is done as soon as it is begun takes no step. */
+  const workFrom = (first: Waiting<A>): Effect.Effect<void, E2, R2> => {
+    let next: Waiting<A> | undefined = first
+    while (next !== undefined) {
+      const waiting = next
+      const begun = work(waiting.element)
+      const success = successOf(begun)
+      if (success === undefined) {
+        return Effect.flatMap(begun, (result) => {
+          const next = leave(waiting, result)
+          return next === undefined ? Effect.void : workFrom(next)
+        })
+      }
+      next = leave(waiting, success.value)
+    }
+    return Effect.void
+  }
   const takePlace = (first: Waiting<A>): void => {
     run(Effect.suspend(() => workFrom(first))).addObserver((exit) => {
       if (Exit.isFailure(exit)) Queue.failCauseUnsafe(worked, exit.cause)

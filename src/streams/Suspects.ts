@@ -36,7 +36,7 @@ export interface Trial<A, E, R> {
 
 export interface SuspectsShape {
   /** Work on what comes for the first time. */
-  readonly beside: <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  readonly beside: HandlerGate.HandlerGate["beside"]
   /** Work on what came again: beside the others, and alone if it was begun before and not ended. */
   readonly again: <A, E, R>(trial: Trial<A, E, R>) => Effect.Effect<A, E, R | Shutdown>
 }
@@ -119,7 +119,7 @@ const marksBeforeAlone = 1
 /** Suspects of one process; without marks there are none. */
 export const make = (options: SuspectOptions, crashMarks: CrashMarks["Service"] | undefined): SuspectsShape => {
   const gate = HandlerGate.make()
-  if (crashMarks === undefined) return { beside: gate.beside, again: ({ handle }) => gate.beside(handle) }
+  if (crashMarks === undefined) return { beside: gate.beside, again: ({ handle }) => gate.beside(() => handle) }
   const marks = makeMarks(crashMarks)
 
   /** Runs `end` when asked to stop, or after a time; then the work goes on. */
@@ -159,8 +159,8 @@ export const make = (options: SuspectOptions, crashMarks: CrashMarks["Service"] 
       Effect.gen(function* () {
         const suspect = yield* trial.suspect
         const begun = yield* marks.begun(suspect)
-        if (begun === undefined) return yield* gate.beside(trial.handle)
-        if (begun === 0) return yield* gate.beside(marked(trial, suspect))
+        if (begun === undefined) return yield* gate.beside(() => trial.handle)
+        if (begun === 0) return yield* gate.beside(() => marked(trial, suspect))
         return yield* gate.alone(options.patience, (turn) =>
           turn.isAlone ? tried(trial, suspect, turn) : trial.handle
         )

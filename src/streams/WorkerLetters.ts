@@ -1,6 +1,7 @@
 /** What a topic worker does with a message that it could not finish: put off, or set aside as a dead letter. */
-import { Clock, DateTime, type Duration, Effect } from "effect"
+import { Clock, type Duration, Effect } from "effect"
 import { fitting } from "../domain/Headers.ts"
+import { isoOf } from "../domain/Instant.ts"
 import { Broker, BrokerAway, BrokerError, contentOf, type Delivery } from "../domain/ports/Broker.ts"
 import {
   unwrapped,
@@ -46,7 +47,7 @@ export const setAside = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Handled, BrokerError, Broker> {
   const { delivery, group, original, stem, worker } = inHand
   const broker = yield* Broker
-  const time = DateTime.formatIso(DateTime.makeUnsafe(yield* Clock.currentTimeMillis))
+  const time = isoOf(yield* Clock.currentTimeMillis)
   const retries = retriesOf(delivery)
   // Whoever handles the dead letter starts to count anew; where the input came from itself is said below.
   const { [retriesHeader]: _, [parkedHeader]: __, [ownQueue]: ___, ...headers } = tracedHeaders(inHand)

@@ -4,6 +4,7 @@ import { withWrittenNumbers } from "../domain/JsonText.ts"
 import { readsAmounts } from "../domain/Money.ts"
 import type { Delivery } from "../domain/ports/Broker.ts"
 import { outputId } from "../domain/WorkerIds.ts"
+import { atOnce, successOf } from "./AtOnce.ts"
 import type { Worker } from "./Worker.ts"
 
 /** How often the handler of this message has failed before. */
@@ -33,12 +34,14 @@ export const versionProblem = (
 export type Original = { readonly text: string | undefined; readonly isJson: boolean; readonly json: unknown }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+const textOf = Option.liftThrowable((body: Uint8Array) => utf8.decode(body))
+const parse = Option.liftThrowable((text: string): unknown => JSON.parse(text))
 
 /** Reads a body. */
 export const readOriginal = ({ body }: Delivery): Original => {
-  const text = Option.getOrUndefined(Option.liftThrowable(() => utf8.decode(body))())
+  const text = Option.getOrUndefined(textOf(body))
   if (text === undefined) return { text, isJson: false, json: undefined }
-  const json = Option.liftThrowable((): unknown => JSON.parse(text))()
+  const json = parse(text)
   return { text, isJson: Option.isSome(json), json: Option.getOrUndefined(json) }
 }
 
@@ -67,7 +70,7 @@ export const codecOf = <In, Out, R>({ input, output, outputTopic }: Worker<In, O
       if (value === undefined || value === null) return Effect.undefined
       return toProblem(
         (): Effect.Effect<string | undefined, unknown> =>
-          outputTopic === undefined ? Effect.as(encode(value), undefined) : Effect.flatMap(encode(value), toJson)
+          outputTopic === undefined ? Effect.as(encode(value), undefined) : Effect.flatMapEager(encode(value), toJson)
       )
     }
   }
@@ -79,10 +82,15 @@ const toJson = (value: unknown): Effect.Effect<string, string> => {
 }
 
 // A schema's own code may throw: the message is at fault then, not the worker.
-const toProblem = <A, E>(evaluate: () => Effect.Effect<A, E>): Effect.Effect<A, string> =>
-  Effect.catchCause(Effect.suspend(evaluate), (cause) =>
-    Cause.hasInterruptsOnly(cause) ? Effect.interrupt : Effect.fail(messageOf(Cause.squash(cause)))
+const toProblem = <A, E>(evaluate: () => Effect.Effect<A, E>): Effect.Effect<A, string> => {
+  const begun = atOnce(evaluate)
+  return (
+    successOf(begun) ??
+    Effect.catchCause(begun, (cause) =>
+      Cause.hasInterruptsOnly(cause) ? Effect.interrupt : Effect.fail(messageOf(Cause.squash(cause)))
+    )
   )
+}
 
 /** Ids by position for what a worker publishes for an input; `stem` stands for the input's, without which there is none. */
 export const outputIds = (worker: string, stem: string | undefined) => {

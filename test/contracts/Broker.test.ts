@@ -8,7 +8,7 @@ import { rabbitMq } from "../support/Services.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import { suite } from "./BrokerContract.ts"
 
-const soon = { deadline: "10 seconds", every: "5 millis" } as const
+const soon = { deadline: "30 seconds", every: "5 millis" } as const
 
 const embedded = Layer.unwrap(Effect.map(newDatabase, (url) => EmbeddedBroker.layerOn({ url })))
 

@@ -49,7 +49,7 @@ export const suite = <E>(name: string, implementation: Layer.Layer<CrashMarks, E
             yield* marks.forget(Duration.zero, 1000)
             assert.strictEqual(yield* marks.begin(suspect), 0)
           }),
-          { deadline: "10 seconds" }
+          { deadline: "30 seconds" }
         )
       })
     )

@@ -77,7 +77,7 @@ export const suite = <E>(name: string, implementation: Layer.Layer<FinishedInput
             removed.push(yield* finished.forget(Duration.zero, 2))
             assert.deepStrictEqual(yield* find(all), [false, false, false])
           }),
-          { deadline: "10 seconds" }
+          { deadline: "30 seconds" }
         )
         assert.isTrue(removed.every((count) => count <= 2))
       })

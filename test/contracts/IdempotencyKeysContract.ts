@@ -25,7 +25,7 @@ const heldBy = (found: Claim): Held => {
 const claimed = (given: ClaimRequest) => Effect.map(claim(given), heldBy)
 const tagOf = (given: ClaimRequest) => Effect.map(claim(given), ({ _tag }) => _tag)
 
-const soon = { deadline: "10 seconds", every: "5 millis" } as const
+const soon = { deadline: "30 seconds", every: "5 millis" } as const
 
 /** Runs the whole contract; some stores remove what has expired by themselves, and leave nothing to be removed. */
 export const suite = <E>(

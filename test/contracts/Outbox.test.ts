@@ -121,7 +121,7 @@ layer(postgres(), { excludeTestServices: true, timeout: "60 seconds" })("The tab
         Effect.tap(outbox.glance(rules), (found) =>
           Effect.sync(() => assert.deepStrictEqual(found.openTransactions, []))
         ),
-        { deadline: "5 seconds" }
+        { deadline: "30 seconds" }
       )
     }).pipe(Effect.scoped)
   )

@@ -214,7 +214,7 @@ export const suite = (name: string, layer: Layer.Layer<Outbox, unknown>): void =
         const more = { ...rules, maxAttempts: rules.maxAttempts + 1 }
         yield* eventually(
           Effect.map(takeWaiting(id, { rules: more }), (found) => assert.deepStrictEqual(numbers(found), [1, 2])),
-          { deadline: "10 seconds" }
+          { deadline: "30 seconds" }
         )
       })
     )
@@ -285,7 +285,7 @@ export const suite = (name: string, layer: Layer.Layer<Outbox, unknown>): void =
           Effect.tap(outbox.renew(other, lease), (found) =>
             Effect.sync(() => assert.strictEqual(found?.free.length, slotCount))
           ),
-          { deadline: "5 seconds" }
+          { deadline: "30 seconds" }
         )
         assert.strictEqual(roster?.relays, 1)
         assert.strictEqual((yield* outbox.acquire(other, allSlots)).length, slotCount)
@@ -307,7 +307,7 @@ export const suite = (name: string, layer: Layer.Layer<Outbox, unknown>): void =
             append(event("a", 1)),
             Effect.sync(() => assert.isDefined(hint.pollUnsafe()))
           ),
-          { deadline: "10 seconds" }
+          { deadline: "30 seconds" }
         )
       })
     )
@@ -331,7 +331,7 @@ export const suite = (name: string, layer: Layer.Layer<Outbox, unknown>): void =
             assert.strictEqual(removed[0], 3)
             return removed
           }),
-          { deadline: "5 seconds" }
+          { deadline: "30 seconds" }
         )
         assert.deepStrictEqual(counts, [3, 1])
         assert.deepStrictEqual(numbers(yield* take(id)), [4])

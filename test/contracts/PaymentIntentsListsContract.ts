@@ -111,6 +111,43 @@ export const lists = (it: It): void => {
     })
   )
 
+  it.effect(
+    "that are overdue say for how long, and those whose money may be under way are found from the latest on",
+    () =>
+      Effect.gen(function* () {
+        const payments = yield* PaymentIntents
+        const older = yield* go(yield* created(), begin, fail)
+        const plain = yield* go(yield* created(), begin)
+        const later = yield* go(yield* created(), ...toSuccess(`pi_${randomUUID()}`).slice(0, 3))
+        const held = yield* go(yield* created(), begin, fail)
+        yield* claimed(held.id)
+        const own = [older, plain, later, held].map(({ id }) => id)
+        const of = (all: ReadonlyArray<OverduePayment>) => all.filter(({ id }) => own.includes(id))
+        yield* eventually(
+          Effect.gen(function* () {
+            const unsettled = of(yield* payments.unsettled(Duration.millis(20), 10_000))
+            assert.deepStrictEqual(
+              unsettled.map(({ id, status }) => [id, status]),
+              [
+                [later.id, "in_doubt"],
+                [older.id, "compensating"]
+              ]
+            )
+            const overdue = of(yield* payments.overdue(Duration.millis(20), 10_000))
+            for (const { quietMillis } of [...unsettled, ...overdue]) assert.isAtLeast(quietMillis, 20)
+            const quiet = overdue.map(({ quietMillis }) => quietMillis)
+            assert.deepStrictEqual(
+              quiet,
+              quiet.toSorted((one, other) => other - one)
+            )
+          }),
+          soon
+        )
+        assert.deepStrictEqual(of(yield* payments.unsettled(Duration.hours(1), 10_000)), [])
+        assert.isAtMost((yield* payments.unsettled(Duration.zero, 1)).length, 1)
+      })
+  )
+
   it.effect("in quarantine are not overdue, and stuck until it is lifted", () =>
     Effect.gen(function* () {
       const payments = yield* PaymentIntents

@@ -5,7 +5,7 @@ import { Array as Arr, Duration, Effect, type Layer } from "effect"
 import { type Reservation, Reservations, type Reserved } from "../../src/domain/ports/Reservations.ts"
 import { eventually } from "../support/servers/eventually.ts"
 
-const soon = { deadline: "10 seconds", every: "5 millis" } as const
+const soon = { deadline: "30 seconds", every: "5 millis" } as const
 
 const reservation = (fields: Partial<Reservation> = {}): Reservation => ({
   orderId: `order ${randomUUID()}`,

@@ -137,7 +137,7 @@ layer(stage, { excludeTestServices: true, timeout: "60 seconds" })("Stripe", (it
         const confirming = yield* Effect.forkChild(gateway.confirm(charge), { startImmediately: true })
         yield* eventually(
           Effect.map(requestsOf("confirm"), (now) => assert.strictEqual(now, before + 1)),
-          { deadline: "10 seconds" }
+          { deadline: "30 seconds" }
         )
         assert.deepStrictEqual(yield* gateway.cancel(charge.reference), { _tag: "Cancelled" })
         yield* provider.clearFaults

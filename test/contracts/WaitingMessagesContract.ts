@@ -36,7 +36,7 @@ const bodiesOf = (heads: ReadonlyArray<WaitingHead>): ReadonlyArray<string> =>
 const claimSome = (group: string, owner: string) =>
   eventually(
     Effect.tap(claim(group, owner), (heads) => Effect.sync(() => assert.isNotEmpty(heads))),
-    { deadline: "10 seconds" }
+    { deadline: "30 seconds" }
   )
 
 /** Completes a key's messages one after the other; their bodies. */

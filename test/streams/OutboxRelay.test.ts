@@ -31,6 +31,26 @@ describe("The outbox relay", () => {
       yield* relay.stop
     }))
 
+  test("looks once for what it is told of once: what it has taken leaves nothing behind", () =>
+    Effect.gen(function* () {
+      const outbox = yield* Outbox
+      let looks = 0
+      const take: typeof outbox.take = (given) =>
+        Effect.suspend(() => {
+          looks++
+          return outbox.take(given)
+        })
+      const broker = yield* makeBroker()
+      // Large enough that no slot's part of a batch is full with one event.
+      const started = startRelay("one", broker, { batchSize: 1000 })
+      const relay = yield* Effect.provideService(started, Outbox, { ...outbox, take })
+      yield* elapse("2 seconds")
+      const before = looks
+      for (let n = 1; n <= 5; n++) yield* Effect.andThen(append(event("a", n)), settled)
+      assert.deepStrictEqual([broker.published.length, looks - before], [5, 5])
+      yield* relay.stop
+    }))
+
   test("publishes a key's events one after the other, others beside them", () =>
     Effect.gen(function* () {
       const { broker, relay } = yield* started

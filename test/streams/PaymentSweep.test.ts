@@ -1,29 +1,28 @@
 import { assert, describe } from "@effect/vitest"
-import { Duration, Effect, Layer, Logger } from "effect"
+import { Duration, Effect, Logger } from "effect"
 import * as TestClock from "effect/testing/TestClock"
-import { CrashMarks } from "../../src/domain/ports/CrashMarks.ts"
 import { GatewayAway, GatewayError, GatewayRefused, PaymentGateway } from "../../src/domain/ports/PaymentGateway.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
 import { StoreError, StoreOutdated } from "../../src/domain/StoreError.ts"
-import * as MemoryCrashMarks from "../../src/layers/memory/MemoryCrashMarks.ts"
 import { unlessNotLetIn } from "../../src/streams/GatewayAccess.ts"
 import { changeStored } from "../../src/streams/PaymentChanges.ts"
 import { processPayment } from "../../src/streams/PaymentProcessor.ts"
 import { type Looks, noLooks, swept } from "../../src/streams/PaymentSweep.ts"
 import { Shutdown } from "../../src/streams/Shutdown.ts"
-import { Suspects } from "../../src/streams/Suspects.ts"
-import { ask, money, options, refund, requests, scripted, stateOf, sweeping, test } from "../support/PaymentGround.ts"
+import {
+  ask,
+  listening,
+  money,
+  options,
+  refund,
+  requests,
+  scripted,
+  stateOf,
+  sweeping,
+  test
+} from "../support/PaymentGround.ts"
 
 const sweep = (looks: Looks = noLooks()) => swept(sweeping, looks)
-
-/** What is logged, at which level. */
-const listening = <A, E, R>(work: Effect.Effect<A, E, R>) =>
-  Effect.gen(function* () {
-    const lines: Array<string> = []
-    const logger = Logger.make(({ logLevel, message }) => void lines.push(`${logLevel} ${String(message)}`))
-    yield* Effect.provide(work, Logger.layer([logger]))
-    return lines.filter((line) => line.startsWith("Error"))
-  })
 
 describe("The sweep", () => {
   test("takes up what nobody has taken up, when it is due", () =>
@@ -252,54 +251,4 @@ describe("The sweep", () => {
       yield* sweep()
       assert.strictEqual((yield* stateOf(id)).status, "requested")
     }))
-})
-
-describe("A payment that its process dies of", () => {
-  const suspects = Layer.provideMerge(
-    Suspects.layer({ maxCrashes: 3, patience: Duration.minutes(1) }),
-    MemoryCrashMarks.layer
-  )
-
-  /** What so many deaths of a process leave behind. */
-  const died = (identity: string, times: number) =>
-    Effect.replicateEffect(
-      CrashMarks.use((marks) => marks.begin({ consumer: "payment sweep", identity })),
-      times
-    )
-
-  test("is tried while its marks do not tell that it was alone so often", () =>
-    Effect.gen(function* () {
-      const id = yield* ask()
-      // The first time others were in hand as well.
-      yield* died(id, 3)
-      yield* TestClock.adjust("15 seconds")
-      yield* sweep()
-      assert.strictEqual((yield* stateOf(id)).status, "succeeded")
-      assert.strictEqual(yield* CrashMarks.use((marks) => marks.begun({ consumer: "payment sweep", identity: id })), 0)
-    }).pipe(Effect.provide(suspects)))
-
-  test("is left alone after that, told once, and taken up again when an operator says so", () =>
-    Effect.gen(function* () {
-      const [id, sound] = [yield* ask(), yield* ask({ number: 2 })]
-      yield* died(id, 4)
-      yield* TestClock.adjust("15 seconds")
-      const looks = noLooks()
-      assert.deepStrictEqual(yield* listening(sweep(looks)), [
-        "Error a payment is in quarantine, its process died 3 times: see `sagas show`, it waits for `sagas resume`"
-      ])
-      assert.deepInclude(yield* stateOf(id), { status: "requested", quarantine: "its process died 3 times" })
-      assert.strictEqual((yield* stateOf(sound)).status, "succeeded")
-      assert.strictEqual((yield* processPayment(id, options))._tag, "Waiting")
-      yield* TestClock.adjust("15 seconds")
-      assert.deepStrictEqual(yield* listening(sweep(looks)), [])
-      yield* TestClock.adjust("15 minutes")
-      assert.deepStrictEqual(yield* listening(sweep(looks)), [
-        "Error a payment does not get on by itself: see `sagas show`"
-      ])
-      assert.strictEqual((yield* stateOf(id)).status, "requested")
-      yield* changeStored(id, { _tag: "LiftQuarantine" })
-      yield* TestClock.adjust("15 seconds")
-      yield* sweep(looks)
-      assert.strictEqual((yield* stateOf(id)).status, "succeeded")
-    }).pipe(Effect.provide(suspects)))
 })

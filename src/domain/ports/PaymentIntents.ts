@@ -74,8 +74,10 @@ export interface PaymentSummary extends Payment {
 export interface OverduePayment {
   readonly id: string
   readonly status: Status
-  /** When there was last something new about it, as the store counts: higher is later. */
+  /** Since when it should have gone on, as the store counts: higher is later. */
   readonly since: bigint
+  /** For how long that is, by the store's clock. */
+  readonly quietMillis: number
 }
 
 /** How payments stand. */
@@ -112,19 +114,18 @@ export class PaymentIntents extends Context.Service<
     /** Nobody is to look for it within `wait`, unless there is news; where the claim was lost, nothing is changed. */
     readonly postpone: (claimed: Pick<ClaimedPayment, "id" | "token">, wait: Duration.Duration) => Stored<void>
     /**
-     * Payments that should go on by themselves and that nobody has: not final, not waiting for an operator, not
-     * postponed, nothing new about them for `age`, longest first. With `after`, only those whose place is after that
-     * one's: so all of them are come by, however many there are.
+     * Payments that should go on by themselves and that nobody has: not final, not waiting for an operator, nothing new
+     * about them for `age` nor since as long ago postponed; longest first. With `after`, only those whose place is after
+     * that one's: so all of them are come by, however many there are.
      */
     readonly overdue: (
       age: Duration.Duration,
       limit: number,
       after?: Pick<OverduePayment, "id" | "since">
     ) => Stored<ReadonlyArray<OverduePayment>>
-    /**
-     * Those that do not get on: of `overdue`, unless they were postponed until later than `age` ago, and of those in
-     * quarantine. Longest first.
-     */
+    /** Of those that are overdue, the ones whose money may be under way, in doubt or being undone: latest first. */
+    readonly unsettled: (age: Duration.Duration, limit: number) => Stored<ReadonlyArray<OverduePayment>>
+    /** Those that do not get on: overdue, or in quarantine for as long. Longest first. */
     readonly stuck: (age: Duration.Duration, limit: number) => Stored<ReadonlyArray<string>>
     /** How many there are that somebody may have to look at, exactly; those that are `stuck` for `stuckAfter`. */
     readonly standing: (stuckAfter: Duration.Duration) => Stored<Standing>

@@ -11,6 +11,7 @@ import {
   type Append,
   type ClaimedPayment,
   type NewPayment,
+  type OverduePayment,
   type Payment,
   PaymentIntents,
   type PaymentStep,
@@ -111,22 +112,34 @@ const postponeIn = (rows: Rows, { id, token }: Held, postponedUntil: number): Wr
 
 const goesOn = (state: PaymentState): boolean => !isFinal(state) && !state.isCompensationRequired
 
-const byAge = (one: Row, other: Row): number => one.changed - other.changed
+/** Since when it should have gone on, in milliseconds. */
+const quietSince = ({ payment, postponedUntil }: Row): number => Math.max(payment.updatedAtMillis, postponedUntil)
+
+const byAge = (one: Row, other: Row): number => quietSince(one) - quietSince(other) || one.changed - other.changed
 const latestFirst = (one: Row, other: Row): number => other.created - one.created
 
-/** Nobody's, without news since `before` and not postponed until later than `postponedUntil`. */
-const quietIn = (rows: Rows, before: number, now: number, postponed: number): ReadonlyArray<Row> =>
+const stuckIn = (rows: Rows, age: Duration.Duration, now: number): ReadonlyArray<Row> =>
   rowsOf(rows)
-    .filter(({ leaseUntil, payment, postponedUntil }) => {
-      const isQuiet = payment.updatedAtMillis <= before && leaseUntil <= now && postponedUntil <= postponed
-      return isQuiet && goesOn(payment.state)
+    .filter((row) => {
+      const isQuiet = quietSince(row) <= now - Duration.toMillis(age) && row.leaseUntil <= now
+      return isQuiet && goesOn(row.payment.state)
     })
     .sort(byAge)
 
-const stuckIn = (rows: Rows, age: Duration.Duration, now: number): ReadonlyArray<Row> => {
-  const before = now - Duration.toMillis(age)
-  return quietIn(rows, before, now, before)
-}
+/** Room for as many places within a millisecond. */
+const placesPerMilli = 1_000_000n
+
+const overdueIn = (rows: Rows, age: Duration.Duration, now: number): ReadonlyArray<OverduePayment> =>
+  stuckIn(rows, age, now)
+    .filter(({ payment }) => payment.state.quarantine === undefined)
+    .map((row) => ({
+      id: row.payment.id,
+      status: row.payment.state.status,
+      since: BigInt(Math.floor(quietSince(row))) * placesPerMilli + BigInt(row.changed),
+      quietMillis: now - quietSince(row)
+    }))
+
+const isUnsettled = ({ status }: OverduePayment): boolean => status === "in_doubt" || status === "compensating"
 
 const standingIn = (rows: Rows, stuckAfter: Duration.Duration, now: number): Standing => {
   const payments = rowsOf(rows).map(({ payment }) => payment)
@@ -194,12 +207,12 @@ const make = Effect.sync(() => {
     release: (held) => Effect.asVoid(table.write((rows) => leaseIn(rows, held, 0))),
     overdue: (age, limit, after) =>
       table.read((rows, now) =>
-        quietIn(rows, now - Duration.toMillis(age), now, now)
-          .filter(({ payment }) => payment.state.quarantine === undefined)
-          .map(({ changed, payment: { id, state } }) => ({ id, status: state.status, since: BigInt(changed) }))
+        overdueIn(rows, age, now)
           .filter(({ since }) => after === undefined || since > after.since)
           .slice(0, limit)
       ),
+    unsettled: (age, limit) =>
+      table.read((rows, now) => overdueIn(rows, age, now).filter(isUnsettled).toReversed().slice(0, limit)),
     stuck: (age, limit) =>
       table.read((rows, now) =>
         stuckIn(rows, age, now)

@@ -46,9 +46,10 @@ const toEvent = (row: EventRow): PendingEvent => ({
 const keysPerLook = 1000
 
 const statementsOf = (sql: SqlClient.SqlClient) => {
+  // `extract` would compute with decimals, and the clock be asked for each row: nearly half of what the statement takes.
   const columns = sql`event.id, event.sequence, event.slot::int AS slot, event.topic, event.key, event.payload::text AS payload,
-    event.headers, event.attempts, (extract(epoch FROM event.created_at) * 1000)::float8 AS created_millis,
-    (extract(epoch FROM clock_timestamp() - event.created_at) * 1000)::float8 AS age_millis`
+    event.headers, event.attempts, date_part('epoch', event.created_at) * 1000 AS created_millis,
+    ((SELECT date_part('epoch', clock_timestamp())) - date_part('epoch', event.created_at)) * 1000 AS age_millis`
   const isWaiting = sql`published_at IS NULL AND next_attempt_at IS NOT NULL`
   const lane = sql`coalesce(key, id::text)`
   // As `isPassedOver` says it.

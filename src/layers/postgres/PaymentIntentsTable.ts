@@ -20,6 +20,10 @@ const quoted = (names: ReadonlyArray<Status>): string => names.map((name) => `'$
 export const ended = `status IN (${quoted(statuses.filter((status) => isFinal({ status })))})`
 const goesOn = `status IN (${quoted(statuses.filter((status) => !isFinal({ status })))})`
 export const underWay = `${goesOn} AND NOT compensation_required`
+/** Of those, the ones whose money may be under way. */
+export const unsettled = `status IN (${quoted(["in_doubt", "compensating"])})`
+/** Since when a payment should have gone on: nothing is new about it, and it is not postponed any more. */
+export const quietSince = "greatest(updated_at, postponed_until)"
 
 const legal = statuses.flatMap((from) => transitions[from].map((to) => `('${from}', '${to}')`)).join(", ")
 
@@ -104,4 +108,16 @@ export const addRefundsUnderWay: Effect.Effect<void, SqlError.SqlError, SqlClien
 export const addQuarantine: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* sql`ALTER TABLE payment_intents ADD COLUMN quarantined boolean NOT NULL DEFAULT false`
+})
+
+/** Migration 34: whoever looks for payments that should go on finds those that are due, beside however many that wait. */
+export const indexDue: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const since = sql.literal(`(${quietSince})`)
+  yield* sql`CREATE INDEX idx_payment_intents_due ON payment_intents (${since}, id)
+    WHERE ${sql.literal(underWay)} AND deleted_at IS NULL`
+  yield* sql`CREATE INDEX idx_payment_intents_unsettled ON payment_intents (${since}, id)
+    WHERE ${sql.literal(`${underWay} AND ${unsettled}`)} AND deleted_at IS NULL`
+  // The version before finds its own as well, only slower.
+  yield* sql`DROP INDEX idx_payment_intents_under_way`
 })

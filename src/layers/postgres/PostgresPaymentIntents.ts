@@ -15,9 +15,10 @@ import {
 import { Transaction } from "../../domain/ports/Transaction.ts"
 import * as Sandbox from "../../domain/Sandbox.ts"
 import type { StoreError } from "../../domain/StoreError.ts"
+import { isUuid } from "../../domain/Uuid.ts"
 import { removing } from "./OldRows.ts"
 import { texts } from "./OutboxStatements.ts"
-import { ended, underWay } from "./PaymentIntentsTable.ts"
+import { ended, quietSince, underWay, unsettled } from "./PaymentIntentsTable.ts"
 import { eventsOf, type PaymentRow, paymentOf, textsOf } from "./PaymentRows.ts"
 import { toRowError } from "./SqlState.ts"
 import * as Statements from "./Statements.ts"
@@ -25,11 +26,9 @@ import * as Statements from "./Statements.ts"
 type Port = PaymentIntents["Service"]
 type Run = <A>(statement: Effect.Effect<A, SqlError.SqlError>) => Effect.Effect<A, StoreError>
 
-const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
-
 /** What is no uuid names no payment; PostgreSQL would call it an error. */
 const known = <A>(id: string, orElse: A, ask: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
-  uuid.test(id) ? ask : Effect.succeed(orElse)
+  isUuid(id) ? ask : Effect.succeed(orElse)
 
 const after = (sql: SqlClient.SqlClient, duration: Duration.Duration) =>
   sql`clock_timestamp() + ${Duration.toMillis(duration)}::float8 * interval '1 millisecond'`
@@ -198,29 +197,37 @@ const nothing: Standing = { inDoubt: 0, oldestInDoubtMillis: 0, compensating: 0,
 const isNobodys = (sql: SqlClient.SqlClient) => sql`(lease_until IS NULL OR lease_until <= statement_timestamp())`
 
 const isStuck = (sql: SqlClient.SqlClient, age: Duration.Duration) => sql`
-  ${sql.literal(underWay)} AND updated_at <= ${before(sql, age)} AND deleted_at IS NULL AND ${isNobodys(sql)}
-  AND (postponed_until IS NULL OR postponed_until <= ${before(sql, age)})`
+  ${sql.literal(underWay)} AND ${sql.literal(quietSince)} <= ${before(sql, age)} AND deleted_at IS NULL AND ${isNobodys(sql)}`
 
-const upkeepOf = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "overdue" | "stuck" | "standing" | "forget"> => ({
+const overdueIn = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "overdue" | "unsettled" | "stuck"> => {
+  const since = sql.literal(quietSince)
   // Microseconds, as PostgreSQL keeps them: milliseconds would come by some twice, or never.
-  overdue: (age, limit, after) => {
-    const isAfter =
-      after === undefined
-        ? sql``
-        : sql`AND (updated_at, id) >
-            ('epoch'::timestamptz + ${after.since}::bigint * interval '1 microsecond', ${after.id}::uuid)`
-    return run(sql<OverduePayment>`
-      SELECT id, status, (extract(epoch FROM updated_at) * 1000000)::bigint AS since FROM payment_intents
-      WHERE ${sql.literal(underWay)} AND updated_at <= ${before(sql, age)} AND deleted_at IS NULL
-        AND NOT quarantined AND ${isNobodys(sql)} AND (postponed_until IS NULL OR postponed_until <= statement_timestamp()) ${isAfter}
-      ORDER BY updated_at, id LIMIT ${limit}`)
-  },
-  stuck: (age, limit) =>
-    Effect.map(
-      run(sql<{ id: string }>`
-        SELECT id FROM payment_intents WHERE ${isStuck(sql, age)} ORDER BY updated_at, id LIMIT ${limit}`),
-      (rows) => rows.map(({ id }) => id)
-    ),
+  const overdue = (age: Duration.Duration) => sql`
+    SELECT id, status, (extract(epoch FROM ${since}) * 1000000)::bigint AS since,
+      (extract(epoch FROM statement_timestamp() - ${since}) * 1000)::float8 AS "quietMillis"
+    FROM payment_intents WHERE ${isStuck(sql, age)} AND NOT quarantined`
+  return {
+    overdue: (age, limit, after) => {
+      const isAfter =
+        after === undefined
+          ? sql``
+          : sql`AND (${since}, id) >
+              ('epoch'::timestamptz + ${after.since}::bigint * interval '1 microsecond', ${after.id}::uuid)`
+      return run(sql<OverduePayment>`${overdue(age)} ${isAfter} ORDER BY ${since}, id LIMIT ${limit}`)
+    },
+    unsettled: (age, limit) =>
+      run(sql<OverduePayment>`
+        ${overdue(age)} AND ${sql.literal(unsettled)} ORDER BY ${since} DESC, id DESC LIMIT ${limit}`),
+    stuck: (age, limit) =>
+      Effect.map(
+        run(sql<{ id: string }>`
+          SELECT id FROM payment_intents WHERE ${isStuck(sql, age)} ORDER BY ${since}, id LIMIT ${limit}`),
+        (rows) => rows.map(({ id }) => id)
+      )
+  }
+}
+
+const upkeepOf = (sql: SqlClient.SqlClient, run: Run): Pick<Port, "standing" | "forget"> => ({
   standing: (stuckAfter) =>
     Effect.map(
       run(sql<Standing>`
@@ -253,6 +260,7 @@ const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) 
     ...looking,
     ...storingIn(sql, bounded),
     ...claimingIn(sql, bounded, address, looking.find),
+    ...overdueIn(sql, bounded),
     ...upkeepOf(sql, bounded),
     prepare,
     ping: Effect.asVoid(bounded(sql`SELECT 1`))

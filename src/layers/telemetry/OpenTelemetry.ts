@@ -1,9 +1,9 @@
-/** Traces and metrics to an OpenTelemetry collector, where one is named; otherwise nothing at all. */
+/** Traces and metrics to an OpenTelemetry collector. */
 import { ConfigProvider, Layer } from "effect"
 import { FetchHttpClient } from "effect/http"
 import { OtlpMetrics, OtlpSerialization, OtlpTracer } from "effect/observability"
 import { TracingEnabled } from "../../streams/Tracing.ts"
-import { type Environment, type ProcessSettings, serviceNameOf } from "../config/Settings.ts"
+import type { Environment } from "../config/Settings.ts"
 import * as SpanFailures from "./SpanFailures.ts"
 
 /**
@@ -13,10 +13,9 @@ import * as SpanFailures from "./SpanFailures.ts"
 const defaults = { OTEL_TRACES_EXPORTER: "otlp", OTEL_METRICS_EXPORTER: "otlp", OTEL_EXPORTER_OTLP_TIMEOUT: "1000" }
 
 /** The standard variables (`OTEL_EXPORTER_OTLP_*`), of the process or of `.env`, are taken as they are. */
-export const layer = (settings: ProcessSettings, environment: Environment, mode: string): Layer.Layer<never> => {
-  if (settings.otlpEndpoint === undefined) return Layer.empty
+export const layer = (environment: Environment, serviceName: string): Layer.Layer<never> => {
   const env = { ...defaults, ...definedOnly(environment.variables) }
-  const resource = { serviceName: serviceNameOf(settings, mode) }
+  const resource = { serviceName }
   return Layer.mergeAll(
     Layer.provideMerge(SpanFailures.layer, OtlpTracer.layerFromConfig({ resource })),
     OtlpMetrics.layerFromConfig({ resource }),

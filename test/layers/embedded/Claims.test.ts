@@ -21,7 +21,7 @@ import * as Program from "../../support/servers/Program.ts"
 const untilAtLeast = (arrived: ReadonlyArray<unknown>, length: number) =>
   eventually(
     Effect.sync(() => assert.isAtLeast(arrived.length, length)),
-    { deadline: "10 seconds", every: "1 millis" }
+    { deadline: "30 seconds", every: "1 millis" }
   )
 
 layer(servers, { excludeTestServices: true, timeout: "60 seconds" })(
@@ -68,7 +68,7 @@ layer(servers, { excludeTestServices: true, timeout: "60 seconds" })(
         )
         yield* eventually(
           Effect.map(age, (rows) => assert.deepStrictEqual(rows, [{ renewed: true }])),
-          { deadline: "10 seconds" }
+          { deadline: "30 seconds" }
         )
         assert.strictEqual(other.length, 0)
       })
@@ -85,7 +85,7 @@ layer(servers, { excludeTestServices: true, timeout: "60 seconds" })(
           yield* holder.waitForLine(/^taken 20/)
           yield* holder.kill("SIGKILL")
           const arrived = yield* collect(queue, 20)
-          yield* untilLength(arrived, 20, "20 seconds")
+          yield* untilLength(arrived, 20)
           assert.deepStrictEqual(new Set(arrived.map(({ attempt }) => attempt)), new Set([2]))
         })
       )

@@ -62,7 +62,7 @@ layer(servers, { excludeTestServices: true, timeout: "60 seconds" })("A consumer
       yield* Deferred.await(all).pipe(Effect.timeout("20 seconds"))
       yield* eventually(
         Effect.map(rowsOf(queue), (rows) => assert.strictEqual(rows.length, 0)),
-        { deadline: "10 seconds" }
+        { deadline: "30 seconds" }
       )
       yield* Fiber.interruptAll(fibers)
       assert.strictEqual(seen.length, count)

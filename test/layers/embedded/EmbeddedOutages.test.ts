@@ -24,7 +24,7 @@ describe("EmbeddedBroker without its database", () => {
       const failure = yield* Effect.forkScoped(Effect.flip(Stream.runDrain(consume)))
       yield* eventually(
         Effect.map(broker.depth("payments"), (depth) => assert.strictEqual(depth, 0)),
-        { deadline: "10 seconds" }
+        { deadline: "30 seconds" }
       )
       assert.strictEqual(yield* broker.status, "connected")
 
