@@ -5,6 +5,9 @@ const seconds = 1000
 /** Servers are started once per project, and stopped with it. */
 const globalSetup = ["test/support/globalSetup.ts"]
 
+/** Processes that are killed `CHAOS_ROUNDS` times: they take as long as all other end-to-end tests together. */
+const chaos = ["test/e2e/*chaos.test.ts"]
+
 /** What needs a control plane of Kubernetes, and nothing else: the other contracts do not pay for it. */
 const ofClusters = ["test/contracts/Cluster*.test.ts"]
 
@@ -24,7 +27,9 @@ export default defineConfig({
             "examples/**/*.test.ts"
           ],
           exclude: ["test/layers/embedded/**"],
-          testTimeout: 30 * seconds,
+          // nobody changes what others read: what they import is loaded once, and not for each file again
+          isolate: false,
+          testTimeout: 60 * seconds,
           hookTimeout: 30 * seconds
         }
       },
@@ -62,8 +67,19 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
+          exclude: chaos,
           globalSetup,
           // each starts processes and servers of its own, on two cores
+          fileParallelism: false,
+          testTimeout: 180 * seconds,
+          hookTimeout: 60 * seconds
+        }
+      },
+      {
+        test: {
+          name: "chaos",
+          include: chaos,
+          globalSetup,
           fileParallelism: false,
           testTimeout: 180 * seconds,
           hookTimeout: 60 * seconds

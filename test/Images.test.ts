@@ -13,7 +13,7 @@ const all = (text: string, pattern: RegExp): ReadonlyArray<string> =>
   [...text.matchAll(pattern)].map(([, found = ""]) => found)
 
 const stages = all(dockerfile, /^FROM \S+ AS (\S+)$/gm)
-const modes = all(textOf("src/modes/CommandLine.ts"), /^ {2}(\w+): \{\n {4}does:/gm)
+const modes = all(textOf("src/modes/Modes.ts"), /^ {2}(\w+): \{\n {4}does:/gm)
 
 describe("The Dockerfile", () => {
   it("has a target for every mode that keeps running, which says that mode", () => {

@@ -28,6 +28,18 @@ const importsOf = ({ path, text }: SourceFile): ReadonlyArray<string> =>
       : name
   )
 
+/** What is loaded with a file; what it loads later, when it is asked for, is not among it. */
+const loadedWith = (path: string, known: ReadonlySet<string> = new Set()): ReadonlySet<string> => {
+  const text = files.find((file) => file.path === path)?.text ?? ""
+  const names = [...text.matchAll(/^(?:import|export) (?!type )[^"()]*?from "(\.[^"]+)"/gm)]
+  return names
+    .map(([, name = ""]) => join(dirname(path), name).split(sep).join("/"))
+    .reduce<ReadonlySet<string>>(
+      (loaded, next) => (loaded.has(next) ? loaded : loadedWith(next, loaded)),
+      new Set([...known, path])
+    )
+}
+
 /** From the inside out: each may import itself and what stands before it. */
 const rooms = ["domain", "streams", "operator", "layers", "modes", "exports", "index.ts", "main.ts"]
 const roomOf = (path: string): number => rooms.indexOf(path.split("/")[0] ?? "")
@@ -79,6 +91,17 @@ describe("The sources", () => {
       .flatMap((file) => importsOf(file).map((name) => [file.path, name] as const))
       .filter(([, name]) => roomOf(name) < 0 && name !== "effect" && !name.startsWith("effect/"))
     assert.deepStrictEqual(outside, [])
+  })
+
+  it("load nothing of brokers and databases with a mode that has no use for them", () => {
+    const loaded = [...loadedWith("modes/Operator.ts")]
+    assert.include(loaded, "layers/kubernetes/KubernetesCluster.ts")
+    assert.include(loaded, "modes/Services.ts")
+    const unused = /^layers\/(embedded|kafka|postgres|rabbitmq|redis|stripe)\//
+    assert.deepStrictEqual(
+      loaded.filter((path) => unused.test(path)),
+      []
+    )
   })
 
   const banned: ReadonlyArray<readonly [name: string, pattern: RegExp, instead: string]> = [

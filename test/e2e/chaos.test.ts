@@ -1,14 +1,12 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Fiber, Random } from "effect"
+import * as Chaos from "../support/Chaos.ts"
 import { OwnServers, stage as ownStage } from "../support/OwnServers.ts"
 import * as Queues from "../support/Queues.ts"
 import * as Stage from "../support/Stage.ts"
 import * as SteadyPublisher from "../support/SteadyPublisher.ts"
 import { eventually, realSleep } from "../support/servers/eventually.ts"
 import type { Runtime } from "../support/servers/Program.ts"
-
-const rounds = Number(process.env.CHAOS_ROUNDS ?? 5)
-const seed = process.env.CHAOS_SEED ?? String(Math.trunc(Math.random() * 1e9))
 
 /** Small batches: many moments between commit and acknowledgement, and more work than a round gets done. */
 const env = { BATCH_SIZE: "5", LOG_LEVEL: "debug" }
@@ -60,18 +58,16 @@ const playRound = Effect.fnUntraced(function* (
 
 layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("a worker that is killed", (it) => {
   it.effect(
-    `at ${rounds} random moments, with its servers restarted, loses nothing and doubles nothing`,
+    `at ${Chaos.rounds} random moments, with its servers restarted, loses nothing and doubles nothing`,
     () =>
       Effect.gen(function* () {
-        console.log(`CHAOS_SEED=${seed}`)
         const stage = yield* ownStage
         const publisher = yield* SteadyPublisher.start(stage)
         let counted = 0
-        for (let attempt = 0; counted < rounds && attempt < rounds * 3; attempt++) {
-          const runtime = Stage.runtimes[counted % 2] ?? "bun"
-          if (yield* playRound(stage, publisher, counted, runtime)) counted++
+        for (let attempt = 0; counted < Chaos.rounds && attempt < Chaos.rounds * 3; attempt++) {
+          if (yield* playRound(stage, publisher, counted, Chaos.runtimeOf(counted))) counted++
         }
-        assert.strictEqual(counted, rounds, "rounds with unsettled messages at the kill")
+        assert.strictEqual(counted, Chaos.rounds, "rounds with unsettled messages at the kill")
         yield* publisher.stop
         assert.strictEqual((yield* Stage.drain(stage, { runtime: "bun" })).code, 0)
 
@@ -80,7 +76,7 @@ layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("a
         assert.deepStrictEqual([...stored].sort(), [...publisher.valid].sort())
         assert.deepStrictEqual([...new Set(setAside)].sort(), [...publisher.invalid].sort())
         assert.strictEqual(yield* Stage.depth(stage), 0)
-      }).pipe(Effect.scoped, Random.withSeed(seed)),
-    { timeout: (rounds + 2) * 40_000 }
+      }).pipe(Effect.scoped, Chaos.seeded),
+    { timeout: (Chaos.rounds + 2) * 40_000 }
   )
 })

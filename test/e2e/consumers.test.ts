@@ -1,7 +1,8 @@
+/** Topic workers as processes: what they do with messages that kill, at a broker's restart, before they are ready, and when wrongly told. */
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Random } from "effect"
+import { Effect } from "effect"
 import { inject } from "vitest"
 import * as ConsumerGrounds from "../support/ConsumerGrounds.ts"
 import * as ConsumerStage from "../support/ConsumerStage.ts"
@@ -13,54 +14,12 @@ import { freePort } from "../support/servers/freePort.ts"
 import * as Program from "../support/servers/Program.ts"
 import { temporaryFolder } from "../support/servers/temporaryFolder.ts"
 
-const allRounds = Number(process.env.CHAOS_ROUNDS ?? 5)
-/** Kafka and the embedded broker hold back what a killed process had for seconds: half as many show the same. */
-const roundsOf = (broker: string) => (broker === "RabbitMQ" ? allRounds : Math.ceil(allRounds / 2))
-const seed = process.env.CHAOS_SEED ?? String(Math.trunc(Math.random() * 1e9))
-
 /** Far longer than any of it takes: on a busy machine all of it takes long. */
 const patience = 300_000
 const deadline = { deadline: "90 seconds", every: "100 millis" } as const
 
-const numbers = (count: number) => Array.from({ length: count }, (_, n) => n)
-
-/** One in twenty fails once before it succeeds. */
-const mixed = (from: number, count: number): ReadonlyArray<ConsumerStage.Input> =>
-  numbers(count).map((n) => (n % 20 === 0 ? { n: from + n, does: "fails once" } : { n: from + n }))
-
-const sorted = (all: Iterable<number>) => [...all].sort((one, other) => one - other)
-
-type Play = Effect.Success<ReturnType<typeof ConsumerStage.make>>
-
-/** All that was published has come out, each at least once, and every repeat has the id of the first. */
-const assertOutputs = Effect.fnUntraced(function* ({ seen }: Play, expected: ReadonlyArray<number>) {
-  yield* eventually(
-    Effect.sync(() => assert.deepStrictEqual(sorted(seen.keys()), expected)),
-    deadline
-  )
-  for (const [n, ids] of seen) assert.deepStrictEqual([...ids], [`input-${n}/relay.0`])
-})
-
-/** Stops a process with work in its hands; one that has none left is left as it is. */
-const freezeAtWork = (stage: Play, { kill, pid }: Child) =>
-  Effect.gen(function* () {
-    yield* kill("SIGSTOP")
-    if ((yield* stage.inHand(pid)) > 0) return
-    yield* kill("SIGCONT")
-    return yield* Effect.fail("it has nothing in its hands")
-  }).pipe((frozen) => Effect.ignore(eventually(frozen, { deadline: "5 seconds", every: "5 millis" })))
-
-/** Kills a worker after a random part of its work; whether it had something in its hands. */
-const killAtWork = Effect.fnUntraced(function* (stage: Play, runtime: Program.Runtime) {
-  const victim = yield* stage.start(runtime, "relay")
-  yield* stage.hasBegun(victim.pid, yield* Random.nextIntBetween(1, 400))
-  yield* Effect.andThen(freezeAtWork(stage, victim), victim.kill("SIGKILL"))
-  assert.strictEqual(yield* victim.exit, 128 + 9)
-  return (yield* stage.inHand(victim.pid)) > 0
-})
-
 /** How a worker ends that gets a deadly message: its exit code, or `undefined` once the message is set aside. */
-const endOf = Effect.fnUntraced(function* (stage: Play, runtime: Program.Runtime) {
+const endOf = Effect.fnUntraced(function* (stage: ConsumerStage.Stage, runtime: Program.Runtime) {
   const worker = yield* stage.start(runtime, "relay", { MAX_CRASHES: "2" })
   return yield* Effect.raceFirst(
     worker.exit,
@@ -69,8 +28,12 @@ const endOf = Effect.fnUntraced(function* (stage: Play, runtime: Program.Runtime
 })
 
 /** A restart under work is overcome without help, and asked to stop, the worker finishes what it has begun. */
-const goesOnAfter = Effect.fnUntraced(function* (restart: Effect.Effect<void, unknown>, stage: Play, worker: Child) {
-  yield* stage.publish(mixed(50, 500))
+const goesOnAfter = Effect.fnUntraced(function* (
+  restart: Effect.Effect<void, unknown>,
+  stage: ConsumerStage.Stage,
+  worker: Child
+) {
+  yield* stage.publish(ConsumerStage.mixed(50, 500))
   yield* eventually(
     Effect.sync(() => assert.isAbove(stage.seen.size, 55)),
     deadline
@@ -85,7 +48,7 @@ const goesOnAfter = Effect.fnUntraced(function* (restart: Effect.Effect<void, un
   yield* worker.kill("SIGTERM")
   assert.strictEqual(yield* worker.exit, 0)
   yield* stage.start("bun", "relay")
-  yield* assertOutputs(stage, numbers(551))
+  yield* ConsumerStage.assertOutputs(stage, ConsumerStage.numbers(551))
 })
 
 /** How a message ends the process, and the process then. */
@@ -95,51 +58,22 @@ const deadly = [
 ] as const
 
 for (const [index, [broker, ground]] of Object.entries(ConsumerGrounds.shared).entries()) {
-  const rounds = roundsOf(broker)
   describe.concurrent(`--mode=consumers on ${broker}`, () => {
-    it.live(
-      `killed at ${rounds} random moments loses no input, and the worker after it has one effect of each`,
-      () =>
-        Effect.gen(function* () {
-          console.log(`CHAOS_SEED=${seed}`)
-          const stage = yield* ConsumerStage.make(yield* ground)
-          const downstream = yield* stage.start("node", "effects")
-          let published = 0
-          let counted = 0
-          for (let attempt = 0; counted < rounds && attempt < rounds * 3; attempt++) {
-            yield* stage.publish(mixed(published, 600))
-            published += 600
-            if (yield* killAtWork(stage, Stage.runtimes[counted % 2] ?? "bun")) counted++
-          }
-          assert.strictEqual(counted, rounds, "rounds with work in hand at the kill")
-          yield* stage.start("bun", "relay")
-          yield* assertOutputs(stage, numbers(published))
-          yield* eventually(
-            Effect.map(stage.effects, (effects) => assert.deepStrictEqual(sorted(effects), numbers(published))),
-            deadline
-          )
-          yield* downstream.kill("SIGTERM")
-          assert.strictEqual(yield* downstream.exit, 0)
-          assert.deepStrictEqual(sorted(yield* stage.effects), numbers(published))
-        }).pipe(Random.withSeed(seed)),
-      { timeout: patience + rounds * 30_000 }
-    )
-
     for (const [runtime, does, code] of deadly.filter((_, place) => index === 0 || place === index % 2)) {
       it.live(
         `sets a message aside as crashed that ${does} the process, and nothing else with it (${runtime})`,
         () =>
           Effect.gen(function* () {
             const stage = yield* ConsumerStage.make(yield* ground)
-            yield* stage.publish(numbers(100).map((n) => (n === 30 ? { n, does } : { n })))
+            yield* stage.publish(ConsumerStage.numbers(100).map((n) => (n === 30 ? { n, does } : { n })))
             let deaths = 0
             for (let end = yield* endOf(stage, runtime); end !== undefined; end = yield* endOf(stage, runtime)) {
               assert.strictEqual(end, code)
               deaths++
             }
-            yield* assertOutputs(
+            yield* ConsumerStage.assertOutputs(
               stage,
-              numbers(100).filter((n) => n !== 30)
+              ConsumerStage.numbers(100).filter((n) => n !== 30)
             )
             // nobody was alone at the first two
             assert.strictEqual(deaths, 2 + 2)
@@ -165,7 +99,7 @@ describe("--mode=consumers", () => {
           Effect.gen(function* () {
             const { restart, ...own } = yield* ground
             const stage = yield* ConsumerStage.make(own)
-            yield* stage.publish(numbers(50).map((n) => ({ n, does: "fails once" })))
+            yield* stage.publish(ConsumerStage.numbers(50).map((n) => ({ n, does: "fails once" })))
             const first = yield* stage.start(one, "relay", { RETRY_DELAY: "long" })
             yield* eventually(
               Effect.map(stage.parked(4000), (waiting) => assert.isAbove(waiting, 0)),
@@ -174,7 +108,7 @@ describe("--mode=consumers", () => {
             yield* first.kill("SIGKILL")
             yield* restart
             const second = yield* stage.start(other, "relay", { RETRY_DELAY: "long" })
-            yield* assertOutputs(stage, numbers(50))
+            yield* ConsumerStage.assertOutputs(stage, ConsumerStage.numbers(50))
             // the embedded one ends and starts with those who use it
             if (broker !== "the embedded broker") yield* goesOnAfter(restart, stage, second)
           }),

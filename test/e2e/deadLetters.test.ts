@@ -33,9 +33,9 @@ describe.concurrent("dlq", () => {
         assert.match(listed.stdout, /\n4 dead letters: 4 too_large$/)
         const two = yield* dlq("list", deadLetters, "--limit=2", "--json")
         // Set aside together, they are of one age: any two of them, where the broker keeps no order of such.
-        const oldest = two.stdout.split("\n").map((line) => JSON.parse(line).id)
+        const oldest = JSON.parse(two.stdout).map(({ id }: { readonly id: string }) => id)
         assert.strictEqual(new Set(oldest).size, 2)
-        assert.isTrue(oldest.every((id) => /^p-[0-3]$/.test(id)))
+        assert.isTrue(oldest.every((id: string) => /^p-[0-3]$/.test(id)))
         assert.match(two.stderr, /^2 more wait/m)
 
         const shown = yield* dlq("show", deadLetters, "--id=p-1")

@@ -96,6 +96,7 @@ describe("The examples", () => {
       const refused = {
         "--topic=orders.created": "there is no value",
         "--value=1": "there is no topic",
+        "--topic=orders.created --value=1 --count=2": "--count and --queue are for samples",
         "--topic=orders.created --value=1 --value={secret": "value 2 is not JSON"
       }
       for (const [flags, problem] of Object.entries(refused)) {
@@ -149,6 +150,10 @@ describe("The examples", () => {
               }
               yield* program.kill("SIGTERM")
               assert.strictEqual(yield* program.exit, 0)
+              assert.deepStrictEqual(
+                program.stdout.filter((line) => /PostgreSQL.* (is )?away/.test(line)),
+                []
+              )
             })
           )
         }

@@ -158,8 +158,8 @@ describe.concurrent("--mode=migrate", () => {
             return stdout
           })
         assert.match(yield* migrate("--status"), /^0001_payments {2}missing$/m)
-        const [first] = JSON.parse(yield* migrate("--status", "--json"))
-        assert.deepStrictEqual(first, { name: "0001_payments", appliedAt: null })
+        const { migrations } = JSON.parse(yield* migrate("--status", "--json"))
+        assert.deepStrictEqual(migrations[0], { name: "0001_payments", appliedAt: null })
         const worker = yield* Stage.run(stage, { runtime, env: { MIGRATE_ON_START: "false" } })
         assert.strictEqual(worker.code, 2)
         assert.match(worker.stderr, /0001_payments.*MIGRATE_ON_START/)

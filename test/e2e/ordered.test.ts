@@ -141,7 +141,7 @@ describe.concurrent("An ordered worker", () => {
         const grown = (from: number, by: number) =>
           eventually(
             Effect.map(read(journal), (entries) => assert.isAtLeast(doneOf(entries).length, from + by)),
-            { deadline: "60 seconds", every: "5 millis" }
+            { deadline: "100 seconds", every: "5 millis" }
           )
 
         if (needsMigrating) assert.strictEqual(yield* (yield* run("migrate")).exit, 0)
@@ -161,7 +161,7 @@ describe.concurrent("An ordered worker", () => {
           Effect.map(read(journal), (entries) => {
             for (const key of keys) assert.strictEqual(orderOf(entries, key).length, rounds * partSize, `of ${key}`)
           }),
-          { deadline: "60 seconds", every: "100 millis" }
+          { deadline: "100 seconds", every: "100 millis" }
         )
         const entries = yield* read(journal)
         const expected = Arr.makeBy(rounds * partSize, (index) => index)

@@ -1,104 +1,24 @@
-import { randomUUID } from "node:crypto"
-import { assert, describe, it, layer } from "@effect/vitest"
-import { Effect, Fiber, Random, Redacted } from "effect"
+/** Relays as processes: what they publish, keep, fail and forget. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Redacted } from "effect"
 import { inject } from "vitest"
 import * as EmbeddedPostgres from "../../src/layers/embedded/EmbeddedPostgres.ts"
 import { newDatabase, query } from "../support/Databases.ts"
 import * as HealthPages from "../support/HealthPages.ts"
 import * as Lines from "../support/Lines.ts"
 import * as Ground from "../support/OutboxGround.ts"
-import { OwnServers } from "../support/OwnServers.ts"
 import * as Queues from "../support/Queues.ts"
-import { runtimes } from "../support/Stage.ts"
-import { eventually, realSleep } from "../support/servers/eventually.ts"
+import { eventually } from "../support/servers/eventually.ts"
 import { freePort } from "../support/servers/freePort.ts"
 import * as Program from "../support/servers/Program.ts"
 import { temporaryFolder } from "../support/servers/temporaryFolder.ts"
 
 type Runtime = Program.Runtime
 
-const rounds = Number(process.env.CHAOS_ROUNDS ?? 5)
-const seed = process.env.CHAOS_SEED ?? String(Math.trunc(Math.random() * 1e9))
+const onSharedServers = Effect.flatMap(newDatabase, (url) => Ground.make(inject("rabbitmqUrl"), Redacted.value(url)))
 
-const migrated = Effect.fnUntraced(function* (brokerUrl: string, databaseUrl: string) {
-  const ground: Ground.Ground = { brokerUrl, databaseUrl, exchange: `outbox-${randomUUID().slice(0, 8)}` }
-  yield* Ground.migrate(ground)
-  return ground
-})
-
-const onOwnServers = Effect.flatMap(OwnServers, ({ postgres, rabbitMq }) =>
-  Effect.flatMap(postgres.createDatabase(`outbox-${randomUUID()}`), (url) => migrated(rabbitMq.url, url))
-)
-
-const onSharedServers = Effect.flatMap(newDatabase, (url) => migrated(inject("rabbitmqUrl"), Redacted.value(url)))
-
-const runtimeOf = (round: number): Runtime => runtimes[round % 2] ?? "bun"
-
-const unpublished = (ground: Ground.Ground) =>
-  eventually(
-    Effect.map(
-      Ground.sql(ground, "SELECT count(*)::int AS count FROM outbox_events WHERE published_at IS NULL"),
-      ([row]) => Number(row?.count)
-    ),
-    { deadline: "30 seconds" }
-  )
-
-/** What else happens in a round while the relays run; nothing in most. */
-const disturbance = (round: number) =>
-  Effect.flatMap(OwnServers, ({ postgres, rabbitMq }) => {
-    if (round % 5 === 2) return rabbitMq.restart
-    return round % 5 === 3 ? postgres.restart : Effect.void
-  })
-
-/** One round: a relay is killed or frozen beyond its lease, another takes over; true if work was under way by then. */
-const playRound = Effect.fnUntraced(function* (ground: Ground.Ground, round: number) {
-  const relay = yield* Ground.startRelay(ground, runtimeOf(round), { OUTBOX_BATCH_SIZE: "20" })
-  yield* relay.waitForLine(/connected to RabbitMQ/, { deadline: "60 seconds" })
-  const trouble = yield* Effect.forkChild(disturbance(round), { startImmediately: true })
-  yield* realSleep(yield* Random.nextIntBetween(1500, 3000))
-  const freezes = round % 2 === 1
-  yield* relay.kill(freezes ? "SIGSTOP" : "SIGKILL")
-  const waiting = yield* unpublished(ground)
-  // longer than its lease, and than what another needs to take over
-  if (freezes) yield* Effect.andThen(realSleep("4 seconds"), relay.kill("SIGCONT"))
-  if (freezes) yield* realSleep(yield* Random.nextIntBetween(100, 1000))
-  yield* relay.kill("SIGKILL")
-  yield* relay.exit
-  yield* Fiber.join(trouble)
-  return waiting > 0
-}, Effect.scoped)
-
-layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("relays that are killed", (it) => {
-  it.effect(
-    `or frozen at ${rounds} random moments, with their servers restarted, lose nothing and keep every key's order`,
-    () =>
-      Effect.gen(function* () {
-        console.log(`CHAOS_SEED=${seed}`)
-        const ground = yield* onOwnServers
-        const queue = yield* Ground.keepAll(ground)
-        const writer = yield* Ground.startWriter(ground)
-        // One that lives on beside those that die: relays overlap all the time.
-        const steady = yield* Ground.startRelay(ground, "bun", { OUTBOX_BATCH_SIZE: "20" })
-        let counted = 0
-        for (let attempt = 0; counted < rounds && attempt < rounds * 3; attempt++) {
-          if (yield* playRound(ground, counted)) counted++
-        }
-        assert.strictEqual(counted, rounds, "rounds with events to be published at the kill")
-        yield* writer.stop
-        yield* Ground.waitUntilPublished(ground)
-        yield* steady.kill("SIGTERM")
-        assert.strictEqual(yield* steady.exit, 0, steady.stderr.join("\n"))
-        const found = yield* Ground.arrivals(ground, queue)
-        const repeats = Ground.checkArrivals(found, writer)
-        console.log(`${found.length} arrivals, ${repeats} of them repeats`)
-        assert.isAbove(writer.count(), 100)
-      }).pipe(Effect.scoped, Random.withSeed(seed)),
-    { timeout: (rounds + 2) * 40_000 }
-  )
-})
-
-layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("a relay", (it) => {
-  it.effect("delivers within its poll what no notification tells of, and drains when it is stopped", () =>
+describe.concurrent("a relay", () => {
+  it.live("delivers within its poll what no notification tells of, and drains when it is stopped", () =>
     Effect.gen(function* () {
       const ground = yield* onSharedServers
       const queue = yield* Ground.keepAll(ground)
@@ -119,10 +39,10 @@ layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("a
       yield* relay.kill("SIGTERM")
       assert.strictEqual(yield* relay.exit, 0)
       assert.strictEqual(Ground.checkArrivals(yield* Ground.arrivals(ground, queue), writer), 0)
-    }).pipe(Effect.scoped)
+    })
   )
 
-  it.effect(
+  it.live(
     "tells of a transaction that stays open, holds up nobody else's events for it, and delivers its own later",
     () =>
       Effect.gen(function* () {
@@ -145,9 +65,13 @@ layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("a
         yield* relay.waitForLine(/a transaction on the outbox stays open.*a stranger/)
         const { stdout } = yield* Ground.command(ground, "stats")
         assert.match(stdout, /open transaction: process \d+ \(a stranger\), idle in transaction/)
-        const { text } = yield* HealthPages.page(port, "/metrics")
-        assert.match(text, /^paystream_outbox_open_transaction_seconds\S* [1-9]/m)
-        assert.match(text, /^paystream_outbox_slots\S* 64$/m)
+        yield* eventually(
+          Effect.map(HealthPages.page(port, "/metrics"), ({ text }) => {
+            assert.match(text, /^paystream_outbox_open_transaction_seconds\S* [1-9]/m)
+            assert.match(text, /^paystream_outbox_slots\S* 64$/m)
+          }),
+          { deadline: "20 seconds" }
+        )
         yield* stranger.query("COMMIT")
         yield* eventually(
           Effect.map(Queues.depth(ground.brokerUrl, queue), (depth) => assert.strictEqual(depth, 2)),
@@ -155,10 +79,10 @@ layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("a
         )
         const topics = (yield* Ground.arrivals(ground, queue)).map(({ topic }) => topic)
         assert.deepStrictEqual(topics, ["events.quick", "events.slow"])
-      }).pipe(Effect.scoped)
+      })
   )
 
-  it.effect("keeps events that nobody is bound to, fails a command without a queue, and operators bring it back", () =>
+  it.live("keeps events that nobody is bound to, fails a command without a queue, and operators bring it back", () =>
     Effect.gen(function* () {
       const ground = yield* onSharedServers
       const command = `test-${ground.exchange}.commands.process`
@@ -201,10 +125,10 @@ layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("a
       )
       yield* Queues.remove(ground.brokerUrl, command)
       assert.strictEqual((yield* Ground.command(ground, "skip", "--id", dead?.id ?? "")).code, 1)
-    }).pipe(Effect.scoped)
+    })
   )
 
-  it.effect("removes what was published longer ago than it is to be kept, and nothing else", () =>
+  it.live("removes what was published longer ago than it is to be kept, and nothing else", () =>
     Effect.gen(function* () {
       const ground = yield* onSharedServers
       yield* Ground.sql(
@@ -220,10 +144,10 @@ layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("a
         ),
         { deadline: "30 seconds" }
       )
-    }).pipe(Effect.scoped)
+    })
   )
 
-  it.effect("goes on with others while one queue refuses, and is brought back by plain SQL", () =>
+  it.live("goes on with others while one queue refuses, and is brought back by plain SQL", () =>
     Effect.gen(function* () {
       const ground = yield* onSharedServers
       const full = `${ground.exchange}.full`
@@ -254,7 +178,7 @@ layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("a
       yield* Queues.remove(ground.brokerUrl, full)
       yield* Ground.sql(ground, "UPDATE outbox_events SET attempts = 0 WHERE published_at IS NULL")
       yield* Ground.waitUntilPublished(ground)
-    }).pipe(Effect.scoped)
+    })
   )
 })
 

@@ -117,10 +117,11 @@ describe("The package", () => {
     it.effect("has workers' types checked against their schemas, and wants what they need where they run", () =>
       Effect.gen(function* () {
         const { compile } = yield* InstalledPackage
-        assert.strictEqual(yield* compile({ "workers.ts": workers, "flow.ts": flow }), "")
+        const sound = { "workers.ts": workers, "flow.ts": flow, "service.ts": serviceOn("orders") }
+        assert.strictEqual(yield* compile(sound), "")
         const complaint = yield* compile({ "wrong.ts": wrong })
         assert.match(complaint, /wrong\.ts\(5,.*'string' is not assignable to type 'number'/s)
-        assert.notMatch(complaint, /(workers|flow)\.ts/)
+        assert.notMatch(complaint, /(workers|flow|service)\.ts/)
         const lacking = flow.replace("Effect.provide(program, layer)", "program")
         assert.match(yield* compile({ "wrong.ts": "", "lacking.ts": lacking }), /lacking\.ts.*Inventory/s)
         assert.strictEqual(yield* compile({ "lacking.ts": "" }), "")
@@ -130,8 +131,8 @@ describe("The package", () => {
     for (const runtime of ["node", "bun"] as const) {
       it.effect(`runs a worker on the broker in memory (${runtime})`, () =>
         Effect.gen(function* () {
-          const { compile, folder } = yield* InstalledPackage
-          yield* compile({ "workers.ts": workers, "flow.ts": flow })
+          const { folder, write } = yield* InstalledPackage
+          yield* write({ "workers.ts": workers, "flow.ts": flow })
           const { code, stderr, stdout } = yield* run({ runtime, main: join(folder, "flow.ts"), args: [], cwd: folder })
           assert.deepStrictEqual([code, stderr], [0, ""])
           assert.deepStrictEqual(JSON.parse(stdout), [{ key: "1", value: { orderId: "1", status: "reserved" } }])
@@ -140,9 +141,9 @@ describe("The package", () => {
 
       it.effect(`guards the workers of a program of somebody's own as it does ours (${runtime})`, () =>
         Effect.gen(function* () {
-          const { compile, folder } = yield* InstalledPackage
+          const { folder, write } = yield* InstalledPackage
           const topic = `service-${randomUUID()}`
-          assert.strictEqual(yield* compile({ "service.ts": serviceOn(topic) }), "")
+          yield* write({ "service.ts": serviceOn(topic) })
           const env = {
             RABBITMQ_URL: inject("rabbitmqUrl"),
             DATABASE_URL: Redacted.value(yield* newDatabase)
@@ -173,8 +174,8 @@ describe("The package", () => {
 
       it.effect(`has a command that takes the project's module, and one mounted anywhere (${runtime})`, () =>
         Effect.gen(function* () {
-          const { compile, folder } = yield* InstalledPackage
-          yield* compile({ "workers.ts": workers })
+          const { folder, write } = yield* InstalledPackage
+          yield* write({ "workers.ts": workers })
           const elsewhere = join(yield* temporaryFolder("mounted"), "workers.ts")
           cpSync(join(folder, "workers.ts"), elsewhere)
           const main = join(folder, "node_modules/.bin/paystream")

@@ -4,18 +4,13 @@
  */
 import { assert, layer } from "@effect/vitest"
 import { Effect, Fiber, Random } from "effect"
+import * as Chaos from "../support/Chaos.ts"
 import { OwnServers } from "../support/OwnServers.ts"
 import * as PaymentBooks from "../support/PaymentBooks.ts"
 import * as Town from "../support/PaymentTown.ts"
 import type { FaultRule } from "../support/provider/Faults.ts"
-import { runtimes } from "../support/Stage.ts"
 import type { Child } from "../support/servers/Child.ts"
 import { realSleep } from "../support/servers/eventually.ts"
-
-const rounds = Number(process.env.CHAOS_ROUNDS ?? 5)
-const seed = process.env.CHAOS_SEED ?? String(Math.trunc(Math.random() * 1e9))
-
-const runtimeOf = (round: number) => runtimes[round % 2] ?? "bun"
 
 /** Most of them are charged, as in life. */
 const methods = [
@@ -106,7 +101,7 @@ const playRound = Effect.fnUntraced(function* (town: Town.Town, running: Running
   const killed = victims[round % victims.length] ?? []
   yield* Effect.forEach(killed, (part) => Town.kill(running[part]), { concurrency: "unbounded" })
   const left = yield* Town.unfinished(town)
-  for (const part of killed) running[part] = yield* Town.start(town, part, runtimeOf(round + 1))
+  for (const part of killed) running[part] = yield* Town.start(town, part, Chaos.runtimeOf(round + 1))
   yield* Fiber.join(trouble)
   const asked = yield* Fiber.join(asking)
   yield* Effect.forEach(yield* Town.succeeded(town, 3), (id) => Town.askRefund(town, id), { discard: true })
@@ -116,10 +111,9 @@ const playRound = Effect.fnUntraced(function* (town: Town.Town, running: Running
 
 layer(Town.servers, { excludeTestServices: true, timeout: "90 seconds" })("payments under fire", (it) => {
   it.effect(
-    `killed at ${rounds} random moments, with servers restarted and a provider that is unsure, are charged once and end`,
+    `killed at ${Chaos.rounds} random moments, with servers restarted and a provider that is unsure, are charged once and end`,
     () =>
       Effect.gen(function* () {
-        console.log(`CHAOS_SEED=${seed}`)
         const town = yield* Town.make
         const running: Running = {
           commands: yield* Town.startReady(town, "commands", "node"),
@@ -132,22 +126,22 @@ layer(Town.servers, { excludeTestServices: true, timeout: "90 seconds" })("payme
         const breaking = yield* Effect.forkChild(breakConnections)
         const ids: Array<string> = []
         let counted = 0
-        for (let attempt = 0; counted < rounds && attempt < rounds * 3; attempt++) {
+        for (let attempt = 0; counted < Chaos.rounds && attempt < Chaos.rounds * 3; attempt++) {
           const { asked, left } = yield* playRound(town, running, counted, `${attempt}`)
           ids.push(...asked)
           if (left > 0) counted++
         }
-        assert.strictEqual(counted, rounds, "rounds with payments under way at the kill")
+        assert.strictEqual(counted, Chaos.rounds, "rounds with payments under way at the kill")
         yield* Fiber.interrupt(breaking)
         yield* Effect.flatMap(Town.Provider, ({ provider }) => provider.clearFaults)
         yield* PaymentBooks.check(town, ids)
         yield* Effect.forEach([...Object.values(running), steady], Town.stop, { concurrency: "unbounded" })
-      }).pipe(Effect.scoped, Random.withSeed(seed)),
-    { timeout: 240_000 + rounds * 60_000 }
+      }).pipe(Effect.scoped, Chaos.seeded),
+    { timeout: 240_000 + Chaos.rounds * 60_000 }
   )
 
   it.effect(
-    `processed within the request by an API that is killed ${rounds} times, are charged once and end`,
+    `processed within the request by an API that is killed ${Chaos.halfTheRounds} times, are charged once and end`,
     () =>
       Effect.gen(function* () {
         const town = yield* Town.make
@@ -157,22 +151,22 @@ layer(Town.servers, { excludeTestServices: true, timeout: "90 seconds" })("payme
         const ids: Array<string> = []
         let counted = 0
         let api = yield* Town.startReady(town, "api", "node", env)
-        for (let attempt = 0; counted < rounds && attempt < rounds * 3; attempt++) {
+        for (let attempt = 0; counted < Chaos.halfTheRounds && attempt < Chaos.halfTheRounds * 3; attempt++) {
           const asking = yield* Effect.forkChild(askSome(town, `${attempt}`, perRound), { startImmediately: true })
           yield* realSleep(yield* Random.nextIntBetween(200, 1500))
           yield* Town.kill(api)
           // nobody knows any more which keys the dead one held: clients need not wait for its leases
           yield* Effect.flatMap(Town.Provider, ({ redis }) => redis.send("FLUSHALL"))
           if ((yield* Town.unfinished(town)) > 0) counted++
-          api = yield* Town.start(town, "api", runtimeOf(attempt), env)
+          api = yield* Town.start(town, "api", Chaos.runtimeOf(attempt), env)
           ids.push(...(yield* Fiber.join(asking)))
         }
-        assert.strictEqual(counted, rounds, "rounds with payments under way at the kill")
+        assert.strictEqual(counted, Chaos.halfTheRounds, "rounds with payments under way at the kill")
         yield* Effect.flatMap(Town.Provider, ({ provider }) => provider.clearFaults)
         yield* PaymentBooks.check(town, ids)
         yield* Effect.forEach([api, relay], Town.stop, { concurrency: "unbounded" })
-      }).pipe(Effect.scoped, Random.withSeed(seed)),
-    { timeout: 240_000 + rounds * 60_000 }
+      }).pipe(Effect.scoped, Chaos.seeded),
+    { timeout: 240_000 + Chaos.halfTheRounds * 60_000 }
   )
 
   it.effect(
@@ -181,9 +175,10 @@ layer(Town.servers, { excludeTestServices: true, timeout: "90 seconds" })("payme
       Effect.gen(function* () {
         const town = yield* Town.make
         const [first, second] = town.ports
-        const commands = yield* Town.startReady(town, "commands", "bun")
+        // so many at once take their time on a machine that does other things too: nobody gives up
+        const patient = { PAYMENT_GIVE_UP_AFTER: "10 minutes", GATEWAY_TIMEOUT_SECONDS: "60" }
+        const commands = yield* Town.startReady(town, "commands", "bun", patient)
         const relay = yield* Town.start(town, "outbox", "bun")
-        // so many at once take their time on a machine that does other things too
         const env = { API_PUBLISH_TIMEOUT_SECONDS: "20" }
         const killed = yield* Town.startReady(town, "api", "bun", env)
         const other = yield* Town.startReady(town, "api", "node", { ...env, PORT: `${second}` })
@@ -206,7 +201,7 @@ layer(Town.servers, { excludeTestServices: true, timeout: "90 seconds" })("payme
         const payments = yield* PaymentBooks.check(town, ids)
         assert.deepStrictEqual([...new Set(payments.map(({ status }) => status))], ["succeeded"])
         yield* Effect.forEach([commands, relay, other, again], Town.stop, { concurrency: "unbounded" })
-      }).pipe(Effect.scoped, Random.withSeed(seed)),
+      }).pipe(Effect.scoped, Chaos.seeded),
     { timeout: 300_000 }
   )
 })

@@ -1,8 +1,9 @@
 /** Payments that are processed within their request, and what a provider tells by itself. */
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
 import Stripe from "stripe"
 import * as Api from "../support/Api.ts"
+import { inTurn } from "../support/inTurn.ts"
 import * as Payments from "../support/Payments.ts"
 import * as Stage from "../support/Stage.ts"
 import { eventually } from "../support/servers/eventually.ts"
@@ -29,8 +30,9 @@ const notice = (reference: string, type = "payment_intent.succeeded") =>
 const synchronous = { ENABLE_ASYNC_COMMANDS: "false", API_PAYMENT_TIMEOUT_SECONDS: "60" }
 
 for (const runtime of Stage.runtimes) {
-  describe(`payments within their request (${runtime})`, () => {
-    it.live("are answered 201 with what came of them, a decline too, and refunded once", () =>
+  const live = inTurn(runtime)
+  describe.concurrent(`payments within their request (${runtime})`, () => {
+    live("are answered 201 with what came of them, a decline too, and refunded once", () =>
       Effect.gen(function* () {
         const { ask, rows, url } = yield* Payments.start({ runtime, env: synchronous })
         const charged = yield* ask(Payments.body(), "charged")
@@ -71,7 +73,7 @@ for (const runtime of Stage.runtimes) {
       })
     )
 
-    it.live("that take too long are answered 202, go on, and give the money of a cancelled order back", () =>
+    live("that take too long are answered 202, go on, and give the money of a cancelled order back", () =>
       Effect.gen(function* () {
         const env = { ...synchronous, API_PAYMENT_TIMEOUT_SECONDS: "0.1", SANDBOX_DELAY_MILLIS: "3000" }
         const { ask, url } = yield* Payments.start({ runtime, env })
@@ -102,8 +104,8 @@ for (const runtime of Stage.runtimes) {
     )
   })
 
-  describe(`webhooks (${runtime})`, () => {
-    it.live("that tell of money which went back without us are told in the log, and a refund settles it", () =>
+  describe.concurrent(`webhooks (${runtime})`, () => {
+    live("that tell of money which went back without us are told in the log, and a refund settles it", () =>
       Effect.gen(function* () {
         const env = { ...synchronous, STRIPE_WEBHOOK_SECRET: secret }
         const { ask, child, url } = yield* Payments.start({ runtime, env })
@@ -123,7 +125,7 @@ for (const runtime of Stage.runtimes) {
       })
     )
 
-    it.live("are taken if they are signed and fresh, without an API key, and send one command however often", () =>
+    live("are taken if they are signed and fresh, without an API key, and send one command however often", () =>
       Effect.gen(function* () {
         const env = { STRIPE_WEBHOOK_SECRET: secret, API_KEYS: "ann", MAX_BODY_BYTES: "10000" }
         const { ask, rows, url } = yield* Payments.start({ runtime, env })

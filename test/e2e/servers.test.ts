@@ -73,7 +73,7 @@ describe("the servers of the tests", () => {
         yield* fault
         assert.isTrue((yield* Effect.exit(ask))._tag === "Failure")
         yield* proxy.heal
-        assert.deepStrictEqual(yield* eventually(ask, { deadline: "5 seconds" }), [{ one: 1 }])
+        assert.deepStrictEqual(yield* eventually(ask, { deadline: "30 seconds" }), [{ one: 1 }])
       }
     })
   )

@@ -36,7 +36,7 @@ const onKafka = Effect.gen(function* () {
     BROKER: "kafka",
     KAFKA_BROKERS: address,
     KAFKA_PARTITIONS: "2",
-    KAFKA_SESSION_TIMEOUT_SECONDS: "2",
+    KAFKA_SESSION_TIMEOUT_SECONDS: "6",
     DATABASE_URL: Redacted.value(database)
   }
   const migrated = yield* Program.start({ runtime: "node", args: ["--mode=migrate"], env })
@@ -78,7 +78,7 @@ const onBoth = Effect.gen(function* () {
     RABBITMQ_URL: rabbitMq.url,
     KAFKA_BROKERS: kafka.address,
     KAFKA_PARTITIONS: "2",
-    KAFKA_SESSION_TIMEOUT_SECONDS: "2",
+    KAFKA_SESSION_TIMEOUT_SECONDS: "6",
     DATABASE_URL: Redacted.value(database)
   }
   const migrated = yield* Program.start({ runtime: "node", args: ["--mode=migrate"], env })
@@ -134,22 +134,22 @@ describe.concurrent("a simulation", () => {
         const target = yield* startApi("node", { ...env, API_BROKERS: name.toLowerCase() })
         const recorded = recordedIn(database)
         let consumers = yield* startConsumers("bun", env)
-        const child = yield* startSimulator("node", target, "--count=200", "--rate=200")
+        const child = yield* startSimulator("node", target, "--count=300", "--rate=50")
         for (const [runtime, atLeast] of [
           ["node", 50],
           ["bun", 250]
         ] as const) {
           yield* eventually(
             Effect.map(recorded, (count) => assert.isAtLeast(count, atLeast)),
-            { deadline: "60 seconds", every: "10 millis" }
+            { deadline: "100 seconds", every: "10 millis" }
           )
           yield* consumers.child.kill("SIGKILL")
           // it counts only where work was under way
-          assert.isBelow(yield* recorded, 800)
+          assert.isBelow(yield* recorded, 1200)
           consumers = yield* startConsumers(runtime, env)
         }
-        assert.deepInclude(yield* totalsOf(child), { ...whole, sent: 200, accepted: 200, settled: 200 })
-        assert.strictEqual(yield* recorded, 800)
+        assert.deepInclude(yield* totalsOf(child), { ...whole, sent: 300, accepted: 300, settled: 300 })
+        assert.strictEqual(yield* recorded, 1200)
       })
   )
 
@@ -233,6 +233,13 @@ describe.concurrent("a simulation", () => {
       const nobody = yield* startSimulator("bun", "http://127.0.0.1:1", "--count=1", "--timeout=1")
       assert.strictEqual(yield* nobody.exit, 1)
       assert.match(nobody.stderr.join("\n"), /the API at http:\/\/127.0.0.1:1 does not answer/)
+      const waiting = yield* startSimulator("node", "http://127.0.0.1:1", "--count=1", "--timeout=3600")
+      yield* eventually(
+        Effect.sync(() => assert.match(waiting.stderr.join("\n"), /has not answered yet: it is asked for 3600 s/)),
+        { deadline: "20 seconds" }
+      )
+      yield* waiting.kill("SIGINT")
+      assert.strictEqual(yield* waiting.exit, 4)
       for (const flag of ["--rate=0", "--invalid=2", "--target=nowhere", "--timeout=-1"]) {
         assert.strictEqual(yield* (yield* startSimulator("bun", target, flag)).exit, 2, flag)
       }

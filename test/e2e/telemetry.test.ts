@@ -1,10 +1,11 @@
 import { createServer } from "node:net"
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe } from "@effect/vitest"
 import { Array as Arr, Effect } from "effect"
 import * as Collector from "../support/Collector.ts"
 import * as ConsumerGrounds from "../support/ConsumerGrounds.ts"
 import * as ConsumerStage from "../support/ConsumerStage.ts"
 import * as HealthPages from "../support/HealthPages.ts"
+import { inTurn } from "../support/inTurn.ts"
 import * as Queues from "../support/Queues.ts"
 import * as Stage from "../support/Stage.ts"
 import { eventually } from "../support/servers/eventually.ts"
@@ -27,8 +28,9 @@ const [ok, error] = [1, 2]
 const [client, consumer] = [3, 5]
 
 for (const runtime of Stage.runtimes) {
+  const live = inTurn(runtime)
   describe.concurrent(`a worker's pages on ${runtime}`, () => {
-    it.live("count every message by its outcome, and say that all is well", () =>
+    live("count every message by its outcome, and say that all is well", () =>
       Effect.gen(function* () {
         const stage = yield* Stage.make
         const port = yield* freePort
@@ -53,7 +55,7 @@ for (const runtime of Stage.runtimes) {
       })
     )
 
-    it.live("tell of topic workers too: what became of messages, how long it took, and what waits", () =>
+    live("tell of topic workers too: what became of messages, how long it took, and what waits", () =>
       Effect.gen(function* () {
         const stage = yield* ConsumerStage.make(yield* ConsumerGrounds.shared.RabbitMQ)
         const port = yield* freePort
@@ -78,7 +80,7 @@ for (const runtime of Stage.runtimes) {
       })
     )
 
-    it.live("are done without where the default port is taken, and are an error where it was asked for", () =>
+    live("are done without where the default port is taken, and are an error where it was asked for", () =>
       Effect.gen(function* () {
         const stage = yield* Stage.make
         yield* taken(8081)
@@ -94,7 +96,7 @@ for (const runtime of Stage.runtimes) {
       })
     )
 
-    it.live("send one trace of a message on its way through two workers, with the attempt that failed", () =>
+    live("send one trace of a message on its way through two workers, with the attempt that failed", () =>
       Effect.gen(function* () {
         const stage = yield* ConsumerStage.make(yield* ConsumerGrounds.shared.RabbitMQ)
         const collector = yield* Collector.start
@@ -127,7 +129,7 @@ for (const runtime of Stage.runtimes) {
       })
     )
 
-    it.live("have their numbers sent to a collector too, with the traces that publishers began", () =>
+    live("have their numbers sent to a collector too, with the traces that publishers began", () =>
       Effect.gen(function* () {
         const stage = yield* Stage.make
         const collector = yield* Collector.start
@@ -147,7 +149,7 @@ for (const runtime of Stage.runtimes) {
       })
     )
 
-    it.live("name messages and statements as the conventions do, and tell nothing of a payload or a secret", () =>
+    live("name messages and statements as the conventions do, and tell nothing of a payload or a secret", () =>
       Effect.gen(function* () {
         const stage = yield* Stage.make
         const collector = yield* Collector.start
@@ -193,7 +195,7 @@ for (const runtime of Stage.runtimes) {
       })
     )
 
-    it.live("are sent no longer than a second at the end, to a collector that never answers", () =>
+    live("are sent no longer than a second at the end, to a collector that never answers", () =>
       Effect.gen(function* () {
         const stage = yield* Stage.make
         const OTEL_EXPORTER_OTLP_ENDPOINT = yield* Collector.silent

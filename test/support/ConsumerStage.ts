@@ -49,7 +49,7 @@ export const make = Effect.fnUntraced(function* (ground: Ground) {
   const env = { ...ground.env, STAGE: name, EFFECTS_FILE: effectsFile, JOURNAL_FILE: journalFile, HEALTH_PORT: "0" }
   const run = (runtime: Program.Runtime, args: ReadonlyArray<string>, more: Readonly<Record<string, string>> = {}) =>
     Program.start({ runtime, args: [...args, `--workers=${moduleOf("relay")}`], env: { ...env, ...more } })
-  const migrated = yield* run("node", ["--mode=migrate", "--topics"])
+  const migrated = yield* run("bun", ["--mode=migrate", "--topics"])
   assert.strictEqual(yield* migrated.exit, 0, migrated.stderr.join("\n"))
 
   const { broker } = ground
@@ -95,4 +95,27 @@ export const make = Effect.fnUntraced(function* (ground: Ground) {
     /** Which inputs have had their effect, a number for each time. */
     effects: Effect.sync(() => linesOf(effectsFile).map(Number))
   }
+})
+
+export type Stage = Effect.Success<ReturnType<typeof make>>
+
+/** The numbers below a count. */
+export const numbers = (count: number): ReadonlyArray<number> => Array.from({ length: count }, (_, n) => n)
+
+/** One in twenty fails once before it succeeds. */
+export const mixed = (from: number, count: number): ReadonlyArray<Input> =>
+  numbers(count).map((n) => (n % 20 === 0 ? { n: from + n, does: "fails once" } : { n: from + n }))
+
+/** All that was published has come out, each at least once, and every repeat has the id of the first. */
+export const assertOutputs = Effect.fnUntraced(function* ({ seen }: Stage, expected: ReadonlyArray<number>) {
+  yield* eventually(
+    Effect.sync(() =>
+      assert.deepStrictEqual(
+        [...seen.keys()].sort((one, other) => one - other),
+        expected
+      )
+    ),
+    { deadline: "90 seconds", every: "100 millis" }
+  )
+  for (const [n, ids] of seen) assert.deepStrictEqual([...ids], [`input-${n}/relay.0`])
 })

@@ -43,14 +43,10 @@ export const collect = (queue: string, prefetch: number): Effect.Effect<Array<De
     return arrived
   })
 
-export const untilLength = (
-  arrived: ReadonlyArray<unknown>,
-  length: number,
-  deadline: "10 seconds" | "20 seconds" = "10 seconds"
-) =>
+export const untilLength = (arrived: ReadonlyArray<unknown>, length: number) =>
   eventually(
     Effect.sync(() => assert.strictEqual(arrived.length, length)),
-    { deadline }
+    { deadline: "30 seconds" }
   )
 
 /** The first delivery of a queue, held until the scope closes. */

@@ -28,7 +28,9 @@ export class InstalledPackage extends Context.Service<
     readonly files: ReadonlyArray<PackedFile>
     /** Whether package.json was as before when the package was made. */
     readonly isRestored: boolean
-    /** What the compiler says of the project's files; empty if nothing. */
+    /** Adds files to the project, or changes them. */
+    readonly write: (files: Readonly<Record<string, string>>) => Effect.Effect<void>
+    /** Writes files, and gives what the compiler says of the whole project; empty if nothing. */
     readonly compile: (files: Readonly<Record<string, string>>) => Effect.Effect<string>
   }
 >()("test/InstalledPackage") {}
@@ -60,22 +62,24 @@ const compilerOptions = {
 const make = Effect.gen(function* () {
   const { files, isRestored, tarball } = yield* pack
   const folder = yield* temporaryFolder("project")
-  const write = (name: string, content: unknown) => writeFileSync(join(folder, name), JSON.stringify(content))
-  write("package.json", { name: "somebody", type: "module", private: true })
-  write("tsconfig.json", { compilerOptions: { ...compilerOptions, erasableSyntaxOnly: true } })
+  const configure = (name: string, content: unknown) => writeFileSync(join(folder, name), JSON.stringify(content))
+  configure("package.json", { name: "somebody", type: "module", private: true })
+  configure("tsconfig.json", { compilerOptions: { ...compilerOptions, erasableSyntaxOnly: true } })
   // The embedded server and its programs are optional, and large.
   const quickly = ["--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts", "--omit=optional"]
   yield* run("npm", ["install", "--loglevel=error", ...quickly, tarball], { cwd: folder, env })
+  const writeSources = (sources: Readonly<Record<string, string>>) =>
+    Effect.sync(() => {
+      for (const [name, text] of Object.entries(sources)) writeFileSync(join(folder, name), text)
+    })
+  const compiler = run(join(root, "node_modules/.bin/tsc"), ["--project", "."], { cwd: folder, env })
+  const said = Effect.match(compiler, { onFailure: ({ message }) => message, onSuccess: (said) => said })
   return InstalledPackage.of({
     folder,
     files,
     isRestored,
-    compile: (sources) =>
-      Effect.suspend(() => {
-        for (const [name, text] of Object.entries(sources)) writeFileSync(join(folder, name), text)
-        const compiler = run(join(root, "node_modules/.bin/tsc"), ["--project", "."], { cwd: folder, env })
-        return Effect.match(compiler, { onFailure: ({ message }) => message, onSuccess: (said) => said })
-      })
+    write: writeSources,
+    compile: (sources) => Effect.andThen(writeSources(sources), said)
   })
 })
 

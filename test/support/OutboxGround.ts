@@ -1,4 +1,5 @@
 /** Where relays play as processes: a database with writers, an exchange with a queue that keeps all, and what has come. */
+import { randomUUID } from "node:crypto"
 import { assert } from "@effect/vitest"
 import { connect } from "amqplib"
 import { Effect, Fiber, Redacted } from "effect"
@@ -23,6 +24,13 @@ export const migrate = (ground: Ground) =>
     })
     assert.strictEqual(yield* program.exit, 0, program.stderr.join("\n"))
   }).pipe(Effect.scoped)
+
+/** An exchange of its own, and a database with its tables. */
+export const make = Effect.fnUntraced(function* (brokerUrl: string, databaseUrl: string) {
+  const ground: Ground = { brokerUrl, databaseUrl, exchange: `outbox-${randomUUID().slice(0, 8)}` }
+  yield* migrate(ground)
+  return ground
+})
 
 /** A relay; quick to take over and to try again unless told. */
 export const startRelay = (ground: Ground, runtime: Program.Runtime, env: Readonly<Record<string, string>> = {}) =>

@@ -1,6 +1,6 @@
 /** Payments with everything around them in memory: stores, a provider with open books, and an outbox to look into. */
 import { it } from "@effect/vitest"
-import { type Context, Duration, Effect, Layer } from "effect"
+import { type Context, Duration, Effect, Layer, Logger } from "effect"
 import type { PaymentState } from "../../src/domain/PaymentState.ts"
 import { Outbox } from "../../src/domain/ports/Outbox.ts"
 import { PaymentIntents } from "../../src/domain/ports/PaymentIntents.ts"
@@ -106,3 +106,12 @@ export const scripted = (...script: Parameters<Context.Service.Shape<typeof Memo
   MemoryGateway.GatewayBooks.use((books) => books.script(...script))
 
 export const requests = MemoryGateway.GatewayBooks.use((books) => books.requests)
+
+/** The errors that are logged. */
+export const listening = <A, E, R>(work: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const lines: Array<string> = []
+    const logger = Logger.make(({ logLevel, message }) => void lines.push(`${logLevel} ${String(message)}`))
+    yield* Effect.provide(work, Logger.layer([logger]))
+    return lines.filter((line) => line.startsWith("Error"))
+  })

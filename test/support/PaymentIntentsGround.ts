@@ -20,7 +20,7 @@ export type Services = PaymentIntents | Outbox
 export type It = Vitest.MethodsNonLive<Services>
 
 export const lease = Duration.minutes(1)
-export const soon = { deadline: "10 seconds", every: "5 millis" } as const
+export const soon = { deadline: "30 seconds", every: "5 millis" } as const
 
 export const newPayment = (fields: Partial<NewPayment["event"]> = {}): NewPayment => {
   const id = randomUUID()

@@ -91,6 +91,7 @@ export const startProcessor = Effect.fnUntraced(function* (mood: Mood) {
       renew: (held, lease) => store(intents.renew(held, lease)),
       release: (held) => store(intents.release(held)),
       overdue: (...given) => store(intents.overdue(...given)),
+      unsettled: (...given) => store(intents.unsettled(...given)),
       list: (statuses, limit) => store(intents.list(statuses, limit))
     }),
     Layer.succeed(Reservations, {

@@ -20,7 +20,9 @@ export interface PaymentsOptions extends Api.ApiOptions {
 export const start = (options: PaymentsOptions) =>
   Effect.gen(function* () {
     const stage = options.stage ?? (yield* Stage.make)
-    const env = { API_BROKERS: "none", PAYMENT_GATEWAY: "sandbox", ...options.env }
+    // many of them work side by side: only what is away is to be told of as away
+    const patience = { API_PUBLISH_TIMEOUT_SECONDS: "60" }
+    const env = { API_BROKERS: "none", PAYMENT_GATEWAY: "sandbox", ...patience, ...options.env }
     const { child, url } = yield* Api.start(stage, { ...options, env })
     const ask = (given: string, key: string = randomUUID(), headers: Readonly<Record<string, string>> = {}) =>
       Api.post(`${url}/payments`, given, { "idempotency-key": key, ...headers })

@@ -6,7 +6,7 @@ import { Broker, type Delivery, type Outcome, type OutgoingMessage } from "../..
 import { bytes, message, take, text } from "./Messages.ts"
 import { eventually } from "./servers/eventually.ts"
 
-export const deadline = { deadline: "10 seconds" } as const
+export const deadline = { deadline: "30 seconds" } as const
 
 /** A queue of its own for a test. */
 export const newQueue = Effect.gen(function* () {

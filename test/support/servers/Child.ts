@@ -28,7 +28,7 @@ export interface Child {
   /** The exit code, 128 + n after signal n, once the process has ended and its output is read. */
   readonly exit: Effect.Effect<number>
   readonly kill: (signal: NodeJS.Signals) => Effect.Effect<void>
-  /** Waits for a line, written already or to come, on either output; 20 seconds unless told. */
+  /** Waits for a line, written already or to come, on either output; a minute unless told. */
   readonly waitForLine: (
     pattern: RegExp,
     options?: { readonly deadline: Duration.Input }
@@ -71,7 +71,7 @@ const observe = (commandLine: string, child: ChildProcess): Child => {
     stderr,
     exit: Deferred.await(endOf(child)),
     kill: (signal) => Effect.sync(() => void child.kill(signal)),
-    waitForLine: (pattern, options) => eventually(find(pattern), options ?? { deadline: "20 seconds" })
+    waitForLine: (pattern, options) => eventually(find(pattern), options ?? { deadline: "60 seconds" })
   }
 }
 
