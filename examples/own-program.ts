@@ -38,7 +38,7 @@ const samples = Effect.forEach(
   { discard: true }
 )
 
-const where = { BROKER: "embedded", DATABASE: "embedded" }
+const where = { BROKER: "embedded" }
 
 Worker.run([book], { onStart: samples }).pipe(
   Effect.provide(Layer.merge(Brokers.fromSettings(where), Stores.fromSettings(where))),

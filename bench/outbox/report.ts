@@ -31,38 +31,45 @@ type Report = ReturnType<typeof report>
 const bareOf = ({ contestant }: Figures, all: ReadonlyArray<Figures>) =>
   all.find((other) => other.contestant.name === "bare" && other.contestant.runtime === contestant.runtime)
 
+type Row = Report["contestants"][number]
+
+/** A table of those for which a part was measured; nothing where it was not. */
+const part = (
+  contestants: ReadonlyArray<Row>,
+  header: ReadonlyArray<string>,
+  isMeasured: (own: Row) => boolean,
+  cells: (own: Row) => ReadonlyArray<string>
+): ReadonlyArray<string> => {
+  const rows = contestants.filter(isMeasured).map((own) => [own.title, ...cells(own)])
+  return rows.length === 0 ? [] : [table(header, rows)]
+}
+
 /** Lines of text. */
-export const print = ({ contestants, machine, measuredAt, rounds, services }: Report): string =>
+export const print = ({ contestants: all, machine, measuredAt, rounds, services }: Report): string =>
   [
     `${measuredAt}, ${machine}, ${services}, rounds: ${rounds}`,
-    table(
+    ...part(
+      all,
       ["drain (medians)", "events/s", "of bare", "one hot key/s"],
-      contestants.map((own) => [
-        own.title,
-        figure(own.eventsPerSecond),
-        figure(own.ratioToBare, 2),
-        figure(own.hotPerSecond)
-      ])
+      ({ drains, hot }) => drains.length + hot.length > 0,
+      (own) => [figure(own.eventsPerSecond), figure(own.ratioToBare, 2), figure(own.hotPerSecond)]
     ),
-    table(
+    ...part(
+      all,
       ["commit to mark at 200/s", "events", "p50 ms", "p99 ms"],
-      contestants
-        .filter(({ latencies }) => latencies.length > 0)
-        .map((own) => [own.title, number(own.latencies.length), figure(own.p50, 2), figure(own.p99, 2)])
+      ({ latencies }) => latencies.length > 0,
+      (own) => [number(own.latencies.length), figure(own.p50, 2), figure(own.p99, 2)]
     ),
-    table(
+    ...part(
+      all,
       ["events/s with many pending", "few", "many", "ratio"],
-      contestants
-        .filter(({ many }) => many.length > 0)
-        .map((own) => [
-          own.title,
-          figure(own.fewPerSecond),
-          figure(own.manyPerSecond),
-          figure(own.manyPerSecond / own.fewPerSecond, 2)
-        ])
+      ({ many }) => many.length > 0,
+      (own) => [figure(own.fewPerSecond), figure(own.manyPerSecond), figure(own.manyPerSecond / own.fewPerSecond, 2)]
     ),
-    table(
+    ...part(
+      all,
       ["beside a transaction left open", "events/s"],
-      contestants.filter((own) => own.besideOpen.length > 0).map((own) => [own.title, figure(own.besideOpenPerSecond)])
+      ({ besideOpen }) => besideOpen.length > 0,
+      (own) => [figure(own.besideOpenPerSecond)]
     )
   ].join("\n\n")
