@@ -97,7 +97,7 @@ const beginDue =
   <R>({ ahead }: InHand<R>, begin: JobRuns.Begin<R>): JobRuns.Begin<R> =>
   (got) =>
     Effect.suspend(() => {
-      for (const { run } of got) if (run.isAhead) ahead.hold(run)
+      ahead.hold(got.flatMap(({ run }) => (run.isAhead ? [run] : [])))
       return begin(got.filter(({ run }) => !run.isAhead))
     })
 
@@ -105,9 +105,7 @@ const beginDue =
 const holdAll =
   <R>({ ahead }: InHand<R>): JobRuns.Begin<R> =>
   (got) =>
-    Effect.sync(() => {
-      for (const { run } of got) ahead.hold(run)
-    })
+    Effect.sync(() => ahead.hold(got.map(({ run }) => run)))
 
 /** Takes up what waits, of this process or of others that are gone. */
 const takeWaiting = Effect.fnUntraced(function* <R>(inHand: InHand<R>, now: number) {

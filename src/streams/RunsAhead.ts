@@ -53,7 +53,11 @@ const makeHeld = () => {
   const held = new Map<bigint, Held>()
   return {
     held,
-    dueAt: (now: number) => [...held.values()].filter(({ run }) => run.scheduledFor <= now),
+    countDue: (now: number): number => {
+      let count = 0
+      for (const { run } of held.values()) if (run.scheduledFor <= now) count += 1
+      return count
+    },
     /** When some are to be looked at next. */
     next: (): number => {
       let first = Number.POSITIVE_INFINITY
@@ -87,23 +91,32 @@ export const make = Effect.fnUntraced(function* <R>(
   const history = yield* JobHistory
   const { isRequestedUnsafe } = yield* Shutdown
   const alarm = Alarm.make(book.now)
-  const { dueAt, held, lookAgain, next, takeAll } = makeHeld()
+  const { countDue, held, lookAgain, next, takeAll } = makeHeld()
   const usableMillis = Number(JobRuns.usableNanosOf(options.holder)) / 1e6
+
+  const verdictOf = ({ rules, run }: Held, late: number, overlapping: ReadonlySet<string>): Verdict => {
+    if (late >= usableMillis) return "late"
+    const known = book.rulesOf(run.job)
+    const isOverlapping = overlapping.has(run.job)
+    const isSame = known !== undefined && known === rules && !isOverlapping
+    return isSame ? "begins" : fateOf(known, run.scheduledFor, isOverlapping)
+  }
 
   /** What becomes of what is due, `spentMillis` after the store was asked at the latest. */
   const verdictsOf = (now: number, spentMillis: number, overlapping: ReadonlySet<string>) => {
+    const begun: Array<HeldRun> = []
+    const settled: Array<readonly [HeldRun, Verdict]> = []
     let free = runs.free()
-    return dueAt(now).flatMap((one): ReadonlyArray<readonly [HeldRun, Verdict]> => {
-      const { rules, run } = one
-      const late = now - run.scheduledFor
-      if (late + spentMillis >= usableMillis) return [[run, "late"]]
-      const known = book.rulesOf(run.job)
-      const isSame = known !== undefined && known === rules && !overlapping.has(run.job)
-      const fate = isSame ? "begins" : fateOf(known, run.scheduledFor, overlapping.has(run.job))
-      if (fate !== "begins" || free-- > 0) return [[run, fate]]
-      one.lookAt = run.scheduledFor + options.patienceMillis
-      return one.lookAt <= now ? [[run, "limit"]] : []
-    })
+    for (const one of held.values()) {
+      const late = now - one.run.scheduledFor
+      if (late < 0) continue
+      const verdict = verdictOf(one, late + spentMillis, overlapping)
+      if (verdict !== "begins") settled.push([one.run, verdict])
+      else if (free-- > 0) begun.push(one.run)
+      else if (late >= options.patienceMillis) settled.push([one.run, "limit"])
+      else one.lookAt = one.run.scheduledFor + options.patienceMillis
+    }
+    return { begun, settled }
   }
 
   const settle = Effect.fnUntraced(function* (settled: ReadonlyArray<readonly [HeldRun, Verdict]>) {
@@ -127,29 +140,31 @@ export const make = Effect.fnUntraced(function* <R>(
     const [now, overlapping] = yield* Effect.all([look, history.overlapping], { concurrency: "unbounded" })
     const spentNanos = (yield* Clock.currentTimeNanos) - askedAt
     if (isRequestedUnsafe()) return
-    const verdicts = verdictsOf(now, Number(spentNanos) / 1e6, new Set(overlapping))
-    const begun = verdicts.filter(([, verdict]) => verdict === "begins")
-    const beginnings = begun.flatMap(([run]) => {
+    const { begun, settled } = verdictsOf(now, Number(spentNanos) / 1e6, new Set(overlapping))
+    let longestLate = 0
+    const beginnings = begun.flatMap((run) => {
+      longestLate = Math.max(longestLate, now - run.scheduledFor)
       const runnable = book.runnableOf(run.job)
       return held.delete(run.fencingToken) && runnable !== undefined ? [{ run, runnable }] : []
     })
-    const longestLate = Math.max(0, ...new Set(begun.map(([run]) => now - run.scheduledFor)))
     const begin = runs.beginHeld(beginnings, askedAt - BigInt(Math.round(longestLate * 1e6)))
     yield* runs.recordingLater(begin)
     // Places that are left are for what else is due.
     book.wake()
-    yield* settle(verdicts.filter(([, verdict]) => verdict !== "begins"))
+    yield* settle(settled)
   })
 
   return {
-    hold: (run: HeldRun): void => {
-      held.set(run.fencingToken, { run, rules: book.rulesOf(run.job), lookAt: run.scheduledFor })
-      alarm.wake()
+    /** All of them, and then looks once when the first is due: thousands are held at a time. */
+    hold: (runs: ReadonlyArray<HeldRun>): void => {
+      for (const run of runs)
+        held.set(run.fencingToken, { run, rules: book.rulesOf(run.job), lookAt: run.scheduledFor })
+      if (runs.length > 0) alarm.wake()
     },
     /** How many are held. */
     count: () => held.size,
     /** How many are due, and have no place yet. */
-    countDue: (now: number) => dueAt(now).length,
+    countDue,
     /** Somebody may have left a place. */
     wake: (): void => {
       lookAgain()
