@@ -12,8 +12,13 @@ const root = fileURLToPath(new URL("../..", import.meta.url))
 const sources = ["src", "scripts", "package.json", "package-lock.json", "tsconfig.json", "tsconfig.build.json"]
 const papers = ["README.md", "LICENSE"]
 
+/** How a registry is reached from this machine: which one, and the proxies and certificates on the way there. */
+const ofNetwork =
+  /^(?:node_extra_ca_certs|ssl_cert_(?:file|dir)|(?:https?|no)_proxy|npm_config_(?:registry|cafile|https?_proxy|noproxy|globalconfig))$/i
+
 const { HOME, LANG, PATH } = process.env
-const env = { HOME, LANG, PATH: `${join(root, "node_modules/.bin")}:${PATH}` }
+const network = Object.fromEntries(Object.entries(process.env).filter(([name]) => ofNetwork.test(name)))
+const env = { ...network, HOME, LANG, PATH: `${join(root, "node_modules/.bin")}:${PATH}` }
 
 export interface PackedFile {
   readonly path: string
