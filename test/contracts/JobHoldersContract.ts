@@ -77,15 +77,18 @@ export const suite = (name: string, layer: Layer.Layer<JobHistory, unknown>): vo
 
     it.effect("keeps the attempts of a run, what went wrong and what came of it", () =>
       Effect.gen(function* () {
+        const history = yield* JobHistory
         const { job, run } = yield* heldRun()
         yield* recordOne(ending({ ...run, attempt: 1 }, { outcome: undefined, error: "Error: first\n  at a stack" }))
         const [between] = yield* runsOf(job)
         assert.deepStrictEqual([between?.isOpen, between?.error], [true, "Error: first\n  at a stack"])
+        const startedAt = between?.startedAt ?? assert.fail("never begun")
+        yield* asked(history.jobs(0), ({ now }) => now > startedAt + 1)
         yield* recordOne(ending({ ...run, attempt: 2 }, { outcome: "failed", error: "second", result: '{"rows":7}' }))
         const [kept] = yield* runsOf(job, true)
         assert.deepInclude(kept, { attempt: 2, outcome: "failed", error: "second", result: '{"rows":7}', replica: "a" })
-        assert.isTrue((kept?.finishedAt ?? 0) >= (kept?.startedAt ?? Number.POSITIVE_INFINITY))
-        const history = yield* JobHistory
+        assert.strictEqual(kept?.startedAt, startedAt)
+        assert.isAbove(kept?.finishedAt ?? 0, startedAt)
         assert.deepStrictEqual(yield* history.lastRuns([job.name, "nobody"], 1), kept === undefined ? [] : [kept])
       })
     )

@@ -37,8 +37,8 @@ const recordStatement = (sql: SqlClient.SqlClient, endings: ReadonlyArray<Ending
     UPDATE job_runs AS run SET attempt = ended.attempt::integer, outcome = ended.outcome, error = ended.error,
       result = ended.result::json, is_open = ended.outcome IS NULL OR ended.released::boolean,
       finished_at = CASE WHEN ended.outcome IS NOT NULL THEN clock_timestamp() END,
-      started_at = CASE WHEN ended.attempt <> '0'
-        THEN coalesce(least(ended.started::timestamptz, clock_timestamp()), run.started_at) END,
+      started_at = CASE WHEN ended.attempt = '0' THEN NULL WHEN ended.started IS NULL THEN run.started_at
+        ELSE least(ended.started::timestamptz, clock_timestamp()) END,
       leased_until = CASE WHEN ended.released::boolean THEN clock_timestamp() ELSE run.leased_until END
     FROM unnest(${jobs}, ${times}, ${tokens}, ${attempts}, ${outcomes}, ${released}, ${errors}, ${results},
       ${starts}) AS ended(job, scheduled_for, token, attempt, outcome, released, error, result, started)
