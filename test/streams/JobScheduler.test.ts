@@ -6,7 +6,7 @@ import { JobHistory } from "../../src/domain/ports/JobHistory.ts"
 import * as RetryPolicy from "../../src/domain/RetryPolicy.ts"
 import * as Job from "../../src/streams/Job.ts"
 import { definitionOf } from "../../src/streams/JobScheduler.ts"
-import { elapse, everyMinute, historyOf, noting, startScheduler, storeAway, test } from "../support/JobStage.ts"
+import { added, elapse, everyMinute, historyOf, noting, startScheduler, storeAway, test } from "../support/JobStage.ts"
 
 describe("The scheduler", () => {
   test("runs a job at its times, and keeps what it gave", () =>
@@ -45,14 +45,6 @@ describe("The scheduler", () => {
     Effect.gen(function* () {
       const history = yield* JobHistory
       const payloads: Array<string> = []
-      const added = {
-        name: "added",
-        schedule: "* * * * *",
-        timeZone: "UTC",
-        overlap: "skip",
-        catchUp: "latest",
-        publishes: { topic: "bills", payload: "1" }
-      } as const
       yield* startScheduler([], {
         added: ({ name, publishes }) => ({
           name,

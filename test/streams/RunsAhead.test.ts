@@ -1,22 +1,13 @@
 /** Runs that are held a moment before their instant: what may happen in between, and what becomes of them. */
 import { assert, describe } from "@effect/vitest"
 import { Clock, Duration, Effect } from "effect"
-import { type JobDefinition, JobHistory } from "../../src/domain/ports/JobHistory.ts"
+import { JobHistory } from "../../src/domain/ports/JobHistory.ts"
 import * as RetryPolicy from "../../src/domain/RetryPolicy.ts"
 import * as Job from "../../src/streams/Job.ts"
-import { elapse, everyMinute, historyOf, noting, startScheduler, storeAway, test } from "../support/JobStage.ts"
+import { added, elapse, everyMinute, historyOf, noting, startScheduler, storeAway, test } from "../support/JobStage.ts"
 
 /** From the start to the midst of the moment before the first instant. */
 const untilJustBefore = elapse("59 seconds")
-
-const added: JobDefinition = {
-  name: "added",
-  schedule: "* * * * *",
-  timeZone: "UTC",
-  overlap: "skip",
-  catchUp: "latest",
-  publishes: { topic: "bills", payload: "1" }
-}
 
 /** A scheduler of a job that was added, and what that has done: when, and with which payload. */
 const startAdded = Effect.gen(function* () {

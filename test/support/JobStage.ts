@@ -2,7 +2,7 @@
 import { it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, type Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { JobHistory, type KeptJob } from "../../src/domain/ports/JobHistory.ts"
+import { type JobDefinition, JobHistory, type KeptJob } from "../../src/domain/ports/JobHistory.ts"
 import { StoreAway, StoreError } from "../../src/domain/StoreError.ts"
 import * as MemoryJobHistory from "../../src/layers/memory/MemoryJobHistory.ts"
 import * as Job from "../../src/streams/Job.ts"
@@ -18,6 +18,16 @@ export const test = <E>(name: string, body: () => Effect.Effect<void, E, JobHist
   it.effect(name, () => Effect.provide(body(), MemoryJobHistory.layer))
 
 export const everyMinute = { schedule: "* * * * *" } as const
+
+/** A job that was added by hand, and publishes. */
+export const added: JobDefinition = {
+  name: "added",
+  ...everyMinute,
+  timeZone: "UTC",
+  overlap: "skip",
+  catchUp: "latest",
+  publishes: { topic: "bills", payload: "1" }
+}
 
 /** A job that notes at which second it runs. */
 export const noting = (options: Job.JobOptions = everyMinute, work: Effect.Effect<unknown, unknown> = Effect.void) => {
