@@ -7,7 +7,7 @@
  * - Nothing is looked at before all watches have told what there is, nor while another process leads.
  * - A look that fails is repeated: after 200 ms at first, a minute at last, and not before the API server asked for.
  * - Every PaymentJob is looked at again every ten minutes, though nothing was told of it.
- * - Asked to stop, it finishes the looks that are in hand.
+ * - Asked to stop, it finishes the looks that are in hand; when this process leads no more, they are given up.
  */
 import { Array as Arr, Cause, Duration, Effect, Latch, Random, Result, Schedule, Stream } from "effect"
 import type { ClusterError } from "../domain/ClusterError.ts"
@@ -48,7 +48,7 @@ export const make = Effect.fnUntraced(function* (options: ControllerOptions) {
   const cluster = yield* Cluster
   const queue = yield* WorkQueue.make
   const surroundings = new Surroundings()
-  const { begun, ifLeading, whileLeading } = options.leadership
+  const { begun, ifLeading, over } = options.leadership
   const look = yield* reconciler({ ...options, surroundings, ifLeading, hasWaiting: queue.hasWaiting })
   const scope = { namespaces: options.namespaces }
   const isKnown = yield* knowing(["PaymentJob", "Job", "Pod"])
@@ -75,10 +75,8 @@ export const make = Effect.fnUntraced(function* (options: ControllerOptions) {
   const work = Stream.fromEffectRepeat(queue.take).pipe(
     untilShutdown,
     // made once: it counts the failures of each
-    Stream.mapEffect(
-      lookAt(queue, inHand, (key) => whileLeading(look(key))),
-      { concurrency: options.workers, unordered: true }
-    )
+    Stream.mapEffect(lookAt(queue, inHand, look), { concurrency: options.workers, unordered: true }),
+    Stream.interruptWhen(over)
   )
   // who is asked to stop while it waits has nothing in hand; what is in hand later is finished
   const works = Stream.unwrap(

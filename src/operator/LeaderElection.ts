@@ -76,19 +76,18 @@ const leading = (known: Known) => {
     known.renewedAt === undefined ? 0n : bigintMax(known.renewedAt + nanos(renewWithin) - now, 0n)
   )
   /** Renewals put it off. */
-  const end: Effect.Effect<never, NotLeading> = Effect.flatMap(left, (nanoseconds) =>
+  const over: Effect.Effect<void> = Effect.flatMap(left, (nanoseconds) =>
     nanoseconds === 0n
-      ? new NotLeading()
+      ? Effect.void
       : Effect.andThen(
           Effect.sleep(Duration.nanos(nanoseconds)),
-          Effect.suspend(() => end)
+          Effect.suspend(() => over)
         )
   )
   const isLeading = Effect.map(left, (nanoseconds) => nanoseconds > 0n)
-  const ifLeading = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | NotLeading> =>
+  const ifLeading: AsLeader = <A, E>(effect: Effect.Effect<A, E>) =>
     Effect.flatMap(isLeading, (leads): Effect.Effect<A, E | NotLeading> => (leads ? effect : new NotLeading()))
-  const whileLeading: AsLeader = (effect) => ifLeading(Effect.raceFirst(effect, end))
-  return { isLeading, ifLeading, whileLeading }
+  return { isLeading, ifLeading, over }
 }
 
 /** Tries until it leads. */

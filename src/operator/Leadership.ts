@@ -29,8 +29,8 @@ export interface Leadership {
   readonly isLeading: Effect.Effect<boolean>
   /** Does something as the leader: not begun by who does not lead. */
   readonly ifLeading: AsLeader
-  /** The same, and given up when it leads no more. */
-  readonly whileLeading: AsLeader
+  /** Succeeds when it leads no more: what is in hand then is given up. At once for who does not lead. */
+  readonly over: Effect.Effect<void>
   /** Whether the Lease is known, and the last try to take or renew it was answered. */
   readonly isReachable: Effect.Effect<boolean>
   /** Never succeeds; fails when it led and does not any more, or when trying cannot help. */
@@ -42,7 +42,7 @@ export const alone: Leadership = {
   begun: Effect.void,
   isLeading: Effect.succeed(true),
   ifLeading: identity,
-  whileLeading: identity,
+  over: Effect.never,
   isReachable: Effect.succeed(true),
   lost: Effect.never
 }

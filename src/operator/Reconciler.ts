@@ -106,7 +106,7 @@ const readers = (cluster: Cluster["Service"], surroundings: Surroundings) => {
     Effect.gen(function* () {
       const { name, namespace } = sight.paymentJob
       const object = yield* found(cluster.get("PaymentJob", { name, namespace }))
-      const paymentJob = object && Result.getOrUndefined(read(object))
+      const paymentJob = object && Result.getOrUndefined(read(object, sight.paymentJob))
       // what was created may not have been told of yet: only who has had a Job can have lost it
       const hasHadJob = paymentJob?.status.jobName !== undefined
       const live = hasHadJob ? yield* found(cluster.get("Job", { name: jobNameOf(name), namespace })) : undefined

@@ -1,7 +1,7 @@
 /** What is said of a PaymentJob, given what was seen. */
-import { Equal } from "effect"
+import { Schema } from "effect"
 import { specHashOf } from "./JobSpec.ts"
-import type { PaymentJobStatus, Phase, RunResult } from "./PaymentJob.ts"
+import { PaymentJobStatus, type Phase, type RunResult } from "./PaymentJob.ts"
 import type { JobEnd, SeenJob } from "./SeenJob.ts"
 import type { SeenPod, Trouble } from "./SeenPod.ts"
 import { isOwn, leftOver, type Sight } from "./Sight.ts"
@@ -50,8 +50,10 @@ export const statusOf = (sight: Sight, now: string): PaymentJobStatus => {
 /** Whether there is nothing new in a status but times; and words, where others have many for one thing. */
 export const isSaid = (before: PaymentJobStatus, status: PaymentJobStatus): boolean =>
   before.phase === status.phase &&
-  (Equal.equals(withoutTimes(before), withoutTimes(status)) ||
-    (isWordy(status) && isFresh(before, status) && Equal.equals(withoutWords(before), withoutWords(status))))
+  (isSame(withoutTimes(before), withoutTimes(status)) ||
+    (isWordy(status) && isFresh(before, status) && isSame(withoutWords(before), withoutWords(status))))
+
+const isSame = Schema.toEquivalence(PaymentJobStatus)
 
 /** Told in words that hold names and numbers of the moment. */
 const wordyReasons: ReadonlySet<string | undefined> = new Set([

@@ -4,6 +4,7 @@ import { Effect, Latch, Metric } from "effect"
 import { TestClock } from "effect/testing"
 import { Cluster } from "../../src/domain/ports/Cluster.ts"
 import { ClusterTrouble } from "../../src/layers/memory/ClusterTrouble.ts"
+import { alone, type Leadership } from "../../src/operator/Leadership.ts"
 import { Shutdown } from "../../src/streams/Shutdown.ts"
 import * as Stage from "../support/OperatorStage.ts"
 import { complete, ended, namespace, paymentJob, podOf, running, setJob } from "../support/PaymentJobs.ts"
@@ -133,11 +134,7 @@ describe("The operator", () => {
 
   it.effect("measures what is in hand while it is, and nothing when it is done", () =>
     Effect.gen(function* () {
-      const cluster = yield* Cluster
-      const latch = yield* Latch.make(false)
-      const create: typeof cluster.create = (kind, object) =>
-        kind === "Job" ? Effect.andThen(latch.await, cluster.create(kind, object)) : cluster.create(kind, object)
-      yield* Effect.provideService(Stage.start(), Cluster, { ...cluster, create })
+      const { cluster, latch } = yield* startedWhereJobsWait()
       yield* cluster.create("PaymentJob", paymentJob("one"))
       yield* TestClock.adjust("10 seconds")
       yield* cluster.create("PaymentJob", paymentJob("two"))
@@ -151,11 +148,7 @@ describe("The operator", () => {
 
   it.effect("asked to stop, finishes what is in hand", () =>
     Effect.gen(function* () {
-      const cluster = yield* Cluster
-      const latch = yield* Latch.make(false)
-      const create: typeof cluster.create = (kind, object) =>
-        kind === "Job" ? Effect.andThen(latch.await, cluster.create(kind, object)) : cluster.create(kind, object)
-      const { ended } = yield* Effect.provideService(Stage.start(), Cluster, { ...cluster, create })
+      const { cluster, ended, latch } = yield* startedWhereJobsWait()
       yield* cluster.create("PaymentJob", paymentJob("one"))
       yield* Stage.settle
       yield* (yield* Shutdown).request
@@ -165,7 +158,35 @@ describe("The operator", () => {
       assert.strictEqual((yield* Stage.statusOf("one")).jobName, "one-job")
     }).pipe(Effect.provide(Stage.layer))
   )
+
+  it.effect("leading no more, gives up what is in hand, and looks at nothing more", () =>
+    Effect.gen(function* () {
+      const isOver = yield* Latch.make(false)
+      const { cluster, latch } = yield* startedWhereJobsWait({ ...alone, over: isOver.await })
+      yield* cluster.create("PaymentJob", paymentJob("one"))
+      yield* Stage.settle
+      assert.deepStrictEqual(yield* inHand, [1, 1, 1])
+      yield* isOver.open
+      yield* Stage.settle
+      yield* latch.open
+      yield* cluster.create("PaymentJob", paymentJob("two"))
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(yield* cluster.list("Job", { namespaces: [] }), [])
+      assert.deepStrictEqual(yield* inHand, [0, 0, 0])
+    }).pipe(Effect.provide(Stage.layer))
+  )
 })
+
+/** An operator whose Jobs are not created until the latch is open. */
+const startedWhereJobsWait = (leadership?: Leadership) =>
+  Effect.gen(function* () {
+    const cluster = yield* Cluster
+    const latch = yield* Latch.make(false)
+    const create: typeof cluster.create = (kind, object) =>
+      kind === "Job" ? Effect.andThen(latch.await, cluster.create(kind, object)) : cluster.create(kind, object)
+    const { ended } = yield* Effect.provideService(Stage.start(leadership), Cluster, { ...cluster, create })
+    return { cluster, latch, ended }
+  })
 
 /** How many are looked at, for how many seconds together, and the longest of them. */
 const inHand = Effect.map(Metric.snapshot, (all) =>

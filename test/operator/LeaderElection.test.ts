@@ -231,20 +231,19 @@ describe("Leader election", () => {
     }).pipe(Effect.provide(MemoryCluster.layer))
   )
 
-  it.effect("gives up what it was about to change when it does not lead any more, and not before", () =>
+  it.effect("changes nothing any more when it does not lead any more, which is over then and not before", () =>
     Effect.gen(function* () {
       const trouble = yield* ClusterTrouble
       const own = yield* candidate("own")
       yield* TestClock.adjust("3 seconds")
-      const change = yield* Effect.forkChild(own.whileLeading(Effect.never), { startImmediately: true })
+      const over = yield* Effect.forkChild(own.over, { startImmediately: true })
       yield* TestClock.adjust("1 minute")
-      assert.isUndefined(change.pollUnsafe())
+      assert.isUndefined(over.pollUnsafe())
       const reason = new ClusterAway({ detail: "no answer", retryAfterMillis: undefined })
       yield* trouble.onRequest(() => ({ reason }))
       yield* TestClock.adjust("8 seconds")
-      assert.strictEqual((yield* Effect.flip(Fiber.join(change)))._tag, "NotLeading")
-      for (const asLeader of [own.whileLeading, own.ifLeading])
-        assert.strictEqual((yield* Effect.flip(asLeader(Effect.void)))._tag, "NotLeading")
+      yield* Fiber.join(over)
+      assert.strictEqual((yield* Effect.flip(own.ifLeading(Effect.void)))._tag, "NotLeading")
     }).pipe(Effect.provide(MemoryCluster.layer))
   )
 })
@@ -290,12 +289,12 @@ const leadershipOf = ({
   ifLeading,
   isLeading,
   isReachable,
-  whileLeading
+  over
 }: Effect.Success<ReturnType<typeof candidate>>): Leadership => ({
   begun,
   ifLeading,
   isLeading,
   isReachable,
-  whileLeading,
+  over,
   lost: Effect.never
 })

@@ -83,6 +83,7 @@ export const make = (
 ): Effect.Effect<Requests, never, Scope.Scope> =>
   Effect.map(makeAgents, (agents) => {
     const address = credentials.server.host
+    const server = serverOf(credentials)
     const limit = Duration.toMillis(timeout)
     const leaseLimit = Math.min(limit, longestLeaseMillis)
 
@@ -93,9 +94,7 @@ export const make = (
     ): Effect.Effect<A, ClusterError, R> => {
       const agent = agents[call.lane]
       const time = { limit: call.lane === "leases" ? leaseLimit : limit, onLate: () => closeIdle(agent) }
-      const once = Effect.flatMap(credentials.token, (token) =>
-        use({ ...optionsOf(credentials, call, token), agent }, time)
-      )
+      const once = Effect.flatMap(credentials.token, (token) => use(optionsOf(server, agent, call, token), time))
       const counted = Effect.onExit(once, (exit) =>
         Metrics.countRequest(address, call.method, Exit.isSuccess(exit) ? `${exit.value.status}` : "<error>")
       )
@@ -116,15 +115,25 @@ export const make = (
 
 const bodyOf = ({ body }: Call): string | undefined => (body === undefined ? undefined : JSON.stringify(body))
 
+/** What is the same for each request. */
+const serverOf = ({ server, tls }: Credentials) => ({
+  options: {
+    ...Redacted.value(tls),
+    hostname: server.hostname.replace(/^\[(.*)\]$/, "$1"),
+    port: server.port === "" ? 443 : Number(server.port)
+  },
+  folder: server.pathname.replace(/\/$/, "")
+})
+
 const optionsOf = (
-  { server, tls }: Credentials,
+  { folder, options }: ReturnType<typeof serverOf>,
+  agent: https.Agent,
   call: Call,
   token: Redacted.Redacted | undefined
 ): https.RequestOptions => ({
-  ...Redacted.value(tls),
-  hostname: server.hostname.replace(/^\[(.*)\]$/, "$1"),
-  port: server.port === "" ? 443 : Number(server.port),
-  path: `${server.pathname.replace(/\/$/, "")}${call.path}`,
+  ...options,
+  agent,
+  path: `${folder}${call.path}`,
   method: call.method,
   headers: {
     accept: "application/json",

@@ -161,17 +161,18 @@ const session = <O extends ClusterObject>(state: State<O>, tell: Tell<O>) =>
   Effect.flatMap(chunksOf(state), (chunks) => {
     const { place, requests } = state
     const lines = new Lines()
-    const takeIn = (bytes: Uint8Array) =>
+    // what came together is taken in together
+    const takeIn = (all: ReadonlyArray<Uint8Array>) =>
       Effect.gen(function* () {
         state.heardAt = "in hand"
         yield* Metrics.heard(place.kind, place.namespace)
-        const found = Result.mapError(lines.push(bytes), (error) => away(requests.address, watching(place), error))
+        const found = Result.mapError(lines.push(all), (error) => away(requests.address, watching(place), error))
         const { end, events } = takenIn(state, yield* Effect.fromResult(found))
         if (events.length > 0) yield* tell(events)
         if (end !== undefined) return yield* end
         state.heardAt = yield* monotonicMillis
       })
-    return Effect.raceFirst(Stream.runForEach(chunks, takeIn), silence(state))
+    return Effect.raceFirst(Stream.runForEachArray(chunks, takeIn), silence(state))
   }).pipe(Effect.scoped)
 
 const inHandEvery = Duration.toMillis("1 second")

@@ -7,6 +7,9 @@ import { Effect, Schedule } from "effect"
 /** Less than a pipe holds: a reader who reads anything takes one. */
 const pieceBytes = 16 * 1024
 
+/** Each write into a pipe costs as much as a request: what follows within this time goes together. */
+const togetherMillis = 10
+
 export interface Outlet {
   /** Takes all that is written, at once; nothing of it fails, not even when nobody reads any more. */
   readonly stream: Writable
@@ -17,9 +20,10 @@ export interface Outlet {
 }
 
 /** In front of one of the process's outputs; `onGone` is told once that its reader is gone, and the rest is lost. */
-export const make = (target: Writable, onGone: () => void): Outlet => {
+export const make = (target: Writable & { readonly isTTY?: boolean }, onGone: () => void): Outlet => {
   let taken = 0
   let isGone = false
+  const pause = makePause()
   const lose = () => {
     if (!isGone) onGone()
     isGone = true
@@ -37,7 +41,7 @@ export const make = (target: Writable, onGone: () => void): Outlet => {
   }
   const take = (bytes: Uint8Array, done: () => void): void => {
     if (isGone) done()
-    else write(bytes, 0, done)
+    else write(bytes, 0, target.isTTY === true || bytes.length > pieceBytes ? done : () => pause.before(done))
   }
   const stream = new Writable({
     write: (bytes, _encoding, done) => take(bytes, done),
@@ -48,6 +52,7 @@ export const make = (target: Writable, onGone: () => void): Outlet => {
   return {
     stream,
     flushed: Effect.callback((resume) => {
+      pause.end()
       stream.write("", () => resume(Effect.void))
     }),
     silence: (patience) => {
@@ -61,6 +66,27 @@ export const make = (target: Writable, onGone: () => void): Outlet => {
         Effect.repeat({ until: (isSilent) => isSilent, schedule: Schedule.spaced(patience) }),
         Effect.asVoid
       )
+    }
+  }
+}
+
+/** A short time after each of the things that follow one another, until there is no more time. */
+const makePause = () => {
+  let hasTime = true
+  let goOn = () => {}
+  return {
+    before: (next: () => void): void => {
+      if (!hasTime) return next()
+      const timer = setTimeout(() => goOn(), togetherMillis)
+      goOn = () => {
+        clearTimeout(timer)
+        goOn = () => {}
+        next()
+      }
+    },
+    end: (): void => {
+      hasTime = false
+      goOn()
     }
   }
 }

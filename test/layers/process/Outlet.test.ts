@@ -52,6 +52,18 @@ describe("What is printed", () => {
     })
   )
 
+  it.effect("one after another within a moment goes together, to a reader who waits for it too", () =>
+    Effect.gen(function* () {
+      const { outlet, read, take } = yield* reader
+      outlet.stream.write("one\n")
+      yield* take
+      outlet.stream.write("two\n")
+      outlet.stream.write("three\n")
+      yield* Effect.raceFirst(outlet.flushed, Effect.forever(take))
+      assert.deepStrictEqual(read.slice(0, 2), ["one\n", "two\nthree\n"])
+    })
+  )
+
   it.effect("is given up when nothing was read for so long, and not as long as anything is", () =>
     Effect.gen(function* () {
       const { outlet, take } = yield* reader
