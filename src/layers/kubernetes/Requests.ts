@@ -44,7 +44,7 @@ export interface Requests {
 /** Why there is no answer, or no whole one. */
 class NoAnswer extends Data.TaggedError("NoAnswer")<{ readonly cause: unknown }> {}
 
-/** More than a page of 500 objects can be that anybody should read. */
+/** More than a page of objects can be that anybody should read. */
 const longestBody = 256 * 2 ** 20
 
 /** An API server closes connections that were idle for 90 seconds: ours go before, or a request would run into that. */

@@ -76,13 +76,13 @@ const makePause = () => {
   let goOn = () => {}
   return {
     before: (next: () => void): void => {
-      if (!hasTime) return next()
       const timer = setTimeout(() => goOn(), togetherMillis)
       goOn = () => {
         clearTimeout(timer)
         goOn = () => {}
         next()
       }
+      if (!hasTime) goOn()
     },
     end: (): void => {
       hasTime = false
