@@ -21,7 +21,7 @@ RUN --mount=type=secret,id=npmrc,target=/root/.npmrc \
  && rm -rf node_modules/effect/src node_modules/@effect/*/src node_modules/effect/ai-docs \
  && echo 'paystream:x:65532:65532:paystream:/tmp:/sbin/nologin' > /runtime/passwd
 
-FROM ${BASE} AS slim
+FROM ${BASE} AS sources
 WORKDIR /app
 COPY --from=packages /runtime/bin/node /usr/local/bin/node
 COPY --from=packages /runtime/passwd /etc/passwd
@@ -30,6 +30,22 @@ COPY package.json ./
 COPY src src
 # by number, so that Kubernetes can tell that it is not root
 USER 65532:65532
+
+# What Node would compile at each start: 25 MB less of memory, and a start in two thirds of the time. It is of use to the
+# user who made it, on a processor of this kind; anybody else starts as without it.
+FROM sources AS compiled
+COPY --from=packages --chown=65532:65532 /data /app/compiled
+ENV NODE_COMPILE_CACHE=/app/compiled
+# what is compiled under other flags than it is run under is of no use
+RUN ["/usr/local/bin/node", "--import", "/app/src/layers/process/Memory.ts", "--input-type=module", "--eval", "\
+  import { globSync } from 'node:fs'; \
+  for (const file of globSync('/app/src/**/*.ts', { exclude: ['/app/src/main.ts'] })) await import(file); \
+  process.exit()"]
+RUN ["/usr/local/bin/node", "/app/src/main.ts", "--version"]
+
+FROM sources AS slim
+COPY --from=compiled --chown=65532:65532 /app/compiled /app/compiled
+ENV NODE_COMPILE_CACHE=/app/compiled
 STOPSIGNAL SIGTERM
 # /healthz, /readyz and /metrics
 EXPOSE 8081

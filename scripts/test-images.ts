@@ -50,6 +50,7 @@ const checkImage = (builder: Builder.Builder, image: string, target: string) =>
     const files = (yield* builder.files(image)).split("\n")
     yield* must(`${image} has what it runs, and nothing of development, tests or secrets`, () => {
       assert.ok(files.includes("app/src/main.ts"))
+      assert.ok(files.some((file) => /^app\/compiled\/v.*-65532\//.test(file)))
       const foreign = /node_modules\/(vitest|typescript|@biomejs|bun)\/|\.npmrc|\.env|app\/test/
       assert.deepEqual(
         files.filter((file) => foreign.test(file)),
@@ -113,6 +114,8 @@ const embeddedPod = {
         image: "payments-embedded:latest",
         imagePullPolicy: "Never",
         args: ["--mode=publish", "--count=10"],
+        // says of each file whether it was compiled before
+        env: [{ name: "NODE_DEBUG_NATIVE", value: "COMPILE_CACHE" }],
         securityContext: {
           allowPrivilegeEscalation: false,
           readOnlyRootFilesystem: true,
@@ -136,6 +139,10 @@ const runEmbedded = (plane: Kubernetes.KubernetesAddress, folder: string) =>
     const said = yield* logs
     yield* must("payments-embedded:latest starts its own broker and database, and publishes", () => {
       assert.match(said, /10 payments published/)
+    })
+    yield* must("payments-embedded:latest was compiled when it was built", () => {
+      assert.match(said, /code cache for ESM file:\/\/\/app\/src\/main\.ts was accepted/)
+      assert.doesNotMatch(said, /code cache for .* was rejected/)
     })
   })
 

@@ -1,4 +1,5 @@
 /** Who is measured, and how it is started: as an administrator of a name of its own, so that its requests are known. */
+import { fileURLToPath } from "node:url"
 import { Effect } from "effect"
 import { administrator, leads, startOperator } from "../../test/support/OperatorPlane.ts"
 import type { Runtime } from "../../test/support/servers/Program.ts"
@@ -17,11 +18,14 @@ export const contestantsOf = (only: ReadonlyArray<Name>, runtimes: ReadonlyArray
       name === "kopf" ? [{ name, runtime: "python" }] : runtimes.map((runtime) => ({ name, runtime }))
   )
 
+/** What Node has compiled at earlier starts, as the image has it; Bun keeps it by itself, as Python does. */
+const compiled = fileURLToPath(new URL("../../node_modules/.cache/paystream", import.meta.url))
+
 /** Starts one for a namespace; the product leads then, kopf has nobody to ask. */
 export const launch = Effect.fnUntraced(function* ({ runtime }: Contestant, namespace: string, user: string) {
   const kubeconfig = yield* administrator(user)
   if (runtime === "python") return yield* kopf.start(namespace, kubeconfig)
-  const child = yield* startOperator({ namespace, runtime, kubeconfig })
+  const child = yield* startOperator({ namespace, runtime, kubeconfig, env: { NODE_COMPILE_CACHE: compiled } })
   yield* child.waitForLine(leads)
   return child
 })

@@ -49,6 +49,7 @@ type Watched = ReturnType<typeof Reachability.make>["watched"] | Payments["strea
 /** Serves until somebody asks to stop: then nothing more is accepted, and what is in flight is finished. */
 const serve = Effect.fnUntraced(function* (options: ApiServer.ApiServerOptions, watches: ReadonlyArray<Watched>) {
   const { keys, port } = options.settings
+  yield* Effect.sync(letYoungGenerationGrow)
   yield* Layer.build(server(options))
   if (keys.length === 0) yield* Effect.logWarning("API_KEYS is not set: everybody who reaches the API may use it")
   const paths = ["/payments", ...[...options.brokers.keys()].map((kind) => routes[kind].path)].join(", ")
@@ -62,7 +63,6 @@ const serve = Effect.fnUntraced(function* (options: ApiServer.ApiServerOptions, 
 
 const open = (given: Given) =>
   Effect.fnUntraced(function* (services: Services) {
-    yield* Effect.sync(letYoungGenerationGrow)
     const built = new Map<Settings.BrokerKind, Broker["Service"]>()
     for (const kind of given.needed) built.set(kind, Context.get(yield* Layer.build(services.brokers[kind]), Broker))
     const { notices, outlet, process, streams } = yield* payments(given.payments, services, built)

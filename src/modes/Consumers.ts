@@ -46,6 +46,7 @@ const run = Effect.fnUntraced(function* ({ auditAge, guarantees, hasDatabase }: 
   // A module's layer may wait for something: it does not hold up who asks to stop.
   const built = yield* unlessStopped(Layer.build(layer))
   if (built === undefined) return
+  yield* Effect.sync(letYoungGenerationGrow)
   const { forget } = yield* AuditLog
   const age = workers.includes(pixAudit) ? auditAge : undefined
   const work = refuseMissingTopics(workers).pipe(
@@ -70,7 +71,6 @@ const open = (guarding: Guarding, found: RegisteredWorkers) =>
 
 const work = (options: ConsumersOptions) =>
   Effect.fnUntraced(function* ({ auditAge, database, guarantees }: Given) {
-    yield* Effect.sync(letYoungGenerationGrow)
     const hasDatabase = database !== "none"
     const found = yield* registered(yield* modulePath(options.module), options.names)
     yield* refuseWithoutDatabase(hasDatabase ? [] : found.workers)

@@ -58,6 +58,7 @@ const run = Effect.fnUntraced(function* (
   // A module's layer may wait for something: it does not hold up who asks to stop.
   const built = yield* unlessStopped(Layer.build(found.layer))
   if (built === undefined) return
+  yield* Effect.sync(letYoungGenerationGrow)
   const { forget } = yield* JobHistory
   yield* jobScheduler({
     holder: { replica, lease: given.lease },
@@ -91,7 +92,6 @@ const work = (options: SchedulerOptions) =>
       introduction: { jobs: found.isAll ? [names, "those that were added"].filter(Boolean).join(", ") : names },
       open: () =>
         Effect.gen(function* () {
-          letYoungGenerationGrow()
           const store = yield* PaymentStore
           const requests = yield* JobRequests.make<Broker>()
           yield* announce
