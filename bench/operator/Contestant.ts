@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url"
 import { Effect } from "effect"
 import { administrator, leads, startOperator } from "../../test/support/OperatorPlane.ts"
 import type { Runtime } from "../../test/support/servers/Program.ts"
-import type * as Base from "../Contestant.ts"
+import * as Base from "../Contestant.ts"
 import * as kopf from "./kopf.ts"
 
 export const names = ["product", "kopf"] as const
@@ -18,14 +18,19 @@ export const contestantsOf = (only: ReadonlyArray<Name>, runtimes: ReadonlyArray
       name === "kopf" ? [{ name, runtime: "python" }] : runtimes.map((runtime) => ({ name, runtime }))
   )
 
-/** What Node has compiled at earlier starts, as the image has it; Bun keeps it by itself, as Python does. */
-const compiled = fileURLToPath(new URL("../../node_modules/.cache/paystream", import.meta.url))
+/** What Node has compiled at an earlier start, as the image has it; Python keeps that by itself. */
+const env = { NODE_COMPILE_CACHE: fileURLToPath(new URL("../../node_modules/.cache/paystream", import.meta.url)) }
 
 /** Starts one for a namespace; the product leads then, kopf has nobody to ask. */
-export const launch = Effect.fnUntraced(function* ({ runtime }: Contestant, namespace: string, user: string) {
-  const kubeconfig = yield* administrator(user)
-  if (runtime === "python") return yield* kopf.start(namespace, kubeconfig)
-  const child = yield* startOperator({ namespace, runtime, kubeconfig, env: { NODE_COMPILE_CACHE: compiled } })
-  yield* child.waitForLine(leads)
-  return child
+export const launch = Effect.fnUntraced(function* (contestant: Contestant, namespace: string, user: string) {
+  const { runtime } = contestant
+  if (runtime === "python") return yield* kopf.start(namespace, yield* administrator(user))
+  const start = Effect.fnUntraced(function* (user: string) {
+    const child = yield* startOperator({ namespace, runtime, kubeconfig: yield* administrator(user), env })
+    yield* child.waitForLine(leads)
+    return child
+  })
+  const earlier = Effect.tap(start(`${user}-before`), (child) => child.kill("SIGTERM"))
+  yield* Effect.scoped(Effect.flatMap(earlier, (child) => Base.ended(contestant, child)))
+  return yield* start(user)
 })
