@@ -53,7 +53,7 @@ const run = (given: Given, readiness: Readiness) =>
     const { namespaces } = given.kubernetes
     // in this order: what the start has left behind is given back, and with it what the young generation has grown to
     const collect = yield* Effect.sync(garbageCollector)
-    yield* Effect.sync(enlargeYoungGeneration)
+    yield* Effect.sync(() => enlargeYoungGeneration(4))
     const checks = startChecks({ namespaces, leaseNamespace: election?.namespace })
     yield* Stream.runDrain(Stream.fromEffect(checks).pipe(supervised("start")))
     // asked to stop meanwhile

@@ -7,6 +7,7 @@ import { WorkerRuns } from "../domain/ports/WorkerRuns.ts"
 import type { RunShare } from "../domain/WorkerRun.ts"
 import * as WorkerRun from "../domain/WorkerRun.ts"
 import * as Settings from "../layers/config/Settings.ts"
+import { enlargeYoungGeneration } from "../layers/process/Memory.ts"
 import { type Facts, TerminationMessage } from "../layers/process/TerminationMessage.ts"
 import * as PaymentMetrics from "../streams/PaymentMetrics.ts"
 import { paymentWorker } from "../streams/PaymentWorker.ts"
@@ -95,6 +96,7 @@ export const observedWorker = (observe: Observer) =>
             ...(yield* Part.bothDependencies),
             { name: "table payments", isReady: Effect.isSuccess(permitted) }
           ]
+          yield* Effect.sync(() => enlargeYoungGeneration(8))
           return { dependencies, run: run(given, observe) }
         })
     })

@@ -9,13 +9,14 @@ import { runInNewContext } from "node:vm"
 if (process.versions.bun === undefined) setFlagsFromString("--semi-space-growth-factor=1")
 
 /**
- * Makes it four times as big (8 MB), once: for a process that has some hundred objects in hand at a time, and is to stay
- * small (measured on the operator: small it took a third of the processor's time, let grow at will 100 MB).
+ * Makes it so many times as big as its 2 MB, once: for a process that has hundreds of objects in hand at a time, and is to
+ * stay small (measured on the operator: small it took a third of the processor's time, let grow at will 100 MB; on the
+ * payment worker a tenth of it, and 100 MB).
  */
-export const enlargeYoungGeneration = (): void => {
+export const enlargeYoungGeneration = (times: number): void => {
   if (process.versions.bun !== undefined) return
   const before = youngGenerationBytes()
-  setFlagsFromString("--semi-space-growth-factor=4")
+  setFlagsFromString(`--semi-space-growth-factor=${times}`)
   // it grows when enough has outlived a collection
   const kept: Array<Array<number>> = []
   while (youngGenerationBytes() <= before && kept.length < mostKept)

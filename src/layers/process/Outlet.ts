@@ -7,7 +7,10 @@ import { Effect, Schedule } from "effect"
 /** Less than a pipe holds: a reader who reads anything takes one. */
 const pieceBytes = 16 * 1024
 
-/** Each write into a pipe costs as much as a request: what follows within this time goes together. */
+/**
+ * Each write into a pipe costs as much as a request: what follows within this time goes together. Who is killed takes it
+ * along; who ends by himself waits for it.
+ */
 const togetherMillis = 10
 
 export interface Outlet {
