@@ -33,5 +33,5 @@ const run = Effect.fnUntraced(function* ({
 
 /** The command, with its flags. */
 export const operator = Command.make("operator", flags, run).pipe(
-  Command.withDescription("A thousand PaymentJobs beside an operator on kopf")
+  Command.withDescription("A thousand PaymentJobs beside an operator on kopf, and a bare one")
 )

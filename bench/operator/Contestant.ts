@@ -6,12 +6,12 @@ import type { Runtime } from "../../test/support/servers/Program.ts"
 import * as Base from "../Contestant.ts"
 import * as kopf from "./kopf.ts"
 
-export const names = ["product", "kopf"] as const
+export const names = ["product", "bare", "kopf"] as const
 type Name = (typeof names)[number]
 
 export type Contestant = Base.Contestant<Name, Runtime | "python">
 
-/** The product on each runtime. */
+/** All but kopf on each runtime. */
 export const contestantsOf = (only: ReadonlyArray<Name>, runtimes: ReadonlyArray<Runtime>): ReadonlyArray<Contestant> =>
   only.flatMap(
     (name): ReadonlyArray<Contestant> =>
@@ -21,12 +21,15 @@ export const contestantsOf = (only: ReadonlyArray<Name>, runtimes: ReadonlyArray
 /** What Node has compiled at an earlier start, as the image has it; Python keeps that by itself. */
 const env = { NODE_COMPILE_CACHE: fileURLToPath(new URL("../../node_modules/.cache/paystream", import.meta.url)) }
 
+const bare = fileURLToPath(new URL("../reference/bareOperator.ts", import.meta.url))
+
 /** Starts one for a namespace; the product leads then, kopf has nobody to ask. */
 export const launch = Effect.fnUntraced(function* (contestant: Contestant, namespace: string, user: string) {
-  const { runtime } = contestant
+  const { name, runtime } = contestant
+  const main = name === "bare" ? { main: bare } : {}
   if (runtime === "python") return yield* kopf.start(namespace, yield* administrator(user))
   const start = Effect.fnUntraced(function* (user: string) {
-    const child = yield* startOperator({ namespace, runtime, kubeconfig: yield* administrator(user), env })
+    const child = yield* startOperator({ namespace, runtime, kubeconfig: yield* administrator(user), env, ...main })
     yield* child.waitForLine(leads)
     return child
   })

@@ -54,8 +54,10 @@ const hashes = new WeakMap<PaymentJobSpec, string>()
 
 /** Changes when a Job would be another one; what is applied to a Job that exists is left out. */
 export const specHashOf = (given: PaymentJobSpec): string => {
+  const known = hashes.get(given)
+  if (known !== undefined) return known
   const { suspend: _, ttlSecondsAfterFinished: __, ...spec } = given
-  const hash = hashes.get(given) ?? hashOf(JSON.stringify(sorted(spec)))
+  const hash = hashOf(JSON.stringify(sorted(spec)))
   hashes.set(given, hash)
   return hash
 }
