@@ -11,7 +11,7 @@ if (process.versions.bun === undefined) setFlagsFromString("--semi-space-growth-
 /**
  * Makes it so many times as big as its 2 MB, once: for a process that has hundreds of objects in hand at a time, and is to
  * stay small (measured on the operator: small it took a third of the processor's time, let grow at will 100 MB; on the
- * payment worker a tenth of it, and 100 MB).
+ * payment worker 16 MB take a twelfth less of it than 4 do, let grow at will it took 100 MB).
  */
 export const enlargeYoungGeneration = (times: number): void => {
   if (process.versions.bun !== undefined) return
@@ -50,7 +50,10 @@ interface BunGlobal {
 
 const bun = (globalThis as { readonly Bun?: BunGlobal }).Bun
 
-const collectorOf = ({ gc }: BunGlobal) => ({ collect: () => gc(true), collectAll: () => gc(true) })
+const collectorOf = ({ gc }: BunGlobal) => {
+  const collect = () => gc(true)
+  return { collect, collectAll: collect }
+}
 
 const collectorOfV8 = () => {
   setFlagsFromString("--expose-gc")
