@@ -1,5 +1,4 @@
 /** Every part of the product in one process. */
-import { type AddressInfo, createServer, type Server } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Api from "../support/Api.ts"
@@ -9,6 +8,7 @@ import * as Stage from "../support/Stage.ts"
 import { eventually } from "../support/servers/eventually.ts"
 import { freePort } from "../support/servers/freePort.ts"
 import * as Program from "../support/servers/Program.ts"
+import { takenPort } from "../support/servers/takenPort.ts"
 import { temporaryFolder } from "../support/servers/temporaryFolder.ts"
 
 const deadline = { deadline: "60 seconds", every: "100 millis" } as const
@@ -37,18 +37,6 @@ const start = Effect.fnUntraced(function* ({ env, runtime }: StartOptions) {
   })
   return { child, health, url: `http://127.0.0.1:${port}` }
 })
-
-/** A port that somebody listens at. */
-const takenPort = Effect.acquireRelease(
-  Effect.promise(
-    () =>
-      new Promise<Server>((resolve) => {
-        const server = createServer()
-        server.listen(0, "127.0.0.1", () => resolve(server))
-      })
-  ),
-  (server) => Effect.sync(() => void server.close())
-).pipe(Effect.map((server) => (server.address() as AddressInfo).port))
 
 const statusOf = (url: string) =>
   Effect.map(Api.ask(url), ({ status, text }) => (status === 200 ? JSON.parse(text).status : status))

@@ -1,5 +1,4 @@
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises"
-import { createServer } from "node:net"
 import { join } from "node:path"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
@@ -9,11 +8,12 @@ import { dataFolder } from "../../support/EmbeddedStage.ts"
 import { eventually } from "../../support/servers/eventually.ts"
 import { freePort } from "../../support/servers/freePort.ts"
 import * as Program from "../../support/servers/Program.ts"
+import { takenPort } from "../../support/servers/takenPort.ts"
 
-type Server = EmbeddedPostgres.EmbeddedPostgres["Service"]
-
-const query = <A extends object>(server: Pick<Server, "url">, statement: string) =>
-  PgClient.PgClient.use((sql) => sql.unsafe<A>(statement)).pipe(Effect.provide(PgClient.layer({ url: server.url })))
+const query = <A extends object>(
+  server: Pick<EmbeddedPostgres.EmbeddedPostgres["Service"], "url">,
+  statement: string
+) => PgClient.PgClient.use((sql) => sql.unsafe<A>(statement)).pipe(Effect.provide(PgClient.layer({ url: server.url })))
 
 const processId = (dataDirectory: string) =>
   Effect.promise(async () =>
@@ -43,13 +43,12 @@ const hold = (runtime: Program.Runtime, dataDirectory: string) =>
     return { ...program, port }
   })
 
-const occupy = (port: number) =>
-  Effect.acquireRelease(
-    Effect.callback<ReturnType<typeof createServer>>((resume) => {
-      const server = createServer().listen(port, "127.0.0.1", () => resume(Effect.succeed(server)))
-    }),
-    (server) => Effect.sync(() => server.close())
-  )
+// what a run before has left: the port that it had
+const rememberPort = (dataDirectory: string, port: number) =>
+  Effect.promise(async () => {
+    await mkdir(dataDirectory)
+    await writeFile(join(dataDirectory, "port"), String(port))
+  })
 
 describe.concurrent("EmbeddedPostgres", () => {
   it.live("is a durable PostgreSQL 18 with a database for payments, in UTF-8", () =>
@@ -90,8 +89,7 @@ describe.concurrent("EmbeddedPostgres", () => {
       const dataDirectory = yield* dataFolder
       // A port that no other test begins with: between two runs it is free for anybody.
       const port = yield* freePort
-      yield* Effect.promise(() => mkdir(dataDirectory))
-      yield* Effect.promise(() => writeFile(join(dataDirectory, "port"), String(port)))
+      yield* rememberPort(dataDirectory, port)
       const run = (statement: string) =>
         Effect.scoped(
           Effect.gen(function* () {
@@ -109,8 +107,8 @@ describe.concurrent("EmbeddedPostgres", () => {
   it.live("steps over a port that is taken", () =>
     Effect.gen(function* () {
       const dataDirectory = yield* dataFolder
-      const { port } = yield* Effect.scoped(EmbeddedPostgres.start({ dataDirectory }))
-      yield* occupy(port)
+      const port = yield* takenPort
+      yield* rememberPort(dataDirectory, port)
       const server = yield* EmbeddedPostgres.start({ dataDirectory })
       assert.isAbove(server.port, port)
       assert.deepStrictEqual(yield* query(server, "SELECT 1 AS one"), [{ one: 1 }])
