@@ -3,37 +3,36 @@ import { Effect, Metric } from "effect"
 import type { Outcome } from "../domain/JobRun.ts"
 import { seriesOf } from "./MetricSeries.ts"
 
-const runs = seriesOf(
+const runs = seriesOf(["job", "outcome"], (attributes) =>
   Metric.counter("paystream_job_runs_total", {
     description: "Runs of a job that have ended or were skipped, by outcome",
+    attributes,
     incremental: true
-  }),
-  ["job", "outcome"]
+  })
 )
-const duration = seriesOf(
+const duration = seriesOf(["job"], (attributes) =>
   Metric.histogram("paystream_job_duration_seconds", {
     description: "How long an attempt at a run took, in seconds",
+    attributes,
     boundaries: [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600]
-  }),
-  ["job"]
+  })
 )
-const lateness = seriesOf(
+const lateness = seriesOf(["job"], (attributes) =>
   Metric.histogram("paystream_job_lateness_seconds", {
     description: "From the instant that a run was scheduled for to its beginning, in seconds",
+    attributes,
     boundaries: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600]
-  }),
-  ["job"]
+  })
 )
-const nextRun = seriesOf(
+const nextRun = seriesOf(["job"], (attributes) =>
   Metric.gauge("paystream_job_next_run_timestamp_seconds", {
     description:
-      "The next instant that a job is scheduled for, in seconds since 1970; 0 while there is none, as of a paused job"
-  }),
-  ["job"]
+      "The next instant that a job is scheduled for, in seconds since 1970; 0 while there is none, as of a paused job",
+    attributes
+  })
 )
-const running = seriesOf(
-  Metric.gauge("paystream_job_running", { description: "Runs of a job that go on in this process" }),
-  ["job"]
+const running = seriesOf(["job"], (attributes) =>
+  Metric.gauge("paystream_job_running", { description: "Runs of a job that go on in this process", attributes })
 )
 
 /** What is measured where this is asked for: thousands of runs begin at the same instant, and none waits for a figure. */

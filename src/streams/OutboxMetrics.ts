@@ -1,6 +1,7 @@
 /** What the outbox relay measures; per batch where it can be. */
 import { Effect, Metric } from "effect"
 import type { Glance } from "../domain/ports/Outbox.ts"
+import { updateAll } from "./MetricSeries.ts"
 
 const counter = (name: string, description: string) => Metric.counter(name, { description, incremental: true })
 
@@ -25,12 +26,7 @@ const commitToConfirm = Metric.histogram("paystream_outbox_commit_to_confirm_sec
 
 /** Counts a batch that is marked. */
 export const batch = (counts: { readonly published: number; readonly failed: number; readonly dead: number }) =>
-  Effect.andThen(
-    Metric.update(published, counts.published),
-    counts.failed === 0
-      ? Effect.void
-      : Effect.andThen(Metric.update(failed, counts.failed), Metric.update(died, counts.dead))
-  )
+  updateAll([published, counts.published], [failed, counts.failed], [died, counts.dead])
 
 /** Times events that were confirmed, each with its age. */
 export const confirmed = (agesMillis: ReadonlyArray<number>) =>
@@ -43,9 +39,9 @@ export const removedCount = (count: number) => Metric.update(removed, count)
 
 /** Shows how it stands. */
 export const glance = (found: Glance, ownedSlots: number, oldestOpenMillis: number) =>
-  Effect.all([
-    Metric.update(dead, found.dead),
-    Metric.update(oldestPending, found.oldestPendingMillis / 1000),
-    Metric.update(openTransaction, oldestOpenMillis / 1000),
-    Metric.update(slots, ownedSlots)
-  ])
+  updateAll(
+    [dead, found.dead],
+    [oldestPending, found.oldestPendingMillis / 1000],
+    [openTransaction, oldestOpenMillis / 1000],
+    [slots, ownedSlots]
+  )

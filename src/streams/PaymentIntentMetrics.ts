@@ -2,11 +2,15 @@
 import { Clock, Effect, Metric } from "effect"
 import type { PaymentState, Status } from "../domain/PaymentState.ts"
 import type { Standing } from "../domain/ports/PaymentIntents.ts"
+import { seriesOf } from "./MetricSeries.ts"
 
-const byStatus = Metric.counter("paystream_payments_total", {
-  description: "Payments that came to a status, by status",
-  incremental: true
-})
+const byStatus = seriesOf(["status"], (attributes) =>
+  Metric.counter("paystream_payments_total", {
+    description: "Payments that came to a status, by status",
+    attributes,
+    incremental: true
+  })
+)
 
 const chargeSeconds = Metric.histogram("paystream_payment_charge_seconds", {
   description: "From telling the provider to take the money to its answer, in seconds",
@@ -52,7 +56,7 @@ const tell = ({ status, wasCharged }: Pick<PaymentState, "status" | "wasCharged"
 export const cameTo = (id: string, state: Pick<PaymentState, "failure" | "status" | "wasCharged">) => {
   const { failure, status } = state
   return Effect.andThen(
-    Metric.update(Metric.withAttributes(byStatus, { status }), 1),
+    Metric.update(byStatus(status), 1),
     Effect.annotateLogs(tell(state)(`payment ${status}`), {
       paymentId: id,
       ...(failure === undefined ? {} : { reason: failure })

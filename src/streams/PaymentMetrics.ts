@@ -2,12 +2,14 @@
 import { Clock, Effect, Metric } from "effect"
 import type { BatchReport } from "../domain/BatchReport.ts"
 import type { Delivery } from "../domain/ports/Broker.ts"
+import { updateAll } from "./MetricSeries.ts"
 
 const counter = (outcome: string) =>
-  Metric.withAttributes(
-    Metric.counter("paystream_messages_total", { description: "Messages settled, by outcome", incremental: true }),
-    { outcome }
-  )
+  Metric.counter("paystream_messages_total", {
+    description: "Messages settled, by outcome",
+    attributes: { outcome },
+    incremental: true
+  })
 const stored = counter("stored")
 const duplicates = counter("duplicate")
 const deadLettered = counter("dead_lettered")
@@ -35,11 +37,13 @@ export const queueDepth = Metric.gauge("paystream_queue_depth", { description: "
 /** Counts a batch that was settled. */
 export const settled = Effect.fnUntraced(function* (batch: ReadonlyArray<Delivery>, report: BatchReport) {
   const now = yield* Clock.currentTimeMillis
-  yield* Metric.update(stored, report.stored)
-  yield* Metric.update(duplicates, report.duplicates)
-  yield* Metric.update(deadLettered, report.deadLettered)
-  yield* Metric.update(returned, report.returned)
-  yield* Metric.update(batchSize, batch.length)
+  yield* updateAll(
+    [stored, report.stored],
+    [duplicates, report.duplicates],
+    [deadLettered, report.deadLettered],
+    [returned, report.returned],
+    [batchSize, batch.length]
+  )
   yield* Metric.modify(inFlight, -batch.length)
   const context = yield* Effect.context<never>()
   for (const { publishedAtMillis } of batch) {

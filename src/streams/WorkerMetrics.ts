@@ -7,41 +7,45 @@ import type { Any, Handlers } from "./Worker.ts"
 
 const secondsBoundaries = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800]
 
+type Attributes = Readonly<Record<string, string>>
+
 const named = (name: string) => `paystream_worker_${name}`
-const counter = (name: string, description: string) => Metric.counter(named(name), { description, incremental: true })
-const gauge = (name: string, description: string) => Metric.gauge(named(name), { description })
-const histogram = (name: string, description: string) =>
-  Metric.histogram(named(name), { description, boundaries: secondsBoundaries })
+const counter = (name: string, description: string) => (attributes: Attributes) =>
+  Metric.counter(named(name), { description, attributes, incremental: true })
+const gauge = (name: string, description: string) => (attributes: Attributes) =>
+  Metric.gauge(named(name), { description, attributes })
+const histogram = (name: string, description: string) => (attributes: Attributes) =>
+  Metric.histogram(named(name), { description, attributes, boundaries: secondsBoundaries })
 
 const labels = ["worker", "topic"] as const
 
-const messages = seriesOf(counter("messages_total", "Messages that a topic worker has settled, by ending"), [
-  ...labels,
-  "ending"
-])
-const deadLetters = seriesOf(
-  counter("dead_letters_total", "Messages that a topic worker has set aside and settled, by reason"),
-  [...labels, "reason"]
+const messages = seriesOf(
+  [...labels, "ending"],
+  counter("messages_total", "Messages that a topic worker has settled, by ending")
 )
-const hookFailures = seriesOf(counter("hook_failures_total", "Hooks of a topic worker that failed or took too long"), [
-  ...labels,
-  "hook"
-])
+const deadLetters = seriesOf(
+  [...labels, "reason"],
+  counter("dead_letters_total", "Messages that a topic worker has set aside and settled, by reason")
+)
+const hookFailures = seriesOf(
+  [...labels, "hook"],
+  counter("hook_failures_total", "Hooks of a topic worker that failed or took too long")
+)
 const handlingSeconds = seriesOf(
-  histogram("handling_seconds", "From the call of a topic worker's handler to what it gave, in seconds"),
-  labels
+  labels,
+  histogram("handling_seconds", "From the call of a topic worker's handler to what it gave, in seconds")
 )
 const endToEndSeconds = seriesOf(
+  labels,
   histogram(
     "end_to_end_seconds",
     "From the publisher's timestamp to the end of a message, its retries included, in seconds"
-  ),
-  labels
+  )
 )
-const inFlight = seriesOf(gauge("in_flight", "Messages that a topic worker has taken and not yet settled"), labels)
+const inFlight = seriesOf(labels, gauge("in_flight", "Messages that a topic worker has taken and not yet settled"))
 const backlog = seriesOf(
-  gauge("backlog", "Messages that wait for the group of a topic worker at the broker; on Kafka its lag"),
-  labels
+  labels,
+  gauge("backlog", "Messages that wait for the group of a topic worker at the broker; on Kafka its lag")
 )
 
 /** What is measured of one worker. */

@@ -3,20 +3,20 @@ import { Clock, Context, Effect, Exit, Metric } from "effect"
 import { type HttpServerRequest, type HttpServerResponse, HttpServerRequest as Request } from "effect/http"
 import { seriesOf } from "../../streams/MetricSeries.ts"
 
-const requests = seriesOf(
+const requests = seriesOf(["method", "route", "status"], (attributes) =>
   Metric.counter("paystream_http_requests_total", {
     description: "Requests answered, by method, route and status",
+    attributes,
     incremental: true
-  }),
-  ["method", "route", "status"]
+  })
 )
 
-const seconds = seriesOf(
+const seconds = seriesOf(["route"], (attributes) =>
   Metric.histogram("paystream_http_request_seconds", {
     description: "From a request taken to its answer, in seconds, by route",
+    attributes,
     boundaries: [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
-  }),
-  ["route"]
+  })
 )
 
 const methods = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
