@@ -1,5 +1,5 @@
 /** The wish to stop: one latch that every stream watches. What is in flight is finished; nothing new is taken. */
-import { Cause, Context, Effect, Latch, Layer, Stream } from "effect"
+import { Cause, Context, Effect, Fiber, Latch, Layer, Stream } from "effect"
 
 export class Shutdown extends Context.Service<
   Shutdown,
@@ -29,14 +29,29 @@ export class Shutdown extends Context.Service<
  */
 export const untilShutdown = <A, E, R>(self: Stream.Stream<A, E, R>): Stream.Stream<A, E, R | Shutdown> =>
   Stream.unwrap(
-    Effect.map(Shutdown, ({ isRequestedUnsafe, requested }) => {
-      const stopped = Effect.andThen(requested, Cause.done())
-      return Stream.transformPull(self, (pull) => {
-        // what is there already needs no race: its second fiber is not begun
-        const raced = Effect.raceFirst(pull, stopped)
-        return Effect.succeed(Effect.suspend(() => (isRequestedUnsafe() ? Cause.done() : raced)))
+    Effect.map(Shutdown, ({ isRequestedUnsafe, requested }) =>
+      Stream.transformPull(self, (pull, scope) => {
+        let pulling: Fiber.Fiber<unknown, unknown> | undefined
+        const begun = Effect.withFiber((fiber) => {
+          pulling = fiber
+          return pull
+        })
+        const pulled = Effect.forkChild(begun, { startImmediately: true }).pipe(
+          Effect.flatMap((fiber) => Effect.onInterrupt(Fiber.join(fiber), () => Fiber.interrupt(fiber))),
+          Effect.catchCauseIf(
+            (cause) => isRequestedUnsafe() && Cause.hasInterruptsOnly(cause),
+            () => Cause.done()
+          )
+        )
+        const givenUp = Effect.suspend(() => (pulling === undefined ? Effect.void : Fiber.interrupt(pulling)))
+        // one for all pulls: a race for each of them would cost more than most pulls do
+        const watch = Effect.forkIn(Effect.andThen(requested, givenUp), scope, { startImmediately: true })
+        return Effect.as(
+          watch,
+          Effect.suspend(() => (isRequestedUnsafe() ? Cause.done() : pulled))
+        )
       })
-    })
+    )
   )
 
 /** Gives up what is still being made ready when stopping is asked for: `undefined` then. */

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Queue, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Queue, Stream } from "effect"
 import { Shutdown, untilShutdown } from "../../src/streams/Shutdown.ts"
 
 const request = Effect.flatMap(Shutdown, (shutdown) => shutdown.request)
@@ -23,6 +23,13 @@ describe("A stream that ends at the shutdown", () => {
       yield* request
       assert.deepStrictEqual(yield* Fiber.join(waiting), [])
       assert.isTrue(yield* (yield* Shutdown).isRequested)
+    }).pipe(Effect.provide(Shutdown.layer))
+  )
+
+  it.effect("ends while it waits, having asked to stop itself", () =>
+    Effect.gen(function* () {
+      const source = Stream.fromEffect(Effect.andThen(request, Effect.never))
+      assert.deepStrictEqual(yield* Stream.runCollect(untilShutdown(source)), [])
     }).pipe(Effect.provide(Shutdown.layer))
   )
 
@@ -61,6 +68,21 @@ describe("A stream that ends at the shutdown", () => {
       yield* Fiber.join(fiber)
       assert.deepStrictEqual(events, ["finished 1", "source closed"])
       assert.strictEqual(yield* Queue.size(source), 1)
+    }).pipe(Effect.provide(Shutdown.layer))
+  )
+
+  it.effect("is interrupted with who reads it, source and all", () =>
+    Effect.gen(function* () {
+      const interrupted: Array<string> = []
+      const source = Stream.fromEffect(Effect.never).pipe(
+        Stream.onExit((exit) =>
+          Effect.sync(() => void interrupted.push(Exit.isSuccess(exit) ? "ended" : "interrupted"))
+        )
+      )
+      const reader = yield* Effect.forkChild(Stream.runDrain(untilShutdown(source)), { startImmediately: true })
+      const exit = yield* Effect.andThen(Fiber.interrupt(reader), Fiber.await(reader))
+      assert.isTrue(Exit.hasInterrupts(exit))
+      assert.deepStrictEqual(interrupted, ["interrupted"])
     }).pipe(Effect.provide(Shutdown.layer))
   )
 })
