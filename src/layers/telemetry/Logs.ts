@@ -1,5 +1,5 @@
 /** The log: what an operator wants to know, one line each, without secrets or payloads. */
-import { Layer, Logger, References } from "effect"
+import { Formatter, Layer, Logger, References } from "effect"
 import type { LogSettings } from "../config/Settings.ts"
 import { hasColors, isTerminal } from "../config/Terminal.ts"
 
@@ -7,16 +7,28 @@ type Format = NonNullable<LogSettings["format"]>
 
 const formatOf = ({ format }: LogSettings): Format => format ?? (isTerminal() ? "pretty" : "json")
 
+const isPrimitive = (value: unknown): boolean => ["string", "number", "boolean"].includes(typeof value)
+
+/**
+ * As `Logger.formatJson` writes it, which looks into each value for secrets, getters and circles. Nearly no line has a
+ * value that could have one: for those that have none it costs several times what they do.
+ */
+const formatJson = Logger.map(Logger.formatStructured, (entry) =>
+  [entry.message, ...Object.values(entry.annotations)].every(isPrimitive)
+    ? JSON.stringify(entry)
+    : Formatter.formatJson(entry)
+)
+
 const loggers: Readonly<Record<Format, Logger.Logger<unknown, void>>> = {
   pretty: Logger.consolePretty({ colors: hasColors() }),
   logfmt: Logger.consoleLogFmt,
-  json: Logger.consoleJson
+  json: Logger.withConsoleLog(formatJson)
 }
 
 const loggersToStderr: typeof loggers = {
   ...loggers,
   logfmt: Logger.withConsoleError(Logger.formatLogFmt),
-  json: Logger.withConsoleError(Logger.formatJson)
+  json: Logger.withConsoleError(formatJson)
 }
 
 /** Pretty on a terminal, else JSON, unless told otherwise. */

@@ -1,7 +1,7 @@
 import { Console as NodeConsole } from "node:console"
 import { PassThrough } from "node:stream"
 import { assert, describe, it } from "@effect/vitest"
-import { Console, Effect } from "effect"
+import { Console, Effect, Logger, Record, Redacted, Schema, Struct } from "effect"
 import * as Logs from "../../../src/layers/telemetry/Logs.ts"
 
 /** All that was written: one read may give one write only. */
@@ -10,19 +10,46 @@ const textOf = (stream: PassThrough): string => {
   return chunk === null ? "" : `${chunk}${textOf(stream)}`
 }
 
-/** What a process prints of one warning, and of one line that is below its level. */
-const printed = (format: "pretty" | "logfmt" | "json", layerOf = Logs.layer) =>
+/** What a process prints as it does that. */
+const written = (effect: Effect.Effect<void>) =>
   Effect.gen(function* () {
     const [stdout, stderr] = [new PassThrough(), new PassThrough()]
-    const console = new NodeConsole({ stdout, stderr, colorMode: false })
-    yield* Effect.logWarning("the queue is gone").pipe(
-      Effect.annotateLogs({ queue: "payments" }),
-      Effect.andThen(Effect.logDebug("not asked for")),
-      Effect.provide(layerOf({ format, level: "Info" })),
-      Effect.provideService(Console.Console, console)
-    )
+    yield* Effect.provideService(effect, Console.Console, new NodeConsole({ stdout, stderr, colorMode: false }))
     return { stdout: textOf(stdout), stderr: textOf(stderr) }
   })
+
+/** What a process prints of one warning, and of one line that is below its level. */
+const printed = (format: "pretty" | "logfmt" | "json", layerOf = Logs.layer) =>
+  written(
+    Effect.logWarning("the queue is gone").pipe(
+      Effect.annotateLogs({ queue: "payments" }),
+      Effect.andThen(Effect.logDebug("not asked for")),
+      Effect.provide(layerOf({ format, level: "Info" }))
+    )
+  )
+
+const circle: { self?: unknown } = {}
+circle.self = circle
+
+const specials = {
+  secret: Redacted.make("hunter2"),
+  secretWithin: { list: [1, { password: Redacted.make("hunter2") }] },
+  error: new Error("it went wrong"),
+  circle,
+  bigint: 2n ** 64n,
+  nothing: undefined,
+  notANumber: Number.NaN
+} as const
+
+/** What somebody may want to log. */
+const Value = Schema.Union([
+  Schema.String,
+  Schema.Finite,
+  Schema.Boolean,
+  Schema.Struct({ special: Schema.Literals(Struct.keys(specials)) })
+])
+
+const logged = (value: typeof Value.Type): unknown => (typeof value === "object" ? specials[value.special] : value)
 
 const looks = {
   pretty: /^\[[\d:.]+\] WARN \(#\d+\): the queue is gone\n\s*queue: payments\n$/,
@@ -48,4 +75,18 @@ describe("The log", () => {
       })
     )
   }
+  it.effect.prop(
+    "as json is written as Effect writes it, whatever is in it",
+    { annotations: Schema.Record(Schema.String, Value), message: Value },
+    ({ annotations, message }) =>
+      Effect.gen(function* () {
+        const line = Effect.annotateLogs(Effect.logInfo(logged(message)), Record.map(annotations, logged))
+        const { stderr, stdout } = yield* written(Effect.provide(line, Logs.layer({ format: "json", level: "Info" })))
+        assert.deepStrictEqual(
+          { stderr, stdout },
+          yield* written(Effect.provide(line, Logger.layer([Logger.consoleJson])))
+        )
+        assert.notInclude(stdout, "hunter2")
+      })
+  )
 })
