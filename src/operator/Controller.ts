@@ -14,12 +14,12 @@ import type { ClusterError } from "../domain/ClusterError.ts"
 import type { Kind, Objects } from "../domain/ClusterObjects.ts"
 import { Cluster, type ClusterEvent, type Watched } from "../domain/ports/Cluster.ts"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
+import { monotonicMillis } from "../streams/OwnClock.ts"
 import { unlessStopped, untilShutdown } from "../streams/Shutdown.ts"
 import { supervised } from "../streams/Supervisor.ts"
 import { type JobOptions, selector } from "./JobSpec.ts"
 import type { Leadership } from "./Leadership.ts"
 import * as Metrics from "./OperatorMetrics.ts"
-import { monotonicMillis } from "./OwnClock.ts"
 import { leanPaymentJob } from "./PaymentJob.ts"
 import { type Looked, type ReconcileError, reconciler } from "./Reconciler.ts"
 import { leanJob } from "./SeenJob.ts"
@@ -62,7 +62,9 @@ export const make = Effect.fnUntraced(function* (options: ControllerOptions) {
       yield* isKnown.tell(kind)
       return Arr.of<void>(undefined)
     })
-    return Stream.mapArrayEffect(cluster.watch(kind, where), told).pipe(supervised(`watch ${kind}s`), untilShutdown)
+    const watched = Stream.mapArrayEffect(cluster.watch(kind, where), told).pipe(supervised(`watch ${kind}s`))
+    // nothing is in hand then that would have to be finished
+    return Stream.fromEffect(unlessStopped(Stream.runDrain(watched)))
   }
 
   const watches = [

@@ -17,9 +17,9 @@ import { DateTime, Deferred, Duration, Effect, Latch, Random, Result, Schedule, 
 import type { ClusterError } from "../domain/ClusterError.ts"
 import type { LeaseObject, LeaseSpec } from "../domain/ClusterObjects.ts"
 import { Cluster } from "../domain/ports/Cluster.ts"
+import { monotonicNanos } from "../streams/OwnClock.ts"
 import { type AsLeader, type Leadership, LeadershipLost, NotLeading } from "./Leadership.ts"
 import * as Metrics from "./OperatorMetrics.ts"
-import { monotonicNanos } from "./OwnClock.ts"
 
 export interface LeaderElectionOptions {
   readonly namespace: string

@@ -36,8 +36,8 @@ export const make: Effect.Effect<WorkQueue, never, Scope.Scope> = Effect.gen(fun
     return Queue.offerUnsafe(ready, key)
   }
   const add = (key: string): Effect.Effect<void> =>
-    Effect.flatMap(Clock.currentTimeMillis, (millis) =>
-      wants(key, millis) ? Metrics.added(waiting.size) : Effect.void
+    Clock.clockWith((clock) =>
+      wants(key, clock.currentTimeMillisUnsafe()) ? Metrics.added(waiting.size) : Effect.void
     )
   const give = (key: string): number => {
     const since = waiting.get(key) ?? 0
@@ -52,12 +52,12 @@ export const make: Effect.Effect<WorkQueue, never, Scope.Scope> = Effect.gen(fun
       Duration.isZero(Duration.fromInputUnsafe(delay))
         ? Effect.andThen(FiberMap.remove(later, key), add(key))
         : Effect.asVoid(FiberMap.run(later, key, Effect.andThen(Effect.sleep(delay), add(key)))),
-    take: Effect.gen(function* () {
-      const key = yield* Queue.take(ready)
-      const since = give(key)
-      yield* Metrics.taken(waiting.size, (yield* Clock.currentTimeMillis) - since)
-      return key
-    }),
+    take: Effect.flatMap(Queue.take(ready), (key) =>
+      Clock.clockWith((clock) => {
+        const since = give(key)
+        return Effect.as(Metrics.taken(waiting.size, clock.currentTimeMillisUnsafe() - since), key)
+      })
+    ),
     done: (key) =>
       Effect.suspend(() => {
         taken.delete(key)

@@ -1,6 +1,6 @@
 /** What is measured of the API server: requests under client-go's names, and whether watches are alive. */
-import { Clock, Effect, Metric } from "effect"
-import { seriesOf } from "../../streams/MetricSeries.ts"
+import { Clock, type Effect, Metric } from "effect"
+import { seriesOf, updateAll } from "../../streams/MetricSeries.ts"
 
 const requests = seriesOf(["host", "method", "code"], (attributes) =>
   Metric.counter("rest_client_requests_total", {
@@ -32,13 +32,12 @@ const relisted = seriesOf(["kind", "reason"], (attributes) =>
 
 /** A request that was answered, or `<error>`. */
 export const countRequest = (host: string, method: string, code: string): Effect.Effect<void> =>
-  Metric.update(requests(host, method, code), 1)
+  updateAll([requests(host, method, code), 1])
 
 /** Something came, be it a bookmark. */
 export const heard = (kind: string, namespace: string | undefined): Effect.Effect<void> =>
-  Effect.flatMap(Clock.currentTimeMillis, (millis) => Metric.update(lastByte(kind, namespace ?? "all"), millis / 1000))
+  Clock.clockWith((clock) => updateAll([lastByte(kind, namespace ?? "all"), clock.currentTimeMillisUnsafe() / 1000]))
 
-export const countOpened = (kind: string): Effect.Effect<void> => Metric.update(opened(kind), 1)
+export const countOpened = (kind: string): Effect.Effect<void> => updateAll([opened(kind), 1])
 
-export const countRelist = (kind: string, reason: string): Effect.Effect<void> =>
-  Metric.update(relisted(kind, reason), 1)
+export const countRelist = (kind: string, reason: string): Effect.Effect<void> => updateAll([relisted(kind, reason), 1])

@@ -17,6 +17,7 @@ import type { ClusterError } from "../../domain/ClusterError.ts"
 import { type ClusterObject, resourceOf } from "../../domain/ClusterObjects.ts"
 import { KnownObjects } from "../../domain/KnownObjects.ts"
 import type { ClusterEvent } from "../../domain/ports/Cluster.ts"
+import { monotonicMillis } from "../../streams/OwnClock.ts"
 import { away, refusal } from "./KubernetesErrors.ts"
 import * as Metrics from "./KubernetesMetrics.ts"
 import { Lines } from "./Lines.ts"
@@ -176,10 +177,6 @@ const session = <O extends ClusterObject>(state: State<O>, tell: Tell<O>) =>
   }).pipe(Effect.scoped)
 
 const inHandEvery = Duration.toMillis("1 second")
-
-const monotonicMillis = Clock.Clock.use((clock) =>
-  Effect.map(clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1_000_000)
-)
 
 /** Fails when nothing has come for too long: one timer for all that comes, however much. */
 const silence = <O extends ClusterObject>(state: State<O>): Effect.Effect<never, ClusterError> =>
