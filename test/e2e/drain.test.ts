@@ -109,8 +109,9 @@ describe.concurrent("a worker that is asked to stop", () => {
         assert.strictEqual(yield* worker.exit, 0)
         assert.strictEqual((yield* Stage.rows(stage)).length, 10)
         const waiting = yield* Stage.depth(stage)
-        // an acknowledgement that is on its way is lost with the network
-        assert.include(service === "broker" ? [10, 20] : [10], waiting)
+        // acknowledgements that are on their way, one for each batch, are lost with the network
+        assert.isAtLeast(waiting, 10)
+        assert.isAtMost(waiting, service === "broker" ? 20 : 10)
 
         const never = yield* Stage.start(stage, { runtime, env: { [variable]: url } })
         yield* never.waitForLine(/is away/)
