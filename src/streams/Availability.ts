@@ -1,5 +1,6 @@
 /** Whether a service can be used, said once per change and not once per attempt. */
 import { Effect, Metric } from "effect"
+import { seriesOf } from "./MetricSeries.ts"
 
 /** `starting` is neither: nothing was heard of the service yet. */
 export type Availability = "starting" | "connected" | "away"
@@ -28,22 +29,27 @@ export interface AvailabilityLog {
   ) => Effect.Effect<A, E, R>
 }
 
-const reconnects = Metric.counter("paystream_reconnects_total", {
-  description: "Times that a service came back after it was away",
-  incremental: true
-})
+const reconnects = seriesOf(["service"], (attributes) =>
+  Metric.counter("paystream_reconnects_total", {
+    description: "Times that a service came back after it was away",
+    attributes,
+    incremental: true
+  })
+)
 
 /** The state of one service; `address` has no credentials. */
 export const make = (service: string, address: string): AvailabilityLog => {
   let state: Availability = "starting"
   let failures = 0
-  const cameBack = Metric.withAttributes(reconnects, { service })
   const change = (next: Availability, log: Effect.Effect<void>) =>
     Effect.suspend(() => {
       if (state === next) return Effect.void
       const back = state === "away" && next === "connected"
       state = next
-      return Effect.annotateLogs(back ? Effect.andThen(log, Metric.update(cameBack, 1)) : log, { service, address })
+      return Effect.annotateLogs(back ? Effect.andThen(log, Metric.update(reconnects(service), 1)) : log, {
+        service,
+        address
+      })
     })
   const connected = change("connected", Effect.logInfo(`connected to ${service}`))
   const away = (detail: string) =>

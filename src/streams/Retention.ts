@@ -1,5 +1,6 @@
 /** Removes what is older than it is to be kept, in small batches, for as long as the process runs. */
 import { type Duration, Effect, Metric, Stream } from "effect"
+import { seriesOf } from "./MetricSeries.ts"
 import { Shutdown, untilShutdown } from "./Shutdown.ts"
 import { supervised } from "./Supervisor.ts"
 
@@ -17,16 +18,19 @@ const batchSize = 1000
 /** Several processes do the same: what is due waits no longer than this. */
 const every = "10 minutes"
 
-const removed = Metric.counter("paystream_removed_total", {
-  description: "Rows removed since they were older than they are to be kept",
-  incremental: true
-})
+const removed = seriesOf(["what"], (attributes) =>
+  Metric.counter("paystream_removed_total", {
+    description: "Rows removed since they were older than they are to be kept",
+    attributes,
+    incremental: true
+  })
+)
 
 const removeAll = <E, R>(what: string, forget: Effect.Effect<number, E, R>): Effect.Effect<void, E, R | Shutdown> =>
   Effect.gen(function* () {
     const { isRequested } = yield* Shutdown
     const count = yield* forget
-    yield* Metric.update(Metric.withAttributes(removed, { what }), count)
+    yield* Metric.update(removed(what), count)
     if (count < batchSize || (yield* isRequested)) return
     yield* removeAll(what, forget)
   })

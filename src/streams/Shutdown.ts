@@ -54,8 +54,6 @@ export const untilShutdown = <A, E, R>(self: Stream.Stream<A, E, R>): Stream.Str
     )
   )
 
-/** Gives up what is still being made ready when stopping is asked for: `undefined` then. */
-export const unlessStopped = <A, E, R>(
-  starting: Effect.Effect<A, E, R>
-): Effect.Effect<A | undefined, E, R | Shutdown> =>
-  Effect.flatMap(Shutdown, ({ requested }) => Effect.raceFirst(starting, Effect.as(requested, undefined)))
+/** Gives up what is still being made ready, or has nothing in hand, when stopping is asked for: `undefined` then. */
+export const unlessStopped = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A | undefined, E, R | Shutdown> =>
+  Effect.flatMap(Shutdown, ({ requested }) => Effect.raceFirst(self, Effect.as(requested, undefined)))

@@ -4,6 +4,7 @@
  */
 import { Cause, Clock, Context, Effect, Exit, Layer, Metric, Random, Schedule, Stream } from "effect"
 import * as RetryPolicy from "../domain/RetryPolicy.ts"
+import { seriesOf } from "./MetricSeries.ts"
 import { Shutdown } from "./Shutdown.ts"
 
 /** The process is not ready while one is `starting` (what it needs is being made) or `failing` (started again and again). */
@@ -31,10 +32,13 @@ export interface Retryable {
   readonly isRetryable: boolean
 }
 
-const restarts = Metric.counter("paystream_restarts_total", {
-  description: "Times that a supervised stream was restarted",
-  incremental: true
-})
+const restarts = seriesOf(["stream"], (attributes) =>
+  Metric.counter("paystream_restarts_total", {
+    description: "Times that a supervised stream was restarted",
+    attributes,
+    incremental: true
+  })
+)
 
 /** 1 s, 2 s, 4 s … at most 60 s, each ±20 %: long enough not to trouble a service that starts, forever. */
 const backOff = RetryPolicy.exponential({ initialDelay: "1 second", maxDelay: "60 seconds", jitter: 0.2 })
@@ -95,13 +99,12 @@ export const supervised =
       Effect.gen(function* () {
         const supervisor = yield* Supervisor
         const shutdown = yield* Shutdown
-        const counted = Metric.withAttributes(restarts, { stream: name })
         const failures = failuresOf(name)
 
         const waitToRestart = Effect.fnUntraced(function* (cause: Cause.Cause<E>) {
           const delay = yield* failures.next(cause)
           yield* supervisor.report(name, failures.isFailing() ? "failing" : "restarting")
-          yield* Metric.update(counted, 1)
+          yield* Metric.update(restarts(name), 1)
           yield* Effect.timeoutOption(shutdown.requested, delay)
         })
         // While it fails again and again, only an element shows that it runs.

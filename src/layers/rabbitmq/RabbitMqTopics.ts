@@ -11,6 +11,7 @@ import {
   type Subscription,
   type TopicMessage
 } from "../../domain/ports/Broker.ts"
+import { seriesOf } from "../../streams/MetricSeries.ts"
 import type { Send } from "./RabbitMqConfirms.ts"
 import type { RabbitMqConnection } from "./RabbitMqConnection.ts"
 import { type Envelope, toQueue } from "./RabbitMqMessage.ts"
@@ -25,10 +26,13 @@ export interface TopicOptions {
   readonly queueType: RabbitMqQueues.QueueType | undefined
 }
 
-const unrouted = Metric.counter("paystream_unrouted_total", {
-  description: "Messages published to a topic that nobody is bound to, kept in the exchange's queue for them",
-  incremental: true
-})
+const unrouted = seriesOf(["topic"], (attributes) =>
+  Metric.counter("paystream_unrouted_total", {
+    description: "Messages published to a topic that nobody is bound to, kept in the exchange's queue for them",
+    attributes,
+    incremental: true
+  })
+)
 
 /** Tells, of a message in the queue for what nobody is bound to, where it was to go. */
 const topicHeader = "x-paystream-topic"
@@ -104,5 +108,4 @@ export const make = (connection: RabbitMqConnection, send: Send, options: TopicO
   }
 }
 
-const countUnrouted = ({ routingKey }: Envelope) =>
-  Metric.update(Metric.withAttributes(unrouted, { topic: routingKey }), 1)
+const countUnrouted = ({ routingKey }: Envelope) => Metric.update(unrouted(routingKey), 1)
