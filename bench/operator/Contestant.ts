@@ -18,8 +18,12 @@ export const contestantsOf = (only: ReadonlyArray<Name>, runtimes: ReadonlyArray
       name === "kopf" ? [{ name, runtime: "python" }] : runtimes.map((runtime) => ({ name, runtime }))
   )
 
-/** What Node has compiled at an earlier start, as the image has it; Python keeps that by itself. */
-const env = { NODE_COMPILE_CACHE: fileURLToPath(new URL("../../node_modules/.cache/paystream", import.meta.url)) }
+/**
+ * What Node has compiled at an earlier start, as the image and every other start have it; Python keeps that by itself.
+ * Bun would heed it too, and have 11 MB of files in its memory that no user of it has there.
+ */
+const compiled = { NODE_COMPILE_CACHE: fileURLToPath(new URL("../../node_modules/.cache/paystream", import.meta.url)) }
+const envOf = (runtime: Runtime): Record<string, string> => (runtime === "node" ? compiled : {})
 
 const bare = fileURLToPath(new URL("../reference/bareOperator.ts", import.meta.url))
 
@@ -29,7 +33,13 @@ export const launch = Effect.fnUntraced(function* (contestant: Contestant, names
   const main = name === "bare" ? { main: bare } : {}
   if (runtime === "python") return yield* kopf.start(namespace, yield* administrator(user))
   const start = Effect.fnUntraced(function* (user: string) {
-    const child = yield* startOperator({ namespace, runtime, kubeconfig: yield* administrator(user), env, ...main })
+    const child = yield* startOperator({
+      namespace,
+      runtime,
+      kubeconfig: yield* administrator(user),
+      env: envOf(runtime),
+      ...main
+    })
     yield* child.waitForLine(leads)
     return child
   })
