@@ -8,11 +8,11 @@ import { inject } from "vitest"
 import { Broker, type BrokerError, type Delivery } from "../../src/domain/ports/Broker.ts"
 import { socketOf } from "../../src/layers/rabbitmq/JoinedWrites.ts"
 import { withChannel } from "../support/Amqp.ts"
+import { behind } from "../support/Behind.ts"
 import { bytes, take, text, withDeliveries } from "../support/Messages.ts"
 import { consuming, newQueue, publish, settle } from "../support/QueueSteps.ts"
 import { rabbitMq } from "../support/Services.ts"
 import { eventually } from "../support/servers/eventually.ts"
-import * as TcpProxy from "../support/servers/TcpProxy.ts"
 
 const deadline = { deadline: "30 seconds" } as const
 
@@ -23,6 +23,9 @@ const waitingIs = (queue: string, expected: number) =>
     Effect.map(waiting(queue), (count) => assert.strictEqual(count, expected)),
     deadline
   )
+
+/** How a client's frame begins that closes a channel: class 20, method 40, then the code 200. */
+const channelClose = Buffer.from([0, 20, 0, 40, 0, 200])
 
 const ensureQueue = (name: string) => Effect.flatMap(Broker, (broker) => broker.ensureQueue(name))
 
@@ -162,11 +165,7 @@ describe("RabbitMQ", () => {
 
   it.live("ends a consumer with an error when the connection is cut, and can be used again when it heals", () =>
     Effect.gen(function* () {
-      const target = new URL(inject("rabbitmqUrl"))
-      const proxy = yield* TcpProxy.start({ host: target.hostname, port: Number(target.port) })
-      const url = changed((url) => {
-        url.port = String(proxy.port)
-      })
+      const { proxy, url } = yield* behind(inject("rabbitmqUrl"))
       yield* Effect.gen(function* () {
         const queue = yield* newQueue
         yield* publish(queue, ["unsettled"])
@@ -181,6 +180,21 @@ describe("RabbitMQ", () => {
         const [again] = yield* eventually(take(queue, 1), deadline)
         assert.deepStrictEqual([text(again?.body ?? bytes("")), again?.attempt], ["unsettled", 2])
         assert.strictEqual(yield* broker.status, "connected")
+      }).pipe(Effect.provide(rabbitMq({ url })))
+    })
+  )
+
+  it.live("is not waited for in vain when the connection is cut as a channel is being closed", () =>
+    Effect.gen(function* () {
+      const { proxy, url } = yield* behind(inject("rabbitmqUrl"))
+      yield* Effect.gen(function* () {
+        const queue = yield* newQueue
+        const broker = yield* Broker
+        yield* proxy.cutAt(channelClose)
+        assert.strictEqual(yield* broker.depth(queue), 0)
+        yield* proxy.heal
+        yield* publish(queue, ["one"])
+        assert.strictEqual((yield* take(queue, 1)).length, 1)
       }).pipe(Effect.provide(rabbitMq({ url })))
     })
   )

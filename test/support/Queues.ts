@@ -1,6 +1,7 @@
 /** Queues as a stranger to the product sees them: the bare driver, with messages of any kind. */
 import { type ChannelModel, type ConfirmChannel, connect, type GetMessage, type Options } from "amqplib"
 import { Effect } from "effect"
+import { close } from "../../src/layers/rabbitmq/Closing.ts"
 
 /** A message to put into a queue. */
 export interface Message {
@@ -14,7 +15,7 @@ const connected = <A>(url: string, use: (connection: ChannelModel) => Promise<A>
     const connection = await connect(url)
     // a broker that is stopped under an open connection is no error of its own: the call that waits fails
     connection.on("error", () => undefined)
-    return use(connection).finally(() => connection.close().catch(() => undefined))
+    return use(connection).finally(() => close(connection).catch(() => undefined))
   })
 
 /** Uses a channel of its own connection. */

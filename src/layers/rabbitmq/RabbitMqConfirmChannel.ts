@@ -2,6 +2,7 @@
 import type { ConfirmChannel, Message } from "amqplib"
 import { Effect } from "effect"
 import type { BrokerError } from "../../domain/ports/Broker.ts"
+import { close } from "./Closing.ts"
 import { confirmIdOf, type Envelope, numbered, propertiesOf } from "./RabbitMqMessage.ts"
 
 /** Without an alarm at the broker, a confirm that takes longer than this will not come. */
@@ -98,7 +99,7 @@ const leave = (open: OpenChannel, batch: Batch): void => {
 
 const closeQuietly = async (channel: ConfirmChannel): Promise<void> => {
   try {
-    await channel.close()
+    await close(channel)
   } catch {
     // It was closed already.
   }

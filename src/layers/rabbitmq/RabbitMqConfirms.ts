@@ -45,11 +45,15 @@ export const make = Effect.fnUntraced(function* (
   const opened = Effect.flatMap(connection.get, (model) =>
     // Nobody would close a channel that opens for a caller who has left.
     Effect.uninterruptible(
-      Effect.map(Effect.tryPromise({ try: () => model.createConfirmChannel(), catch: failure }), (channel) => {
-        const open = RabbitMqConfirmChannel.adopt(channel, () => channels.delete(open))
-        channels.add(open)
-        current = open
-        return open
+      Effect.tryPromise({
+        try: async () => {
+          const channel = await model.createConfirmChannel()
+          const open = RabbitMqConfirmChannel.adopt(channel, () => channels.delete(open))
+          channels.add(open)
+          current = open
+          return open
+        },
+        catch: failure
       })
     )
   )

@@ -7,6 +7,7 @@ import { type ChannelModel, connect, type Options } from "amqplib"
 import { Effect, Latch, Redacted, Schedule, type Scope, Semaphore } from "effect"
 import type { BrokerError } from "../../domain/ports/Broker.ts"
 import type { AvailabilityLog } from "../../streams/Availability.ts"
+import { close } from "./Closing.ts"
 import { joinWrites, socketOf } from "./JoinedWrites.ts"
 import { away, brokerError } from "./RabbitMqError.ts"
 
@@ -37,7 +38,11 @@ export interface RabbitMqConnection {
   readonly isBlocked: Effect.Effect<boolean>
 }
 
-const open = ({ address, certificates, connection, purpose }: ConnectionOptions) =>
+/** `adopt` is told of it in the turn in which it is there: none of its events is missed. */
+const open = (
+  { address, certificates, connection, purpose }: ConnectionOptions,
+  adopt: (model: ChannelModel) => void
+) =>
   Effect.tryPromise({
     try: async (signal) => {
       const model = await connect(
@@ -52,7 +57,8 @@ const open = ({ address, certificates, connection, purpose }: ConnectionOptions)
       )
       joinWrites(socketOf(model))
       // Nobody waits for it any more: it would stay open for ever.
-      if (signal.aborted) await model.close()
+      if (signal.aborted) await close(model)
+      else adopt(model)
       return model
     },
     catch: brokerError(address, "connect")
@@ -65,7 +71,7 @@ const open = ({ address, certificates, connection, purpose }: ConnectionOptions)
     Effect.retry({ times: 2, schedule: Schedule.spaced("500 millis"), while: (error) => !error.isRetryable })
   )
 
-const closeQuietly = (model: ChannelModel) => Effect.ignore(Effect.tryPromise(() => model.close()))
+const closeQuietly = (model: ChannelModel) => Effect.ignore(Effect.tryPromise(() => close(model)))
 
 /** A connection that lives as long as the scope. */
 export const make = Effect.fnUntraced(function* (
@@ -99,7 +105,7 @@ export const make = Effect.fnUntraced(function* (
     })
   }
 
-  const connected = availability.watch(Effect.tap(open(options), (model) => Effect.sync(() => adopt(model))))
+  const connected = availability.watch(open(options, adopt))
 
   yield* Effect.addFinalizer(() =>
     Effect.suspend(() => {

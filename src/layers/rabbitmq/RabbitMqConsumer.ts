@@ -3,6 +3,7 @@ import type { Channel, ChannelModel, ConsumeMessage, Message } from "amqplib"
 import { Array as Arr, Cause, Effect, Queue, Result, type Scope } from "effect"
 import type { BrokerError, Delivery, Settlement } from "../../domain/ports/Broker.ts"
 import { shownId } from "../../streams/MessageIds.ts"
+import { close } from "./Closing.ts"
 import { away, brokerError } from "./RabbitMqError.ts"
 import { headersAfterDelay, headersWithoutConfirm } from "./RabbitMqMessage.ts"
 import * as RabbitMqSubscription from "./RabbitMqSubscription.ts"
@@ -72,7 +73,7 @@ export const consume = Effect.fnUntraced(function* (
         // A word on a channel that the broker has closed would cost the whole connection.
         if (!isOpen) return Effect.void
         isOpen = false
-        return options.isOrdered ? quietly(() => channel.close()) : giveBackAndClose(channel)
+        return options.isOrdered ? quietly(() => close(channel)) : giveBackAndClose(channel)
       })
   )
   channel.on("error", (error: Error) => {
@@ -179,5 +180,5 @@ const quietly = (evaluate: () => Promise<void>) =>
 export const giveBackAndClose = (channel: Channel) =>
   quietly(async () => {
     channel.nackAll(true)
-    await channel.close()
+    await close(channel)
   })

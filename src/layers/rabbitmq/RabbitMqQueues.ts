@@ -2,6 +2,7 @@
 import type { Channel, ChannelModel } from "amqplib"
 import { Data, Effect, Predicate } from "effect"
 import { BrokerError, Unroutable } from "../../domain/ports/Broker.ts"
+import { close } from "./Closing.ts"
 import { brokerError } from "./RabbitMqError.ts"
 
 /** How to declare a queue that is missing. */
@@ -18,7 +19,7 @@ const onChannel = <A>(
       Effect.tap((channel) => Effect.sync(() => channel.on("error", () => undefined)))
     ),
     (channel) => Effect.tryPromise({ try: () => use(channel), catch: (cause) => new Refusal({ cause }) }),
-    (channel) => Effect.ignore(Effect.tryPromise(() => channel.close()))
+    (channel) => Effect.ignore(Effect.tryPromise(() => close(channel)))
   )
 
 /** The broker's answer, which the code in it explains. */

@@ -8,6 +8,8 @@ export interface TcpProxy {
   readonly port: number
   /** Breaks every connection, and each new one at once. */
   readonly cut: Effect.Effect<void>
+  /** Breaks a connection, old or new, whose client sends bytes that contain these, instead of forwarding them. */
+  readonly cutAt: (bytes: Buffer) => Effect.Effect<void>
   /** Keeps every connection open, old and new, and forwards nothing: the fault that only a heartbeat notices. */
   readonly freeze: Effect.Effect<void>
   /** The same for the connections that there are, for good; new ones work. */
@@ -31,9 +33,11 @@ export const start = (
   Effect.gen(function* () {
     const sockets = new Set<Socket>()
     let state: State = "healthy"
+    let fatal: Buffer | undefined
     const become = (next: State) =>
       Effect.sync(() => {
         state = next
+        fatal = undefined
         for (const socket of sockets) apply(state, socket)
       })
     const server = createServer((client) => {
@@ -43,7 +47,10 @@ export const start = (
         [upstream, client]
       ] as const) {
         sockets.add(from)
-        from.on("data", (bytes) => to.write(bytes))
+        from.on("data", (bytes) => {
+          if (from === client && fatal !== undefined && bytes.includes(fatal)) apply("cut", from)
+          else to.write(bytes)
+        })
         from.on("error", () => {})
         from.on("close", () => {
           sockets.delete(from)
@@ -55,8 +62,12 @@ export const start = (
     const stall = Effect.sync(() => {
       for (const socket of sockets) socket.pause()
     })
+    const cutAt = (bytes: Buffer) =>
+      Effect.sync(() => {
+        fatal = bytes
+      })
     const port = yield* Effect.acquireRelease(listen(server, at), () => Effect.andThen(become("cut"), close(server)))
-    return { host: at.host, port, cut: become("cut"), freeze: become("frozen"), stall, heal: become("healthy") }
+    return { host: at.host, port, cut: become("cut"), cutAt, freeze: become("frozen"), stall, heal: become("healthy") }
   })
 
 const apply = (state: State, socket: Socket): void => {
