@@ -197,31 +197,37 @@ describe.concurrent("a simulation", () => {
     })
   )
 
-  it.live("tells what is missing with 1, and stops at Ctrl-C with 4", () =>
+  it.live("tells what is missing with 1", () =>
     Effect.gen(function* () {
       const env = yield* embedded
       const target = yield* startApi("bun", env)
       const alone = yield* startSimulator("node", target, "--count=3", "--rate=100", "--timeout=1")
       assert.deepInclude(yield* totalsOf(alone), { code: 1, accepted: 3, settled: 0, missing: 3 })
-      for (const runtime of Stage.runtimes) {
+    })
+  )
+
+  for (const runtime of Stage.runtimes) {
+    it.live(`stops at Ctrl-C with 4 (${runtime})`, () =>
+      Effect.gen(function* () {
+        const target = yield* startApi("bun", yield* embedded)
         const sent = Effect.map(Api.ask(`${target}/metrics`), ({ text }) =>
           [...text.matchAll(/requests_total\{[^}]*"POST"[^}]*\} (\d+)/g)].reduce(
             (sum, [, count]) => sum + Number(count),
             0
           )
         )
-        const before = yield* sent
         const stopped = yield* startSimulator(runtime, target, "--count=100000", "--rate=50")
+        // nobody else has sent this API anything: it is the simulator that runs
         yield* eventually(
-          Effect.map(sent, (count) => assert.isAbove(count, before + 10)),
+          Effect.map(sent, (count) => assert.isAbove(count, 10)),
           { deadline: "20 seconds", every: "50 millis" }
         )
         yield* stopped.kill("SIGINT")
         assert.deepInclude(yield* totalsOf(stopped), { code: 4, stopped: true })
         assert.match(stopped.stderr.join("\n"), /stopped after \d+ of 100000/)
-      }
-    })
-  )
+      })
+    )
+  }
 
   it.live("says what is wrong with the target, the key or a flag", () =>
     Effect.gen(function* () {
