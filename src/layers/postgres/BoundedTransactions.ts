@@ -1,0 +1,54 @@
+/**
+ * Transactions whose beginning and end take a bounded time. The driver lets nobody interrupt them: who waited for a server
+ * that no longer answers did so for ever, whatever time limit stood around the transaction.
+ */
+import type { PgClient } from "@effect/sql-pg"
+import { Effect, Predicate } from "effect"
+import { SqlClient, type SqlConnection, SqlError } from "effect/sql"
+
+type Connection = SqlConnection.Connection
+
+/** As long as any other statement may take. */
+const longestControl = "20 seconds"
+
+const failed = (operation: string, message: string) =>
+  new SqlError.SqlError({ reason: new SqlError.ConnectionError({ cause: new Error(message), message, operation }) })
+
+const control = (connection: Connection, statement: string): Effect.Effect<unknown, SqlError.SqlError> =>
+  Effect.timeoutOrElse(connection.executeRaw(statement, []), {
+    duration: longestControl,
+    // The driver gives up a connection that stays silent for a moment after its statement was interrupted.
+    orElse: () => Effect.fail(failed(statement, `no answer to ${statement} within ${longestControl}`))
+  })
+
+/** PostgreSQL answers ROLLBACK to the COMMIT of a transaction that has failed. */
+const commit = (connection: Connection): Effect.Effect<void, SqlError.SqlError> =>
+  Effect.flatMap(control(connection, "COMMIT"), (answer) =>
+    Predicate.hasProperty(answer, "command") && answer.command === "ROLLBACK"
+      ? Effect.fail(failed("COMMIT", "the transaction has failed, and was rolled back"))
+      : Effect.void
+  )
+
+/** What the driver's own say of themselves. */
+const spanAttributes = ({ config }: PgClient.PgClient): ReadonlyArray<readonly [string, unknown]> => [
+  ["db.system.name", "postgresql"],
+  ["db.namespace", config.database],
+  ["server.address", config.host],
+  ["server.port", config.port]
+]
+
+/** The same client with such transactions. */
+export const withBoundedTransactions = (client: PgClient.PgClient): PgClient.PgClient => {
+  const withTransaction = SqlClient.makeWithTransaction({
+    transactionService: client.transactionService,
+    spanAttributes: spanAttributes(client),
+    acquireConnection: (restore) => restore(client.reserve),
+    begin: (connection: Connection) => Effect.asVoid(control(connection, "BEGIN")),
+    commit,
+    rollback: (connection) => Effect.asVoid(control(connection, "ROLLBACK")),
+    savepoint: (connection, id) => Effect.asVoid(control(connection, `SAVEPOINT nested_${id}`)),
+    releaseSavepoint: (connection, id) => Effect.asVoid(control(connection, `RELEASE SAVEPOINT nested_${id}`)),
+    rollbackSavepoint: (connection, id) => Effect.asVoid(control(connection, `ROLLBACK TO SAVEPOINT nested_${id}`))
+  })
+  return Object.assign(client, { withTransaction })
+}
