@@ -1,6 +1,6 @@
 /** A PostgreSQL that no longer answers on the connections that there are, though they stay open; on new ones it does. */
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Redacted } from "effect"
+import { Duration, Effect, Fiber, Latch, Layer, Redacted, Schedule, Stream } from "effect"
 import { Outbox } from "../../src/domain/ports/Outbox.ts"
 import { PaymentStore } from "../../src/domain/ports/PaymentStore.ts"
 import { WorkerRuns } from "../../src/domain/ports/WorkerRuns.ts"
@@ -61,6 +61,20 @@ describe("A PostgreSQL that no longer answers", { concurrent: true }, () => {
         const error = yield* Effect.flip(Effect.timeout(transaction(Effect.andThen(append, proxy.stall)), deadline))
         assert.strictEqual(error._tag, "StoreError")
         yield* transaction(append)
+      })
+    )
+  )
+
+  it.live("keeps nobody waiting for ever who no longer listens", () =>
+    through((proxy) =>
+      Effect.gen(function* () {
+        const { hints, transaction } = yield* Outbox
+        const heard = yield* Latch.make(false)
+        const listening = yield* Effect.forkChild(Stream.runForEach(hints, () => heard.open))
+        const appending = Effect.repeat(transaction(append), Schedule.spaced("50 millis"))
+        yield* Effect.raceFirst(heard.await, appending)
+        yield* proxy.stall
+        yield* Effect.timeout(Fiber.interrupt(listening), deadline)
       })
     )
   )

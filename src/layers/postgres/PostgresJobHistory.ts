@@ -13,6 +13,7 @@ import {
 import { decide } from "./JobDecisions.ts"
 import * as JobRunStatements from "./JobRunStatements.ts"
 import { channel } from "./JobTables.ts"
+import * as Notifications from "./Notifications.ts"
 import { toStoreError } from "./SqlState.ts"
 import type { StatementOptions } from "./Statements.ts"
 import * as Tables from "./Tables.ts"
@@ -157,7 +158,7 @@ const make = Effect.fnUntraced(function* (options: StatementOptions) {
         run(sql<JobRow>`SELECT ${columns(sql)} FROM scheduled_jobs WHERE name = ${name} AND removed_at IS NULL`),
         ([row]) => row && toJob(row)
       ),
-    hints: Stream.unwrap(Effect.map(client.listen(channel), Stream.fromQueue)).pipe(
+    hints: Notifications.on(client, channel).pipe(
       Stream.map(() => undefined),
       Stream.mapError(toStoreError(options.address))
     ),
@@ -165,7 +166,7 @@ const make = Effect.fnUntraced(function* (options: StatementOptions) {
   })
 })
 
-/** The history on a pool of connections; connects, and makes its tables, when first used. Listening takes one for itself. */
+/** The history on a pool of connections; connects, and makes its tables, when first used. Listening opens one of its own. */
 export const layer = (
   options: StatementOptions
 ): Layer.Layer<JobHistory, never, PgClient.PgClient | SqlClient.SqlClient> => Layer.effect(JobHistory, make(options))

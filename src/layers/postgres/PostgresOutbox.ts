@@ -6,6 +6,7 @@ import type { NewEvent } from "../../domain/OutboxEvent.ts"
 import { Outbox } from "../../domain/ports/Outbox.ts"
 import { Transaction } from "../../domain/ports/Transaction.ts"
 import { StoreError, StoreRefused } from "../../domain/StoreError.ts"
+import * as Notifications from "./Notifications.ts"
 import * as OutboxFloors from "./OutboxFloors.ts"
 import * as OutboxOperations from "./OutboxOperations.ts"
 import * as OutboxShares from "./OutboxShares.ts"
@@ -46,7 +47,7 @@ const make = Effect.fnUntraced(function* (options: StatementOptions) {
     return rows.map(({ id }) => id)
   })
 
-  const hints = Stream.unwrap(Effect.map(sql.listen(channel), Stream.fromQueue)).pipe(
+  const hints = Notifications.on(sql, channel).pipe(
     Stream.map(({ payload }) => (payload === "waiting" ? ("waiting" as const) : ("new" as const))),
     Stream.mapError(toStoreError(address))
   )
@@ -71,6 +72,6 @@ const refused = (address: string, sqlState: string | undefined): StoreError => {
   return new StoreError({ reason: new StoreRefused({ detail }) })
 }
 
-/** The outbox on a pool of connections; listening takes one of them for itself. */
+/** The outbox on a pool of connections; listening opens one of its own. */
 export const layer = (options: StatementOptions): Layer.Layer<Outbox, never, PgClient.PgClient | SqlClient.SqlClient> =>
   Layer.effect(Outbox, make(options))
