@@ -27,6 +27,13 @@ const waitingIs = (queue: string, expected: number) =>
 /** How a client's frame begins that closes a channel: class 20, method 40, then the code 200. */
 const channelClose = Buffer.from([0, 20, 0, 40, 0, 200])
 
+/** How frames of the broker begin that tell of an open connection, and of a channel that confirms. */
+const connectionOpenOk = Buffer.from([0, 10, 0, 41])
+const confirmSelectOk = Buffer.from([0, 85, 0, 11])
+
+/** What a broker says that is being stopped: class 10, method 50, the code 320. */
+const connectionClose = Buffer.from([1, 0, 0, 0, 0, 0, 11, 0, 10, 0, 50, 1, 64, 0, 0, 0, 0, 0, 206])
+
 const ensureQueue = (name: string) => Effect.flatMap(Broker, (broker) => broker.ensureQueue(name))
 
 const reasonOf = (error: BrokerError) => error.reason._tag
@@ -183,6 +190,29 @@ describe("RabbitMQ", () => {
       }).pipe(Effect.provide(rabbitMq({ url })))
     })
   )
+
+  for (const [what, opened] of [
+    ["the connection", connectionOpenOk],
+    ["a channel", confirmSelectOk]
+  ] as const) {
+    it.live(`is found again when it closes the connection in the moment in which it has opened ${what}`, () =>
+      Effect.gen(function* () {
+        const { proxy, url } = yield* behind(inject("rabbitmqUrl"))
+        yield* Effect.gen(function* () {
+          const queue = yield* Effect.provide(newQueue, rabbitMq())
+          yield* proxy.addTo(opened, connectionClose)
+          const error = yield* Effect.flip(publish(queue, ["one"]))
+          assert.isTrue(error.isRetryable, error.message)
+          yield* proxy.heal
+          yield* publish(queue, ["two"])
+          assert.deepStrictEqual(
+            (yield* take(queue, 1)).map(({ body }) => text(body)),
+            ["two"]
+          )
+        }).pipe(Effect.provide(rabbitMq({ url })))
+      })
+    )
+  }
 
   it.live("is not waited for in vain when the connection is cut as a channel is being closed", () =>
     Effect.gen(function* () {

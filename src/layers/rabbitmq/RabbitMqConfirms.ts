@@ -8,6 +8,7 @@
  */
 import { Effect, Schedule, type Scope, Semaphore } from "effect"
 import type { BrokerError } from "../../domain/ports/Broker.ts"
+import { throwIfClosed } from "./Closing.ts"
 import * as RabbitMqConfirmChannel from "./RabbitMqConfirmChannel.ts"
 import type { RabbitMqConnection } from "./RabbitMqConnection.ts"
 import { away, brokerError, largestBodyIn, messageRefused } from "./RabbitMqError.ts"
@@ -48,6 +49,7 @@ export const make = Effect.fnUntraced(function* (
       Effect.tryPromise({
         try: async () => {
           const channel = await model.createConfirmChannel()
+          throwIfClosed(model)
           const open = RabbitMqConfirmChannel.adopt(channel, () => channels.delete(open))
           channels.add(open)
           current = open

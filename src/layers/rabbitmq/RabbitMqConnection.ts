@@ -7,7 +7,7 @@ import { type ChannelModel, connect, type Options } from "amqplib"
 import { Effect, Latch, Redacted, Schedule, type Scope, Semaphore } from "effect"
 import type { BrokerError } from "../../domain/ports/Broker.ts"
 import type { AvailabilityLog } from "../../streams/Availability.ts"
-import { close } from "./Closing.ts"
+import { close, throwIfClosed } from "./Closing.ts"
 import { joinWrites, socketOf } from "./JoinedWrites.ts"
 import { away, brokerError } from "./RabbitMqError.ts"
 
@@ -55,6 +55,7 @@ const open = (
           clientProperties: { connection_name: `paystream ${purpose}` }
         }
       )
+      throwIfClosed(model)
       joinWrites(socketOf(model))
       // Nobody waits for it any more: it would stay open for ever.
       if (signal.aborted) await close(model)

@@ -10,6 +10,8 @@ export interface TcpProxy {
   readonly cut: Effect.Effect<void>
   /** Breaks a connection, old or new, whose client sends bytes that contain these, instead of forwarding them. */
   readonly cutAt: (bytes: Buffer) => Effect.Effect<void>
+  /** Adds something to what a server sends, where that contains these bytes: it comes in the same moment. */
+  readonly addTo: (bytes: Buffer, more: Buffer) => Effect.Effect<void>
   /** Keeps every connection open, old and new, and forwards nothing: the fault that only a heartbeat notices. */
   readonly freeze: Effect.Effect<void>
   /** The same for the connections that there are, for good; new ones work. */
@@ -19,6 +21,14 @@ export interface TcpProxy {
 }
 
 type State = "healthy" | "cut" | "frozen"
+
+interface Addition {
+  readonly where: Buffer
+  readonly more: Buffer
+}
+
+const added = (bytes: Buffer, { more, where }: Addition): Buffer =>
+  bytes.includes(where) ? Buffer.concat([bytes, more]) : bytes
 
 interface Address {
   readonly host: string
@@ -34,10 +44,12 @@ export const start = (
     const sockets = new Set<Socket>()
     let state: State = "healthy"
     let fatal: Buffer | undefined
+    let addition: Addition | undefined
     const become = (next: State) =>
       Effect.sync(() => {
         state = next
         fatal = undefined
+        addition = undefined
         for (const socket of sockets) apply(state, socket)
       })
     const server = createServer((client) => {
@@ -49,7 +61,7 @@ export const start = (
         sockets.add(from)
         from.on("data", (bytes) => {
           if (from === client && fatal !== undefined && bytes.includes(fatal)) apply("cut", from)
-          else to.write(bytes)
+          else to.write(from === upstream && addition !== undefined ? added(bytes, addition) : bytes)
         })
         from.on("error", () => {})
         from.on("close", () => {
@@ -66,8 +78,21 @@ export const start = (
       Effect.sync(() => {
         fatal = bytes
       })
+    const addTo = (where: Buffer, more: Buffer) =>
+      Effect.sync(() => {
+        addition = { where, more }
+      })
     const port = yield* Effect.acquireRelease(listen(server, at), () => Effect.andThen(become("cut"), close(server)))
-    return { host: at.host, port, cut: become("cut"), cutAt, freeze: become("frozen"), stall, heal: become("healthy") }
+    return {
+      host: at.host,
+      port,
+      cut: become("cut"),
+      cutAt,
+      addTo,
+      freeze: become("frozen"),
+      stall,
+      heal: become("healthy")
+    }
   })
 
 const apply = (state: State, socket: Socket): void => {
