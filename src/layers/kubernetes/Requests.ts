@@ -225,10 +225,12 @@ const begin = (request: ClientRequest, time: Time) =>
     return request
   })
 
-/** The body of an answer that is not what was asked for: an error's own words. */
-export const rest = ({ response, status }: Opened): Effect.Effect<Answer> =>
-  Effect.callback((resume) => {
-    const answer = (body: string) =>
-      resume(Effect.succeed({ status, retryAfter: response.headers["retry-after"], body }))
-    collect(response, () => answer(""), answer)
+/** The body of an answer that is not what was asked for: an error's own words, or none where they do not end in time. */
+export const rest = ({ response, status }: Opened, limit: Duration.Duration): Effect.Effect<Answer> => {
+  const answer = (body: string): Answer => ({ status, retryAfter: response.headers["retry-after"], body })
+  const whole = Effect.callback<Answer>((resume) => {
+    const tell = (body: string) => resume(Effect.succeed(answer(body)))
+    collect(response, () => tell(""), tell)
   })
+  return Effect.timeoutOrElse(whole, { duration: limit, orElse: () => Effect.succeed(answer("")) })
+}

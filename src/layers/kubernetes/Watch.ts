@@ -199,7 +199,7 @@ const chunksOf = <O extends ClusterObject>(
   state: State<O>
 ): Effect.Effect<Stream.Stream<Uint8Array, ClusterError | Expired>, ClusterError | Expired, Scope.Scope> =>
   Effect.gen(function* () {
-    const { known, place, requests } = state
+    const { known, options, place, requests } = state
     const window = yield* Random.nextIntBetween(longestWindow.minimum, longestWindow.maximum)
     const path = queryPath(place, {
       watch: "1",
@@ -209,7 +209,9 @@ const chunksOf = <O extends ClusterObject>(
     })
     const opened = yield* requests.open({ method: "GET", path, lane: "watches" })
     if (opened.status === 410) return yield* new Expired()
-    if (opened.status !== 200) return yield* refusal(requests.address, { verb: "watch", ...place }, yield* rest(opened))
+    if (opened.status !== 200) {
+      return yield* refusal(requests.address, { verb: "watch", ...place }, yield* rest(opened, options.silence))
+    }
     state.refusedSince = undefined
     state.isAlive = true
     state.heardAt = yield* monotonicMillis

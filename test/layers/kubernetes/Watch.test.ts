@@ -106,6 +106,20 @@ describe("A watch", () => {
     })
   )
 
+  it.effect("goes on when the server begins to say why it refuses, and does not end", () =>
+    Effect.gen(function* () {
+      const { events, opened } = yield* play({
+        lists: [listing(5)],
+        watches: [
+          { ...status(503, "ServiceUnavailable", "later"), stays: true },
+          { ...stream(line("ADDED", object("one", 7))), stays: true }
+        ]
+      })
+      yield* passing(() => assert.strictEqual(opened.length, 2))
+      assert.deepStrictEqual(yield* Queue.takeN(events, 1), ["Applied one"])
+    })
+  )
+
   it.effect("lists again when its position is forgotten, be it told at once or in the stream", () =>
     Effect.gen(function* () {
       const gone = { kind: "Status", code: 410, reason: "Expired", message: "too old resource version" }
