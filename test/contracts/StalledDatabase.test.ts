@@ -54,6 +54,17 @@ describe("A PostgreSQL that no longer answers", { concurrent: true }, () => {
     )
   )
 
+  it.live("keeps nobody waiting for ever who appends to the outbox in one", () =>
+    through((proxy) =>
+      Effect.gen(function* () {
+        const { transaction } = yield* Outbox
+        const error = yield* Effect.flip(Effect.timeout(transaction(Effect.andThen(proxy.stall, append)), deadline))
+        assert.strictEqual(error._tag, "StoreError")
+        yield* transaction(append)
+      })
+    )
+  )
+
   it.live("keeps nobody waiting for ever who commits one", () =>
     through((proxy) =>
       Effect.gen(function* () {

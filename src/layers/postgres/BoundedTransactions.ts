@@ -45,7 +45,8 @@ export const withBoundedTransactions = (client: PgClient.PgClient): PgClient.PgC
     acquireConnection: (restore) => restore(client.reserve),
     begin: (connection: Connection) => Effect.asVoid(control(connection, "BEGIN")),
     commit,
-    rollback: (connection) => Effect.asVoid(control(connection, "ROLLBACK")),
+    // Fails where the connection is lost alone, and then there is nothing left to roll back: the work's own error says why.
+    rollback: (connection) => Effect.ignore(control(connection, "ROLLBACK")),
     savepoint: (connection, id) => Effect.asVoid(control(connection, `SAVEPOINT nested_${id}`)),
     releaseSavepoint: (connection, id) => Effect.asVoid(control(connection, `RELEASE SAVEPOINT nested_${id}`)),
     rollbackSavepoint: (connection, id) => Effect.asVoid(control(connection, `ROLLBACK TO SAVEPOINT nested_${id}`))

@@ -15,12 +15,13 @@ import { channel } from "./OutboxTable.ts"
 import * as OutboxTaking from "./OutboxTaking.ts"
 import * as OutboxUpkeep from "./OutboxUpkeep.ts"
 import { blamesRow, sqlStateOf, toStoreError } from "./SqlState.ts"
-import type { StatementOptions } from "./Statements.ts"
+import * as Statements from "./Statements.ts"
 import { inTransaction } from "./Transactions.ts"
 
-const make = Effect.fnUntraced(function* (options: StatementOptions) {
+const make = Effect.fnUntraced(function* (options: Statements.StatementOptions) {
   const { address } = options
   const sql = yield* PgClient.PgClient
+  const { limited } = yield* Statements.make(options)
   const run = yield* runner(options)
   const floors = OutboxFloors.make(sql, run)
   const shares = OutboxShares.make(sql, run)
@@ -42,7 +43,8 @@ const make = Effect.fnUntraced(function* (options: StatementOptions) {
     const rows = yield* insert(events).pipe(
       Effect.mapError((error) =>
         blamesRow(sqlStateOf(error)) ? refused(address, sqlStateOf(error)) : toStoreError(address)(error)
-      )
+      ),
+      limited
     )
     return rows.map(({ id }) => id)
   })
@@ -73,5 +75,6 @@ const refused = (address: string, sqlState: string | undefined): StoreError => {
 }
 
 /** The outbox on a pool of connections; listening opens one of its own. */
-export const layer = (options: StatementOptions): Layer.Layer<Outbox, never, PgClient.PgClient | SqlClient.SqlClient> =>
-  Layer.effect(Outbox, make(options))
+export const layer = (
+  options: Statements.StatementOptions
+): Layer.Layer<Outbox, never, PgClient.PgClient | SqlClient.SqlClient> => Layer.effect(Outbox, make(options))
