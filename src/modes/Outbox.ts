@@ -14,8 +14,8 @@ const settings = Settings.all({ outbox: Settings.outboxSettings, flags: Settings
 
 type Given = typeof settings extends Settings.Group<infer A> ? A : never
 
-/** For taking, listening, the lease, the upkeep and a probe of readiness: none of them waits behind a batch. */
-const spareConnections = 5
+/** For taking, the lease, the upkeep and a probe of readiness: none of them waits behind a batch. Listening has its own. */
+const spareConnections = 4
 
 const optionsOf = ({ dead, maxAttempts, retryDelay, ...rest }: Settings.OutboxSettings): OutboxRelayOptions => ({
   ...rest,

@@ -31,8 +31,8 @@ export interface SchedulerOptions {
   readonly names: ReadonlyArray<string>
 }
 
-/** For what listens, what decides, what is recorded, the leases, the retention, and what jobs ask for themselves. */
-const connections = 10
+/** For what decides, what is recorded, the leases, the retention, and what jobs ask for themselves; listening has its own. */
+const connections = 9
 
 /** What is left of a stop once runs are interrupted: they are released, and connections are closed. */
 const forTheRest = Duration.seconds(3)

@@ -5,28 +5,36 @@
 import type { PgClient } from "@effect/sql-pg"
 import { Effect, Predicate } from "effect"
 import { SqlClient, type SqlConnection, SqlError } from "effect/sql"
+import { statementTimeout } from "./Statements.ts"
 
 type Connection = SqlConnection.Connection
 
-/** As long as any other statement may take. */
-const longestControl = "20 seconds"
+const unanswered = (operation: string) => {
+  const message = `no answer to ${operation} within ${statementTimeout}`
+  return new SqlError.SqlError({
+    reason: new SqlError.ConnectionError({ cause: new Error(message), message, operation })
+  })
+}
 
-const failed = (operation: string, message: string) =>
-  new SqlError.SqlError({ reason: new SqlError.ConnectionError({ cause: new Error(message), message, operation }) })
+const rolledBack = () => {
+  const message = "the transaction has failed, and was rolled back"
+  return new SqlError.SqlError({
+    reason: new SqlError.UnknownError({ cause: new Error(message), message, operation: "COMMIT" })
+  })
+}
 
 const control = (connection: Connection, statement: string): Effect.Effect<unknown, SqlError.SqlError> =>
   Effect.timeoutOrElse(connection.executeRaw(statement, []), {
-    duration: longestControl,
-    // The driver gives up a connection that stays silent for a moment after its statement was interrupted.
-    orElse: () => Effect.fail(failed(statement, `no answer to ${statement} within ${longestControl}`))
+    duration: statementTimeout,
+    // Nobody gets this connection again, with a transaction that has begun after all: the driver gives up one whose
+    // statement was interrupted, unless the server says that it was cancelled.
+    orElse: () => Effect.fail(unanswered(statement))
   })
 
 /** PostgreSQL answers ROLLBACK to the COMMIT of a transaction that has failed. */
 const commit = (connection: Connection): Effect.Effect<void, SqlError.SqlError> =>
   Effect.flatMap(control(connection, "COMMIT"), (answer) =>
-    Predicate.hasProperty(answer, "command") && answer.command === "ROLLBACK"
-      ? Effect.fail(failed("COMMIT", "the transaction has failed, and was rolled back"))
-      : Effect.void
+    Predicate.hasProperty(answer, "command") && answer.command === "ROLLBACK" ? Effect.fail(rolledBack()) : Effect.void
   )
 
 /** What the driver's own say of themselves. */

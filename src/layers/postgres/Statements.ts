@@ -10,7 +10,7 @@ import { asStoreError, toStoreError } from "./SqlState.ts"
  * For one statement: far above any healthy batch, and well below the time that a drain has. Without it a frozen server
  * would leave a process that lives and does nothing.
  */
-const statementTimeout = "20 seconds"
+export const statementTimeout = "20 seconds"
 
 export interface StatementOptions {
   /** Host, port and database: for logs and errors. */
