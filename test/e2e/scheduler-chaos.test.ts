@@ -80,6 +80,8 @@ layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("f
           ),
           { deadline: "60 seconds" }
         )
+        // one that was started just now hears nothing yet
+        yield* Effect.forEach(replicas, (one) => one.waitForLine(/starting/, { deadline: "60 seconds" }))
         for (const one of replicas) yield* one.kill("SIGTERM")
         for (const one of replicas) assert.strictEqual(yield* one.exit, 0, one.stderr.join("\n"))
         const runs = yield* rows<Ended & Record<string, unknown>>(
