@@ -107,8 +107,9 @@ export const start = (
 export const startReady = (...given: Parameters<typeof start>) =>
   Effect.tap(start(...given), (child) => child.waitForLine(/connected to RabbitMQ/, { deadline: "60 seconds" }))
 
-/** Asks it to stop: it has not failed before, and nothing holds it up. */
+/** Asks it to stop: it has not failed before, and nothing holds it up. One that was started just now hears nothing yet. */
 export const stop = Effect.fnUntraced(function* (child: Child) {
+  yield* child.waitForLine(/starting/)
   yield* child.kill("SIGTERM")
   assert.strictEqual(yield* child.exit, 0, child.stderr.join("\n"))
 })
