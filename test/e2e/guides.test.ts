@@ -2,6 +2,7 @@
 import { describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Guide from "../support/Guide.ts"
+import * as HealthPages from "../support/HealthPages.ts"
 import { freePort } from "../support/servers/freePort.ts"
 import * as Program from "../support/servers/Program.ts"
 import { temporaryFolder } from "../support/servers/temporaryFolder.ts"
@@ -17,8 +18,11 @@ describe("the guide to the PIX system", () => {
   it.live("shows answers as they are", () =>
     Effect.gen(function* () {
       const { env, port } = yield* embedded
-      const consumers = yield* Program.start({ runtime: "bun", args: ["--mode=consumers"], env })
-      yield* consumers.waitForLine(/starting/)
+      const health = yield* freePort
+      const consumersEnv = { ...env, HEALTH_PORT: `${health}` }
+      yield* Program.start({ runtime: "bun", args: ["--mode=consumers"], env: consumersEnv })
+      // an event that comes before they have subscribed is nobody's
+      yield* HealthPages.waitForWorkers(health, 5)
       const api = yield* Program.start({ runtime: "bun", args: ["--mode=api"], env })
       yield* api.waitForLine(/listening at port/)
       yield* Guide.holds("docs/pix.md", port)

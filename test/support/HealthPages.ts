@@ -17,6 +17,15 @@ export const waitForStatus = (port: number, path: string, status: number) =>
     { deadline: "30 seconds", every: "100 millis" }
   )
 
+/** Waits until so many topic workers have subscribed: from then on it is measured what they have in flight. */
+export const waitForWorkers = (port: number, count: number) =>
+  eventually(
+    Effect.map(page(port, "/metrics"), ({ text }) =>
+      assert.lengthOf([...text.matchAll(/^paystream_worker_in_flight\{/gm)], count)
+    ),
+    { deadline: "60 seconds", every: "50 millis" }
+  )
+
 const sample = /^paystream_messages_total\{outcome="(\w+)"\} (\d+)$/gm
 
 /** The counter of messages, by outcome. */
