@@ -11,7 +11,7 @@ import * as TcpProxy from "../support/servers/TcpProxy.ts"
 
 const query = (url: string, statement: string) =>
   Effect.tryPromise(async () => {
-    const client = new Client({ connectionString: url, connectionTimeoutMillis: 1000, query_timeout: 1000 })
+    const client = new Client({ connectionString: url, connectionTimeoutMillis: 5000, query_timeout: 5000 })
     await client.connect()
     return client
       .query(statement)
