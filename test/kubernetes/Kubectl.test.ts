@@ -26,7 +26,7 @@ const place = (runtime: "node" | "bun") =>
   })
 
 const waitFor = (what: string, ...names: ReadonlyArray<string>) =>
-  ["wait", `--for=${what}`, "--timeout=20s", ...names] as const
+  ["wait", `--for=${what}`, "--timeout=40s", ...names] as const
 
 const columns = (table: string): ReadonlyArray<ReadonlyArray<string>> =>
   table.split("\n").map((line) => line.split(/ {2,}/))

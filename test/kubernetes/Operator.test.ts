@@ -155,7 +155,8 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
       const before = yield* versionsIn(namespace)
       yield* first.kill("SIGTERM")
       assert.strictEqual(yield* first.exit, 0)
-      yield* second.waitForLine(leads, { deadline: "3 seconds" })
+      // a lease of ten seconds, renewed two seconds ago at the most, that nobody hands over
+      yield* second.waitForLine(leads, { deadline: "7 seconds" })
       // the end of a PaymentJob made after it is written after all that could have been written for the others
       yield* ground.create("last")
       yield* reaches(ground, "last", "Running")
@@ -183,7 +184,7 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
       )
       yield* first.kill("SIGKILL")
       yield* Effect.forEach(names.slice(30), (name) => ground.create(name), { concurrency: 10 })
-      yield* second.waitForLine(leads, { deadline: "15 seconds" })
+      yield* second.waitForLine(leads, { deadline: "30 seconds" })
       yield* Effect.forEach(names, (name) => reaches(ground, name, "Running"))
       const jobs = yield* ground.jobs
       assert.strictEqual(jobs.length, names.length)

@@ -8,7 +8,8 @@ import { paymentJob } from "./PaymentJobs.ts"
 import { isChange, recordedRequests } from "./RecordedRequests.ts"
 import { eventually } from "./servers/eventually.ts"
 
-export const soon = { deadline: "20 seconds", every: "20 millis" } as const
+/** Before the first of what is waited for, an operator starts. */
+export const soon = { deadline: "40 seconds", every: "20 millis" } as const
 
 const conditionsOf = (status: Readonly<Record<string, unknown>>) =>
   (status["conditions"] ?? []) as ReadonlyArray<Condition>
