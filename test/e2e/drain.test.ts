@@ -23,6 +23,7 @@ describe.concurrent("a worker that is asked to stop", () => {
     it.live(`has every message in the table, the queue or the dead letters, once, without ids too (${runtime})`, () =>
       Effect.gen(function* () {
         const stage = yield* Stage.make
+        yield* Stage.slowDown(stage, 50)
         const count = 3000
         const valid = Array.from({ length: count }, (_, n) => ({ body: JSON.stringify({ n }) }))
         const invalid = Array.from({ length: 300 }, (_, n) => ({ body: `{"n":${n}`, id: `invalid-${n}` }))

@@ -21,6 +21,10 @@ const begin = (run: JobRuns.JobRun, changes: Parameters<JobRuns.JobRun["create"]
     yield* run.create("run", { maxMessages: limit, ...changes })
   })
 
+/** The same, slow enough that nobody who looks for a moment in the midst of it comes too late. */
+const beginSlowly = (...[run, changes]: Parameters<typeof begin>) =>
+  Effect.andThen(Stage.slowDown(run.stage, 20), begin(run, changes))
+
 /** Its pod in the midst of its work, with a batch in flight until the lock is released. */
 const atHalf = (run: JobRuns.JobRun) =>
   Effect.gen(function* () {
@@ -84,7 +88,7 @@ layer(NodeAgent.layer, { excludeTestServices: true, timeout: "60 seconds" })("A 
     Effect.gen(function* () {
       const run = yield* JobRuns.make({ runtime: "bun" })
       // a second failure would be the end
-      yield* begin(run, { backoffLimit: 0 })
+      yield* beginSlowly(run, { backoffLimit: 0 })
       const { lock, pod } = yield* atHalf(run)
       yield* run.agent.evict(run.namespace, pod)
       yield* isStopping(run, pod)
@@ -100,7 +104,7 @@ layer(NodeAgent.layer, { excludeTestServices: true, timeout: "60 seconds" })("A 
   it.effect("that is suspended at half goes on when it is not any more", () =>
     Effect.gen(function* () {
       const run = yield* JobRuns.make({ runtime: "node" })
-      yield* begin(run, { backoffLimit: 0 })
+      yield* beginSlowly(run, { backoffLimit: 0 })
       const { lock, pod } = yield* atHalf(run)
       const { cluster, namespace } = run
       yield* cluster.patch("PaymentJob", { namespace, name: "run" }, { spec: { suspend: true } })
@@ -146,7 +150,7 @@ layer(NodeAgent.layer, { excludeTestServices: true, timeout: "60 seconds" })("A 
   it.effect("whose pod is killed at half is tried again, and goes on where it was", () =>
     Effect.gen(function* () {
       const run = yield* JobRuns.make({ runtime: "node" })
-      yield* begin(run)
+      yield* beginSlowly(run)
       const { lock, pod } = yield* atHalf(run)
       yield* run.agent.signal(pod, "SIGKILL")
       yield* JobRuns.waitUntil(Effect.sync(() => assert.strictEqual(run.agent.exitCode(pod), 128 + 9)))
@@ -160,7 +164,7 @@ layer(NodeAgent.layer, { excludeTestServices: true, timeout: "60 seconds" })("A 
   it.effect("whose Job is deleted by hand at half gets another one, and goes on where it was", () =>
     Effect.gen(function* () {
       const run = yield* JobRuns.make({ runtime: "bun" })
-      yield* begin(run)
+      yield* beginSlowly(run)
       const { lock, pod } = yield* atHalf(run)
       const [first] = yield* JobRuns.jobsOf(run)
       const plane = yield* OperatorPlane

@@ -61,6 +61,7 @@ describe.concurrent("a run of the payment worker", () => {
       Effect.gen(function* () {
         const stage = yield* Stage.make
         const [published, limit] = [3000, 2000]
+        yield* Stage.slowDown(stage, 100)
         yield* Stage.publish(stage, Stage.payments(published))
         const env = partOf("killed", limit)
         for (const rows of [200, 900]) {
@@ -88,6 +89,7 @@ describe.concurrent("a run of the payment worker", () => {
         const stage = yield* Stage.make
         const { path, read } = yield* messageFile
         const bad = Array.from({ length: 50 }, (_, n) => ({ id: `bad-${n}`, body: "{" }))
+        yield* Stage.slowDown(stage, 100)
         yield* Stage.publish(stage, [...bad, ...Stage.payments(950), ...Stage.payments(500, "rest")])
         const env = { ...partOf("evicted", 1000), TERMINATION_MESSAGE_PATH: path }
         const first = yield* Stage.start(stage, { runtime, env })

@@ -11,6 +11,7 @@ describe("one Ctrl-C in a terminal", () => {
     it.live(`drains ${command}, and ends it with 0`, () =>
       Effect.gen(function* () {
         const stage = yield* Stage.make
+        yield* Stage.slowDown(stage, 50)
         yield* Stage.publish(stage, Stage.payments(3000))
         const env = { ...Stage.environmentOf(stage), BATCH_SIZE: "20", LOG_LEVEL: "debug", LOG_FORMAT: "json" }
         const terminal = yield* Terminal.start(command, env)

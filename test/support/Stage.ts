@@ -95,6 +95,22 @@ export const publish = (stage: Stage, messages: ReadonlyArray<Queues.Message>) =
 /** The dead letters, taken out of their queue. */
 export const takeDeadLetters = (stage: Stage) => Queues.takeAll(stage.brokerUrl, stage.deadLetters)
 
+/**
+ * Makes the tables, and has each batch take so long: a worker's thousands of payments are stored within half a second,
+ * which is over before anybody on a busy machine has seen that it has begun.
+ */
+export const slowDown = (stage: Stage, millis: number) =>
+  Effect.gen(function* () {
+    const { code, stderr } = yield* run(stage, { runtime: "bun", args: ["--mode=migrate"] })
+    assert.strictEqual(code, 0, stderr)
+    yield* query(
+      Redacted.make(stage.databaseUrl),
+      `CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN PERFORM pg_sleep(${millis} / 1000.0); RETURN NULL; END $$;
+       CREATE TRIGGER slowly BEFORE INSERT ON payments FOR EACH STATEMENT EXECUTE FUNCTION slowly()`
+    )
+  })
+
 /** Messages waiting in the queue. */
 export const depth = (stage: Stage) => Queues.depth(stage.brokerUrl, stage.queue)
 
