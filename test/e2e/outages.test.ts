@@ -223,8 +223,8 @@ describe.concurrent("a worker whose services go away", () => {
   it.live("consumes again after the broker took its channel, tired of waiting for acknowledgements", () =>
     Effect.gen(function* () {
       const rabbitMq = yield* RabbitMq.startOwn
-      // of every channel that is opened from now on
-      const patience = "[application:set_env(rabbit, consumer_timeout, 4000)"
+      // of every channel that is opened from now on; a busy machine may take seconds to acknowledge what is done
+      const patience = "[application:set_env(rabbit, consumer_timeout, 10000)"
       yield* rabbitMq.ctl("eval", `${patience}, application:set_env(rabbit, channel_tick_interval, 500)].`)
       yield* Effect.forEach(Stage.runtimes, (runtime) => loseChannel(runtime, rabbitMq.url), { concurrency: 2 })
     })
