@@ -100,7 +100,7 @@ for (const runtime of Stage.runtimes) {
               [true]
             )
           ),
-          { deadline: "30 seconds" }
+          { deadline: "60 seconds" }
         )
         const arrived = yield* Queues.takeAll(on.env.RABBITMQ_URL ?? "", queue)
         // The exchange is everybody's: a report of another test may be there.

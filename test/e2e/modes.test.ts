@@ -124,11 +124,11 @@ describe.concurrent("--mode=worker", () => {
       const worker = yield* Stage.start(stage, { runtime: "node", env })
       yield* eventually(
         Effect.map(Queues.exists(stage.brokerUrl, stage.deadLetters), (there) => assert.isTrue(there)),
-        { deadline: "20 seconds", every: "100 millis" }
+        { deadline: "60 seconds", every: "100 millis" }
       )
       yield* eventually(
         Effect.map(Queues.exists(stage.brokerUrl, stage.queue), (there) => assert.isTrue(there)),
-        { deadline: "20 seconds", every: "100 millis" }
+        { deadline: "60 seconds", every: "100 millis" }
       )
       yield* Stage.publish(stage, [
         { id: "one", body: "{}" },

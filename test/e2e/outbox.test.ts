@@ -142,7 +142,7 @@ describe.concurrent("a relay", () => {
           Ground.sql(ground, "SELECT max(payload::int) AS oldest, count(*)::int AS count FROM outbox_events"),
           ([row]) => assert.deepStrictEqual(row, { oldest: 6, count: 6 })
         ),
-        { deadline: "30 seconds" }
+        { deadline: "60 seconds" }
       )
     })
   )

@@ -35,7 +35,7 @@ const lateReader = Effect.gen(function* () {
   yield* run("mkfifo", [gate], { env: { PATH: process.env.PATH } })
   const hasEnded = eventually(
     Effect.sync(() => assert.isTrue(existsSync(ended), "the product is through")),
-    { deadline: "20 seconds" }
+    { deadline: "60 seconds" }
   )
   return {
     env: { TERMINATION_MESSAGE_PATH: ended },

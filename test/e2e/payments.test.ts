@@ -182,7 +182,7 @@ layer(OwnServers.layer, { excludeTestServices: true, timeout: "60 seconds" })("-
           Effect.map(run(ground, ["sagas", "list", "--status=compensation_required", "--json"]), ({ stdout }) => {
             assert.strictEqual(JSON.parse(stdout)[0]?.id, id)
           }),
-          { deadline: "30 seconds" }
+          { deadline: "60 seconds" }
         )
         yield* listed
         const shown = yield* run(ground, ["sagas", "show", id])

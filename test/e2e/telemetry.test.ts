@@ -105,7 +105,7 @@ for (const runtime of Stage.runtimes) {
         yield* stage.publish([{ n: 1, does: "fails once" }], { traceparent: `00-${traceId}-${spanId}-01` })
         yield* eventually(
           Effect.map(stage.effects, (effects) => assert.deepStrictEqual(effects, [1])),
-          { deadline: "30 seconds" }
+          { deadline: "60 seconds" }
         )
         for (const worker of workers) {
           yield* worker.kill("SIGTERM")

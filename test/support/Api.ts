@@ -60,7 +60,7 @@ const waitFor = (url: string) =>
       const response = await fetch(url)
       assert.strictEqual(response.status, 200, await response.text())
     }),
-    { deadline: "30 seconds", every: "50 millis" }
+    { deadline: "60 seconds", every: "50 millis" }
   )
 
 /** An exchange of its own, with a queue that keeps all that is published there. */

@@ -25,7 +25,7 @@ export const holds = Effect.fnUntraced(function* (page: string, port: string) {
         assert.include(answer.toLowerCase(), words.toLowerCase())
       }),
       // a history takes its time
-      { deadline: "20 seconds", every: "200 millis" }
+      { deadline: "60 seconds", every: "200 millis" }
     )
   }
 })

@@ -14,7 +14,7 @@ export const page = (port: number, path: string) =>
 export const waitForStatus = (port: number, path: string, status: number) =>
   eventually(
     Effect.tap(page(port, path), (found) => Effect.sync(() => assert.strictEqual(found.status, status, found.text))),
-    { deadline: "30 seconds", every: "100 millis" }
+    { deadline: "60 seconds", every: "100 millis" }
   )
 
 /** Waits until so many topic workers have subscribed: from then on it is measured what they have in flight. */

@@ -24,7 +24,7 @@ export const hold = (databaseUrl: string, table: string): Effect.Effect<TableLoc
     return {
       isWaitedFor: eventually(
         Effect.map(run(waiting), ({ rowCount }) => assert.isAbove(rowCount ?? 0, 0, "nobody waits for the lock")),
-        { deadline: "20 seconds" }
+        { deadline: "60 seconds" }
       ),
       endWaiting: Effect.asVoid(run(waiting.replace("SELECT pid", "SELECT pg_terminate_backend(pid)"))),
       release: Effect.asVoid(run("COMMIT"))
