@@ -12,7 +12,7 @@ import { content, depthIs, newGroup, newTopic, publish, subscribe } from "../sup
 
 /** What a broker says of itself where the port leaves a choice. */
 export interface GroupProperties {
-  /** The same broker, taking a member for dead as soon as it can. */
+  /** The same broker, taking a member for dead as soon as it can, and a busy machine lets it. */
   readonly impatient: Layer.Layer<Broker, unknown>
   /** The longest that it then hears nothing of a member that it takes to be alive. */
   readonly silenceMillis: number

@@ -18,9 +18,9 @@ suite("memory", MemoryBroker.layer, { impatient: MemoryBroker.layer, silenceMill
 
 for (const queueType of ["classic", "quorum"] as const) {
   suite(`RabbitMQ, ${queueType} queues`, rabbitMq({ queueType }), {
-    impatient: rabbitMq({ queueType, url: `${inject("rabbitmqUrl")}?heartbeat=1` }),
+    impatient: rabbitMq({ queueType, url: `${inject("rabbitmqUrl")}?heartbeat=2` }),
     // two heartbeats that did not come
-    silenceMillis: 2_000,
+    silenceMillis: 4_000,
     keepsKeysTogether: false
   })
 }
@@ -33,7 +33,7 @@ suite("embedded", embedded, {
 })
 
 suite("Kafka", ofKafka(), {
-  impatient: ofKafka({ KAFKA_SESSION_TIMEOUT_SECONDS: "1" }),
-  silenceMillis: 1_000,
+  impatient: ofKafka({ KAFKA_SESSION_TIMEOUT_SECONDS: "3" }),
+  silenceMillis: 3_000,
   keepsKeysTogether: true
 })
