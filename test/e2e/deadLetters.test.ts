@@ -153,14 +153,15 @@ describe.concurrent("dlq", () => {
         const letters = Arr.makeBy(count, (n) => message(deadLetters, { id: `${n}`, headers }))
         yield* Broker.use((broker) => broker.publish(letters))
 
-        const killed = yield* start(["dlq", "replay", deadLetters, "--all", "--rate=100"])
+        // slow enough that seconds are left to whoever sees that it has begun
+        const killed = yield* start(["dlq", "replay", deadLetters, "--all", "--rate=40"])
         yield* atLeast(queue, 20)
         yield* killed.kill("SIGKILL")
         yield* killed.exit
         assert.isAbove(yield* depth(deadLetters), 0)
         const before = yield* depth(queue)
 
-        const stopped = yield* start(["dlq", "replay", deadLetters, "--all", "--rate=50"])
+        const stopped = yield* start(["dlq", "replay", deadLetters, "--all", "--rate=25"])
         yield* atLeast(queue, before + 10)
         yield* stopped.kill("SIGTERM")
         assert.strictEqual(yield* stopped.exit, 4)
