@@ -18,7 +18,7 @@ import { temporaryFolder } from "../support/servers/temporaryFolder.ts"
 
 const keys = 10
 
-/** A worker that takes a moment for each message, and fails for some of them once. */
+/** A worker that takes a moment for each message, which leaves seconds to see it at work, and fails for some of them once. */
 const moduleOf = (topic: string) => `
 import { Effect } from "effect"
 import { RetryPolicy, Worker } from "paystream"
@@ -33,7 +33,7 @@ export const stuck = Worker.make("stuck", { topic: "${topic}", groupId: "stuck",
 export const echo = Worker.make("echo", {
   topic: "${topic}", outputTopic: "${topic}.out", groupId: "group", concurrency: 8,
   retry: RetryPolicy.fixed({ maxRetries: 3, initialDelay: "300 millis" })
-}, (input) => Effect.andThen(Effect.sleep("5 millis"), process(input)))
+}, (input) => Effect.andThen(Effect.sleep("20 millis"), process(input)))
 `
 
 const make = Effect.gen(function* () {
