@@ -7,6 +7,7 @@ import type { Broker } from "../../src/domain/ports/Broker.ts"
 import * as EmbeddedBroker from "../../src/layers/embedded/EmbeddedBroker.ts"
 import * as EmbeddedPostgres from "../../src/layers/embedded/EmbeddedPostgres.ts"
 import { newDatabase, query } from "./Databases.ts"
+import { keepPort } from "./EmbeddedStage.ts"
 import { admin, kafkaMakingTopics } from "./KafkaServices.ts"
 import * as Queues from "./Queues.ts"
 import { rabbitMq } from "./Services.ts"
@@ -50,6 +51,7 @@ const waiting = `SELECT count(*) AS count FROM paystream_broker.job WHERE name =
 
 const embedded = Effect.gen(function* () {
   const dataDirectory = yield* temporaryFolder("data")
+  yield* keepPort(dataDirectory)
   const server = EmbeddedPostgres.layer({ dataDirectory })
   const built = yield* Layer.build(Layer.provideMerge(EmbeddedBroker.layer, server))
   const { url } = Context.get(built, EmbeddedPostgres.EmbeddedPostgres)

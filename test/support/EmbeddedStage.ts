@@ -1,4 +1,5 @@
 /** The embedded broker on a PostgreSQL of its own, and what a test does with its queues and its rows. */
+import { mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { PgClient } from "@effect/sql-pg"
 import { assert } from "@effect/vitest"
@@ -9,10 +10,21 @@ import * as EmbeddedPostgres from "../../src/layers/embedded/EmbeddedPostgres.ts
 import { message } from "./Messages.ts"
 import { consuming } from "./QueueSteps.ts"
 import { eventually } from "./servers/eventually.ts"
+import { freePort } from "./servers/freePort.ts"
 import { temporaryFolder } from "./servers/temporaryFolder.ts"
 
 /** A folder for a PostgreSQL to make its data in. */
 export const dataFolder = Effect.map(temporaryFolder("embedded"), (folder) => join(folder, "server"))
+
+/** What a run before has left: the port that it had. */
+export const rememberPort = (dataDirectory: string, port: number) =>
+  Effect.promise(async () => {
+    await mkdir(dataDirectory, { recursive: true })
+    await writeFile(join(dataDirectory, "port"), String(port))
+  })
+
+/** Has the server of a folder begin at a port where no other does: stopped for a while, it comes back there. */
+export const keepPort = (dataDirectory: string) => Effect.tap(freePort, (port) => rememberPort(dataDirectory, port))
 
 const postgres = Layer.unwrap(Effect.map(dataFolder, (dataDirectory) => EmbeddedPostgres.layer({ dataDirectory })))
 

@@ -4,7 +4,7 @@ import { Context, Effect, Exit, Fiber, Layer, Redacted, Scope, Stream } from "ef
 import { Broker } from "../../../src/domain/ports/Broker.ts"
 import * as EmbeddedBroker from "../../../src/layers/embedded/EmbeddedBroker.ts"
 import * as EmbeddedPostgres from "../../../src/layers/embedded/EmbeddedPostgres.ts"
-import { dataFolder } from "../../support/EmbeddedStage.ts"
+import { dataFolder, keepPort } from "../../support/EmbeddedStage.ts"
 import { message } from "../../support/Messages.ts"
 import { eventually } from "../../support/servers/eventually.ts"
 
@@ -15,6 +15,7 @@ describe("EmbeddedBroker without its database", () => {
   it.live("says that it is away, and works again when the database is back", () =>
     Effect.gen(function* () {
       const dataDirectory = yield* dataFolder
+      yield* keepPort(dataDirectory)
       const server = yield* Scope.make()
       const { url } = yield* Scope.provide(EmbeddedPostgres.start({ dataDirectory }), server)
       const broker = yield* build(url)
@@ -53,6 +54,7 @@ describe("EmbeddedBroker without its database", () => {
   it.live("waits at start until the database is there", () =>
     Effect.gen(function* () {
       const dataDirectory = yield* dataFolder
+      yield* keepPort(dataDirectory)
       const { url } = yield* Effect.scoped(EmbeddedPostgres.start({ dataDirectory }))
       const building = yield* Effect.forkScoped(build(url))
       yield* EmbeddedPostgres.start({ dataDirectory })

@@ -1,12 +1,11 @@
-import { mkdir, readFile, stat, writeFile } from "node:fs/promises"
+import { readFile, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import * as EmbeddedPostgres from "../../../src/layers/embedded/EmbeddedPostgres.ts"
-import { dataFolder } from "../../support/EmbeddedStage.ts"
+import { dataFolder, keepPort, rememberPort } from "../../support/EmbeddedStage.ts"
 import { eventually } from "../../support/servers/eventually.ts"
-import { freePort } from "../../support/servers/freePort.ts"
 import * as Program from "../../support/servers/Program.ts"
 import { takenPort } from "../../support/servers/takenPort.ts"
 
@@ -41,13 +40,6 @@ const hold = (runtime: Program.Runtime, dataDirectory: string) =>
     const program = yield* Program.start({ runtime, main, args: [dataDirectory] })
     const port = Number((yield* program.waitForLine(/^port/)).split(" ")[1])
     return { ...program, port }
-  })
-
-// what a run before has left: the port that it had
-const rememberPort = (dataDirectory: string, port: number) =>
-  Effect.promise(async () => {
-    await mkdir(dataDirectory)
-    await writeFile(join(dataDirectory, "port"), String(port))
   })
 
 describe.concurrent("EmbeddedPostgres", () => {
@@ -87,9 +79,7 @@ describe.concurrent("EmbeddedPostgres", () => {
   it.live("keeps its data and its port from one run to the next", () =>
     Effect.gen(function* () {
       const dataDirectory = yield* dataFolder
-      // A port that no other test begins with: between two runs it is free for anybody.
-      const port = yield* freePort
-      yield* rememberPort(dataDirectory, port)
+      const port = yield* keepPort(dataDirectory)
       const run = (statement: string) =>
         Effect.scoped(
           Effect.gen(function* () {
