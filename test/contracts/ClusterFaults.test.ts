@@ -207,6 +207,9 @@ it.live("A quota's no is no missing permission: it may pass", () =>
     const namespace = yield* newNamespace
     const kubernetes = inject("kubernetes")
     yield* Kubernetes.kubectl(kubernetes, "create", "quota", "none", "-n", namespace, "--hard=count/jobs.batch=0")
+    // until its controller has counted, it says no as well, but that it does not know yet
+    const untilCounted = ["wait", "--for=jsonpath={.status.used}", "quota/none", "-n", namespace, "--timeout=40s"]
+    yield* Kubernetes.kubectl(kubernetes, ...untilCounted)
     const template = { spec: { restartPolicy: "Never" as const, containers: [{ name: "worker", image: "none" }] } }
     const job = { metadata: { namespace, name: "one" }, spec: { suspend: true, template } }
     const error = yield* Effect.flip(Cluster.use((cluster) => cluster.create("Job", job)))
