@@ -6,8 +6,9 @@ import { Effect } from "effect"
 import { startChecks } from "../../src/operator/StartChecks.ts"
 import { cluster } from "../support/ClusterAccess.ts"
 import { grantsOf, kubectl, manifest, serviceAccount } from "../support/Manifests.ts"
-import { inNamespace } from "../support/OperatorGround.ts"
+import { inNamespace, soon } from "../support/OperatorGround.ts"
 import { leads, newNamespace, OperatorPlane, startOperator } from "../support/OperatorPlane.ts"
+import { eventually } from "../support/servers/eventually.ts"
 import type { Runtime } from "../support/servers/Program.ts"
 import { temporaryFolder } from "../support/servers/temporaryFolder.ts"
 import { refusedTo, usesOf } from "../support/UsedGrants.ts"
@@ -84,7 +85,8 @@ layer(OperatorPlane.layer, { excludeTestServices: true, timeout: "60 seconds" })
       const { home, kubeconfig, namespaces } = yield* deploy(1)
       const checks = (asked: ReadonlyArray<string>) =>
         Effect.provide(startChecks({ namespaces: asked, leaseNamespace: home }), cluster({ kubeconfig }))
-      yield* checks(namespaces)
+      // who may what is read from a cache
+      yield* eventually(checks(namespaces), soon)
       assert.include(
         (yield* Effect.flip(checks([]))).message,
         "list paymentjobs.payments.example.com in all namespaces"
