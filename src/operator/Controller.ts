@@ -49,7 +49,7 @@ export const make = Effect.fnUntraced(function* (options: ControllerOptions) {
   const queue = yield* WorkQueue.make
   const surroundings = new Surroundings()
   const { begun, ifLeading, over } = options.leadership
-  const look = yield* reconciler({ ...options, surroundings, ifLeading, hasWaiting: queue.hasWaiting })
+  const look = yield* reconciler({ ...options, surroundings, ifLeading })
   const scope = { namespaces: options.namespaces }
   const isKnown = yield* knowing(["PaymentJob", "Job", "Pod"])
   yield* Metrics.workersAre(options.workers)

@@ -29,14 +29,18 @@ export type ReconcileError = ClusterError | NotLeading | NotSettled
 
 export interface ReconcilerOptions extends JobOptions {
   readonly surroundings: Surroundings
-  /** Whether other PaymentJobs wait to be looked at. */
-  readonly hasWaiting: () => boolean
   /** Around each change: whoever leads no more may not have been stopped yet. */
   readonly ifLeading: Leadership["ifLeading"]
 }
 
 /** What was not found is told as deleted by then, or is looked at again: it may be there all the same. */
 const deletionToldWithin = Duration.seconds(10)
+
+/**
+ * A new Job has a pod within that, as a rule, which is told: its status then says all in one write. Others, which may have
+ * no Job yet, are looked at meanwhile.
+ */
+const podSeenWithin = Duration.seconds(1)
 
 /** More than the decision ever asks for; what keeps changing meanwhile is looked at again. */
 const mostSteps = 8
@@ -49,6 +53,8 @@ export interface Looked {
 /** What is known while one looks; the failure is told once the status says it. */
 interface Look {
   readonly sight: Sight
+  /** Just created, and not one that was found there. */
+  readonly isJobNew?: true
   readonly failure?: ClusterError
 }
 
@@ -67,17 +73,13 @@ export const reconciler = (options: ReconcilerOptions) =>
         if (actions.length === 0) break
         if (step === mostSteps) return yield* new NotSettled({ asked: actions.map(({ _tag }) => _tag) })
         for (const action of actions) look = look && (yield* perform(look, action))
-        // Jobs first: whoever waits may have none yet, and this one's status has more to say a little later
-        if (hasNewJob(look, actions) && options.hasWaiting()) return { after: Duration.zero }
+        if (look?.isJobNew === true) return { after: podSeenWithin }
       }
       if (look?.failure !== undefined) return yield* look.failure
       if (look === undefined) return { after: first && deletionToldWithin }
       return { after: untilNextLook(look.sight, yield* monotonicMillis) }
     })
   })
-
-const hasNewJob = (look: Look | undefined, actions: ReadonlyArray<Action>): boolean =>
-  look?.sight.job !== undefined && actions.some(({ _tag }) => _tag === "CreateJob")
 
 /** Kubernetes forgets events after an hour: what is so still is told again then, and is the same event before. */
 const toldAgainAfter = Duration.hours(1)
@@ -170,7 +172,7 @@ const performer = (cluster: Cluster["Service"], options: ReconcilerOptions) => {
   const create = (look: Look, job: New<JobObject>) =>
     change(cluster.create("Job", job)).pipe(
       Effect.tap(() => createdJob(look.sight.paymentJob)),
-      Effect.flatMap((object) => withJob(look, object)),
+      Effect.flatMap((object) => withJob({ ...look, isJobNew: true }, object)),
       Effect.catchTag("ClusterError", (error): Effect.Effect<Look, ReconcileError> => {
         // somebody was faster, or our own answer was lost: whose it is decides what is said
         if (error.reason._tag === "AlreadyExists")

@@ -52,6 +52,10 @@ export const counted = (pod: SeenPod, before: SeenPod | undefined, nowMillis: nu
   return { ...pod, overdueAt: due ?? nowMillis + pod.graceMillis + deletionSlackMillis }
 }
 
+/** It waits or runs, and nothing is wrong with it. */
+export const isUneventful = ({ graceMillis, isFinished, trouble }: SeenPod): boolean =>
+  !isFinished && graceMillis === undefined && trouble === undefined
+
 /** A pod that should have been gone is still said to be there: nobody ends it but its node, which does not answer. */
 export const asOf = (pod: SeenPod, nowMillis: number): SeenPod =>
   pod.overdueAt === undefined || nowMillis < pod.overdueAt

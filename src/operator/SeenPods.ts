@@ -1,5 +1,5 @@
 /** Pods, by the PaymentJob that they belong to. */
-import { counted, goneOf, type SeenPod } from "./SeenPod.ts"
+import { counted, goneOf, isUneventful, type SeenPod } from "./SeenPod.ts"
 import { isSameButVersion } from "./Versioned.ts"
 
 /** So many pods that are gone are remembered for what they said, the latest ones. */
@@ -20,12 +20,12 @@ export class SeenPods {
     return all.map(([key]) => key)
   }
 
-  /** Whether that tells more than another version. */
+  /** Whether that tells more than another version; of a new one that gets on, its Job tells what there is to say. */
   note(key: string, pod: SeenPod, nowMillis: number): boolean {
     const before = this.#byKey.get(key)?.get(pod.name)
     const noted = counted(pod, before, nowMillis)
     this.#put(key, pod, noted)
-    return before === undefined || !isSameButVersion(before, noted)
+    return before === undefined ? !isUneventful(noted) : !isSameButVersion(before, noted)
   }
 
   /** It was deleted, which always is news. */

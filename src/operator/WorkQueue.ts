@@ -5,18 +5,16 @@
  * - A key is given to one taker at a time; added meanwhile, however often, it is given once more after.
  * - A key that waits is given once, however often it was added.
  */
-import { Clock, Duration, Effect, FiberMap, Queue, type Scope } from "effect"
+import { Clock, type Duration, Effect, FiberMap, Queue, type Scope } from "effect"
 import * as Metrics from "./OperatorMetrics.ts"
 
 export interface WorkQueue {
   readonly add: (key: string) => Effect.Effect<void>
-  /** Adds it after a while, or at once where that is none; an earlier wish of that sort is forgotten. */
+  /** Adds it after a while; an earlier wish of that sort is forgotten. */
   readonly addAfter: (key: string, delay: Duration.Input) => Effect.Effect<void>
   /** The next key; whoever takes it says when it is done. */
   readonly take: Effect.Effect<string>
   readonly done: (key: string) => Effect.Effect<void>
-  /** Whether any waits now. */
-  readonly hasWaiting: () => boolean
 }
 
 /** Nothing in it; what was to be added later is forgotten with the scope. */
@@ -48,10 +46,7 @@ export const make: Effect.Effect<WorkQueue, never, Scope.Scope> = Effect.gen(fun
 
   return {
     add,
-    addAfter: (key, delay) =>
-      Duration.isZero(Duration.fromInputUnsafe(delay))
-        ? Effect.andThen(FiberMap.remove(later, key), add(key))
-        : Effect.asVoid(FiberMap.run(later, key, Effect.andThen(Effect.sleep(delay), add(key)))),
+    addAfter: (key, delay) => Effect.asVoid(FiberMap.run(later, key, Effect.andThen(Effect.sleep(delay), add(key)))),
     take: Effect.flatMap(Queue.take(ready), (key) =>
       Clock.clockWith((clock) => {
         const since = give(key)
@@ -62,7 +57,6 @@ export const make: Effect.Effect<WorkQueue, never, Scope.Scope> = Effect.gen(fun
       Effect.suspend(() => {
         taken.delete(key)
         return again.delete(key) ? add(key) : Effect.void
-      }),
-    hasWaiting: () => waiting.size > 0
+      })
   }
 })

@@ -32,6 +32,31 @@ describe("The operator", () => {
     }).pipe(Effect.provide(Stage.layer))
   )
 
+  it.effect("says of a new Job how it gets on in one write: when it has a pod, or after a second without", () =>
+    Effect.gen(function* () {
+      const cluster = yield* Cluster
+      yield* Stage.start()
+      const before = yield* Stage.requestCount
+      const written = Effect.map(
+        Stage.changesSince(before),
+        (all) => all.filter(({ kind, subresource }) => kind === "PaymentJob" && subresource === "status").length
+      )
+      yield* cluster.create("PaymentJob", paymentJob("one"))
+      yield* TestClock.adjust("999 millis")
+      assert.strictEqual(yield* written, 0)
+      const job = yield* cluster.get("Job", { namespace, name: "one-job" })
+      yield* cluster.create("Pod", podOf(job, "one-job-a"))
+      yield* TestClock.adjust(0)
+      assert.strictEqual(yield* written, 0)
+      yield* setJob(cluster, "one-job", running)
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual([(yield* Stage.statusOf("one")).phase, yield* written], ["Running", 1])
+      yield* cluster.create("PaymentJob", paymentJob("two"))
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual([(yield* Stage.statusOf("two")).phase, yield* written], ["Pending", 2])
+    }).pipe(Effect.provide(Stage.layer))
+  )
+
   it.effect("asks the API server eight times at most in a PaymentJob's life", () =>
     Effect.gen(function* () {
       const cluster = yield* Cluster
@@ -101,6 +126,7 @@ describe("The operator", () => {
       yield* setJob(cluster, "one-job", complete)
       yield* cluster.create("PaymentJob", paymentJob("two"))
       yield* Stage.start()
+      yield* Stage.settle
       assert.strictEqual((yield* Stage.statusOf("one")).phase, "Succeeded")
       assert.strictEqual((yield* Stage.statusOf("two")).jobName, "two-job")
     }).pipe(Effect.provide(Stage.layer))
@@ -155,7 +181,11 @@ describe("The operator", () => {
       yield* Stage.settle
       yield* latch.open
       yield* ended
-      assert.strictEqual((yield* Stage.statusOf("one")).jobName, "one-job")
+      const jobs = yield* cluster.list("Job", { namespaces: [namespace] })
+      assert.deepStrictEqual(
+        jobs.map(({ metadata }) => metadata.name),
+        ["one-job"]
+      )
     }).pipe(Effect.provide(Stage.layer))
   )
 

@@ -1,9 +1,9 @@
 /** What the operator makes of what watches tell. */
 import { assert, describe, it } from "@effect/vitest"
-import type { JobObject, PaymentJobObject } from "../../src/domain/ClusterObjects.ts"
+import type { JobObject, PaymentJobObject, PodObject } from "../../src/domain/ClusterObjects.ts"
 import { SeenObjects } from "../../src/operator/SeenObjects.ts"
 import { Surroundings } from "../../src/operator/Surroundings.ts"
-import { spec } from "../support/PaymentJobs.ts"
+import { ended, spec, waiting } from "../support/PaymentJobs.ts"
 
 const paymentJob = (resourceVersion: number, maxMessages = 10): PaymentJobObject => ({
   apiVersion: "payments.example.com/v1alpha1",
@@ -94,6 +94,28 @@ describe("What was seen", () => {
     seen.remove(version("a", "one", 6))
     seen.answered(version("a", "one", 5), 0)
     assert.isUndefined(seen.get("a/one", 1))
+  })
+
+  it("is no news of a new pod that gets on: its Job tells of it; anything else of a pod is", () => {
+    const surroundings = new Surroundings()
+    const pod = (name: string, resourceVersion: number, status: NonNullable<PodObject["status"]>): PodObject => ({
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { ...paymentJob(resourceVersion).metadata, name, uid: `uid-of-${name}`, labels: { paymentjob: "one" } },
+      spec: { containers: [] },
+      status
+    })
+    const applied = (object: PodObject) => surroundings.onPods({ _tag: "Applied", object }, 0)
+    assert.deepStrictEqual(applied(pod("a", 1, { phase: "Pending" })), [])
+    assert.deepStrictEqual(applied(pod("a", 2, { phase: "Running" })), [])
+    assert.deepStrictEqual(applied(pod("a", 3, ended(0))), ["a/one"])
+    assert.deepStrictEqual(applied(pod("b", 4, waiting("ErrImagePull", ""))), ["a/one"])
+    assert.deepStrictEqual(applied(pod("b", 5, { phase: "Running" })), ["a/one"])
+    const deleting = pod("c", 6, { phase: "Running" })
+    const metadata = { ...deleting.metadata, deletionTimestamp: "2026-01-01T00:00:09Z", deletionGracePeriodSeconds: 3 }
+    assert.deepStrictEqual(applied({ ...deleting, metadata }), ["a/one"])
+    const gone = { _tag: "Deleted", object: pod("c", 7, { phase: "Running" }) } as const
+    assert.deepStrictEqual(surroundings.onPods(gone, 0), ["a/one"])
   })
 
   it("of a Job that is not ours is nothing", () => {
