@@ -57,16 +57,18 @@ describe("The operator", () => {
     }).pipe(Effect.provide(Stage.layer))
   )
 
-  it.effect("asks the API server eight times at most in a PaymentJob's life", () =>
-    Effect.gen(function* () {
-      const cluster = yield* Cluster
-      yield* Stage.start()
-      const before = yield* Stage.requestCount
-      yield* begunLife(cluster, "one")
-      const own = (yield* (yield* ClusterTrouble).requests).slice(before).length - lifeRequests
-      assert.isAtMost(own, 8)
-      assert.isAtLeast(own, 5)
-    }).pipe(Effect.provide(Stage.layer))
+  it.effect.each([{}, { ttlSecondsAfterFinished: 60 }])(
+    "asks the API server eight times at most in a PaymentJob's life (%o)",
+    (changes) =>
+      Effect.gen(function* () {
+        const cluster = yield* Cluster
+        yield* Stage.start()
+        const before = yield* Stage.requestCount
+        yield* begunLife(cluster, "one", changes)
+        const own = (yield* (yield* ClusterTrouble).requests).slice(before).length - lifeRequests
+        assert.isAtMost(own, 8)
+        assert.isAtLeast(own, 5)
+      }).pipe(Effect.provide(Stage.layer))
   )
 
   it.effect("writes nothing when it starts again and all is settled", () =>
@@ -234,9 +236,9 @@ const inHand = Effect.map(Metric.snapshot, (all) =>
 const lifeRequests = 6
 
 /** From its creation to its end. */
-const begunLife = (cluster: Cluster["Service"], name: string) =>
+const begunLife = (cluster: Cluster["Service"], name: string, changes: Parameters<typeof paymentJob>[1] = {}) =>
   Effect.gen(function* () {
-    yield* cluster.create("PaymentJob", paymentJob(name))
+    yield* cluster.create("PaymentJob", paymentJob(name, changes))
     yield* Stage.settle
     yield* setJob(cluster, `${name}-job`, running)
     const job = yield* cluster.get("Job", { namespace, name: `${name}-job` })
