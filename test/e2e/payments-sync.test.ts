@@ -75,7 +75,7 @@ for (const runtime of Stage.runtimes) {
 
     live("that take too long are answered 202, go on, and give the money of a cancelled order back", () =>
       Effect.gen(function* () {
-        const env = { ...synchronous, API_PAYMENT_TIMEOUT_SECONDS: "0.1", SANDBOX_DELAY_MILLIS: "3000" }
+        const env = { ...synchronous, API_PAYMENT_TIMEOUT_SECONDS: "0.1", SANDBOX_DELAY_MILLIS: "6000" }
         const { ask, url } = yield* Payments.start({ runtime, env })
         const slow = yield* ask(Payments.body("pm_card_visa", { orderId: "order-1" }), "slow")
         assert.strictEqual(slow.status, 202)

@@ -124,7 +124,8 @@ const join = (ask: ApiRequests.Ask, node: string) =>
     const created = Effect.flatMap(create, (answer) => accepted(answer, "the node's lease"))
     // the namespace is made by a controller
     yield* eventually(created, { deadline: "20 seconds" })
-    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep("10 seconds"), renew)))
+    // an API server that is away for once is asked again: the lease is four times as long
+    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep("10 seconds"), Effect.ignore(renew))))
   })
 
 const microTime = (date: Date): string => date.toISOString().replace("Z", "000Z")
