@@ -116,13 +116,17 @@ const environmentOf = (folder: string, distributionPort: number, epmdPort: numbe
   RUNNING_UNDER_SYSTEMD: "true"
 })
 
+/** What is due while it starts, before its exchanges are there, waits for three minutes more by default (docs/workers.md). */
+const deadLettering = { setting: "dead_letter_worker_publisher_confirm_timeout", millis: 15_000 }
+
 /** The classic format, in Erlang terms: translating the newer one costs a second at each start. */
 const writeConfiguration = (folder: string, port: number, tls: Tls | undefined): Effect.Effect<void, ServerError> =>
   Effect.tryPromise({
     try: async () => {
       const listeners = `{tcp_listeners, [{"127.0.0.1", ${port}}]}, {loopback_users, []}`
       const account = `{default_user, <<"${user}">>}, {default_pass, <<"${user}">>}`
-      const settings = [listeners, account, ...(tls === undefined ? [] : [secure(tls)])].join(", ")
+      const again = `{${deadLettering.setting}, ${deadLettering.millis}}`
+      const settings = [listeners, account, again, ...(tls === undefined ? [] : [secure(tls)])].join(", ")
       await writeFile(join(folder, "rabbitmq.config"), `[{rabbit, [${settings}]}].\n`)
       await writeFile(join(folder, "enabled_plugins"), "[].\n")
     },
@@ -151,9 +155,11 @@ const startContainer = Effect.gen(function* () {
   const name = `paystream-rabbitmq-${randomUUID()}`
   const published = ["--publish", `127.0.0.1:${address.port}:5672`]
   const account = ["--env", `RABBITMQ_DEFAULT_USER=${user}`, "--env", `RABBITMQ_DEFAULT_PASS=${user}`]
+  const flag = `-rabbit ${deadLettering.setting} ${deadLettering.millis}`
+  const again = ["--env", `RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=${flag}`]
   const control = yield* ownContainer({
     name,
-    createArguments: [...published, ...account, "rabbitmq:3.13"],
+    createArguments: [...published, ...account, ...again, "rabbitmq:3.13"],
     ready: answers(address.url)
   })
   const ctl = (...args: ReadonlyArray<string>) => docker("exec", name, "rabbitmqctl", ...args)
