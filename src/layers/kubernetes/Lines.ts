@@ -16,9 +16,9 @@ export class Lines {
   }
 
   /** The lines that these bytes end, without empty ones. A character may be cut in two anywhere. */
-  push(chunks: ReadonlyArray<Uint8Array>): Result.Result<ReadonlyArray<string>, Error> {
+  push(bytes: Uint8Array): Result.Result<ReadonlyArray<string>, Error> {
     return Result.try({
-      try: () => chunks.map((bytes) => this.#decoder.decode(bytes, { stream: true })).join(""),
+      try: () => this.#decoder.decode(bytes, { stream: true }),
       catch: () => new Error("the answer is not UTF-8")
     }).pipe(Result.flatMap((text) => this.#cut(text)))
   }

@@ -11,13 +11,13 @@
  * ## Assumptions
  * - The API server sends a bookmark about every minute: so it is noticed when it does not. Nothing else depends on it.
  */
-import * as NodeStream from "@effect/platform-node/NodeStream"
-import { Clock, Data, Duration, Effect, identity, Random, Result, type Scope, Stream } from "effect"
+import { Clock, Data, Duration, Effect, identity, Random, Result, type Scope } from "effect"
 import type { ClusterError } from "../../domain/ClusterError.ts"
 import { type ClusterObject, resourceOf } from "../../domain/ClusterObjects.ts"
 import { KnownObjects } from "../../domain/KnownObjects.ts"
 import type { ClusterEvent } from "../../domain/ports/Cluster.ts"
 import { monotonicMillis } from "../../streams/OwnClock.ts"
+import { chunksOf, type Next } from "./Chunks.ts"
 import { away, refusal } from "./KubernetesErrors.ts"
 import * as Metrics from "./KubernetesMetrics.ts"
 import { Lines } from "./Lines.ts"
@@ -159,22 +159,25 @@ const turn = <O extends ClusterObject>(state: State<O>, tell: Tell<O>): Effect.E
 
 /** One connection, to its end. */
 const session = <O extends ClusterObject>(state: State<O>, tell: Tell<O>) =>
-  Effect.flatMap(chunksOf(state), (chunks) => {
-    const { place, requests } = state
-    const lines = new Lines()
-    // what came together is taken in together
-    const takeIn = (all: ReadonlyArray<Uint8Array>) =>
-      Effect.gen(function* () {
-        state.heardAt = "in hand"
-        yield* Metrics.heard(place.kind, place.namespace)
-        const found = Result.mapError(lines.push(all), (error) => away(requests.address, watching(place), error))
-        const { end, events } = takenIn(state, yield* Effect.fromResult(found))
-        if (events.length > 0) yield* tell(events)
-        if (end !== undefined) return yield* end
-        state.heardAt = yield* monotonicMillis
-      })
-    return Effect.raceFirst(Stream.runForEachArray(chunks, takeIn), silence(state))
-  }).pipe(Effect.scoped)
+  Effect.flatMap(opened(state), (next) => Effect.raceFirst(readAll(state, next, tell), silence(state))).pipe(
+    Effect.scoped
+  )
+
+const readAll = Effect.fnUntraced(function* <O extends ClusterObject>(state: State<O>, next: Next, tell: Tell<O>) {
+  const { place, requests } = state
+  const failure = (cause: unknown) => away(requests.address, watching(place), cause)
+  const lines = new Lines()
+  while (true) {
+    const chunk = yield* Effect.mapError(next, failure)
+    if (chunk === undefined) return
+    state.heardAt = "in hand"
+    yield* Metrics.heard(place.kind, place.namespace)
+    const { end, events } = takenIn(state, yield* Effect.fromResult(Result.mapError(lines.push(chunk), failure)))
+    if (events.length > 0) yield* tell(events)
+    if (end !== undefined) return yield* end
+    state.heardAt = yield* monotonicMillis
+  }
+})
 
 const inHandEvery = Duration.toMillis("1 second")
 
@@ -195,9 +198,7 @@ const silence = <O extends ClusterObject>(state: State<O>): Effect.Effect<never,
 const watching = ({ kind }: Place): string => `watch ${resourceOf(kind)}`
 
 /** The bytes of a watch that begins after the known position. */
-const chunksOf = <O extends ClusterObject>(
-  state: State<O>
-): Effect.Effect<Stream.Stream<Uint8Array, ClusterError | Expired>, ClusterError | Expired, Scope.Scope> =>
+const opened = <O extends ClusterObject>(state: State<O>): Effect.Effect<Next, ClusterError | Expired, Scope.Scope> =>
   Effect.gen(function* () {
     const { known, options, place, requests } = state
     const window = yield* Random.nextIntBetween(longestWindow.minimum, longestWindow.maximum)
@@ -207,19 +208,16 @@ const chunksOf = <O extends ClusterObject>(
       resourceVersion: `${known.position}`,
       timeoutSeconds: `${window}`
     })
-    const opened = yield* requests.open({ method: "GET", path, lane: "watches" })
-    if (opened.status === 410) return yield* new Expired()
-    if (opened.status !== 200) {
-      return yield* refusal(requests.address, { verb: "watch", ...place }, yield* rest(opened, options.silence))
+    const answer = yield* requests.open({ method: "GET", path, lane: "watches" })
+    if (answer.status === 410) return yield* new Expired()
+    if (answer.status !== 200) {
+      return yield* refusal(requests.address, { verb: "watch", ...place }, yield* rest(answer, options.silence))
     }
     state.refusedSince = undefined
     state.isAlive = true
     state.heardAt = yield* monotonicMillis
     yield* Metrics.countOpened(place.kind)
-    return NodeStream.fromReadable<Uint8Array, ClusterError>({
-      evaluate: () => opened.response,
-      onError: (error) => away(requests.address, watching(place), error)
-    })
+    return yield* chunksOf(answer.response)
   })
 
 /** What lines tell that was not known, all at once; up to the one that ends the watch, if one does. */

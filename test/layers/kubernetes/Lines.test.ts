@@ -19,25 +19,25 @@ describe("Lines", () => {
           start += length
         }
         const oneByOne = new Lines()
-        const found = chunks.flatMap((chunk) => Result.getOrThrow(oneByOne.push([chunk])))
+        const found = chunks.flatMap((chunk) => Result.getOrThrow(oneByOne.push(chunk)))
         assert.deepStrictEqual(
           found,
           texts.filter((text) => text !== "")
         )
-        assert.deepStrictEqual(Result.getOrThrow(new Lines().push(chunks)), found)
+        assert.deepStrictEqual(Result.getOrThrow(new Lines().push(bytes)), found)
       }),
     { arbitrary: { runs: 300, size: 20 } }
   )
 
   it("that never end are given up at their limit", () => {
     const lines = new Lines(10)
-    const push = (text: string) => lines.push([new TextEncoder().encode(text)])
+    const push = (text: string) => lines.push(new TextEncoder().encode(text))
     assert.isTrue(Result.isSuccess(push("12345")))
     assert.isTrue(Result.isSuccess(push("67890\n1234567890")))
     assert.isTrue(Result.isFailure(push("1")))
   })
 
   it("that are not UTF-8 are an error", () => {
-    assert.isTrue(Result.isFailure(new Lines().push([new Uint8Array([0xff, 0x0a])])))
+    assert.isTrue(Result.isFailure(new Lines().push(new Uint8Array([0xff, 0x0a]))))
   })
 })
