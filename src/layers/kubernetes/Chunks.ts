@@ -2,7 +2,7 @@
 import type { Readable } from "node:stream"
 import { Effect, type Scope } from "effect"
 
-/** Waits for what comes next; nothing is the end. Takes nothing from the connection while nobody waits. */
+/** Waits for what comes next, for one at a time; nothing is the end. Takes no more than a chunk ahead of who waits. */
 export type Next = Effect.Effect<Uint8Array | undefined, unknown>
 
 /**
@@ -18,6 +18,8 @@ export const chunksOf = (body: Readable): Effect.Effect<Next, never, Scope.Scope
     ({ next }) => next
   )
 
+const cut = "the connection was cut within the answer"
+
 const listen = (body: Readable) => {
   const arrived: Array<Uint8Array> = []
   let end: Effect.Effect<undefined, unknown> | undefined
@@ -29,8 +31,12 @@ const listen = (body: Readable) => {
     to?.(what)
   }
   const ended = (how: Effect.Effect<undefined, unknown>) => {
-    end ??= how
-    tell(end)
+    if (end !== undefined) return
+    end = how
+    // what had come by then, and no event tells of any more
+    for (let chunk = body.read(); chunk !== null; chunk = body.read()) arrived.push(chunk)
+    const first = give === undefined ? undefined : arrived.shift()
+    tell(first === undefined ? end : Effect.succeed(first))
   }
   const listeners = {
     data: (chunk: Uint8Array) => {
@@ -40,9 +46,11 @@ const listen = (body: Readable) => {
     },
     end: () => ended(Effect.undefined),
     error: (cause: unknown) => ended(Effect.fail(cause)),
-    close: () => ended(Effect.fail("the connection was cut within the answer"))
+    close: () => ended(Effect.fail(cut))
   }
   for (const [event, listener] of Object.entries(listeners)) body.on(event, listener)
+  // it told so before anybody listened
+  if (body.closed) ended(body.readableEnded ? Effect.undefined : Effect.fail(body.errored ?? cut))
 
   const next: Next = Effect.callback((resume) => {
     const chunk = arrived.shift()

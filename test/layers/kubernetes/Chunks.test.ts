@@ -12,6 +12,12 @@ const all = (next: Next) =>
     return texts
   })
 
+class Reset extends Error {}
+const reset = new Reset("reset")
+
+const closing = (body: PassThrough) =>
+  Effect.callback<void>((resume) => void body.once("close", () => resume(Effect.void)))
+
 describe("Chunks of a body", () => {
   const texts = Schema.Array(Schema.Literals(["a", "bc", "d".repeat(100)]))
   const early = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 20 }))
@@ -60,19 +66,41 @@ describe("Chunks of a body", () => {
 
   it.live("that were there come before what went wrong, be it an error or a cut", () =>
     Effect.gen(function* () {
-      for (const cause of [new Error("reset"), undefined]) {
+      for (const cause of [reset, undefined]) {
         const body = new PassThrough()
         const next = yield* chunksOf(body)
         const first = yield* Effect.forkScoped(next)
         body.write("one")
         assert.strictEqual(textOf(yield* Fiber.join(first)), "one")
-        const second = yield* Effect.forkScoped(next)
+        for (const text of ["two", "three", "four"]) body.write(text)
         body.destroy(cause)
-        const told = cause ?? "the connection was cut within the answer"
-        assert.deepStrictEqual(yield* Fiber.await(second), Exit.fail(told))
-        // and again, whoever asks
-        assert.deepStrictEqual(yield* Effect.exit(next), Exit.fail(told))
+        yield* closing(body)
+        let told = ""
+        while (told.length < "twothreefour".length) told += textOf(yield* next)
+        assert.strictEqual(told, "twothreefour")
+        // again and again, whoever asks
+        const end = Exit.fail(cause ?? "the connection was cut within the answer")
+        for (let asked = 0; asked < 2; asked += 1) assert.deepStrictEqual(yield* Effect.exit(next), end)
       }
+    })
+  )
+
+  it.live("end for who waits, when it goes wrong", () =>
+    Effect.gen(function* () {
+      const body = new PassThrough()
+      const waiting = yield* Effect.forkScoped(yield* chunksOf(body), { startImmediately: true })
+      body.destroy(reset)
+      assert.deepStrictEqual(yield* Fiber.await(waiting), Exit.fail(reset))
+    })
+  )
+
+  it.live("end where it went wrong before anybody listened", () =>
+    Effect.gen(function* () {
+      const body = new PassThrough()
+      body.on("error", () => undefined)
+      body.destroy(reset)
+      yield* closing(body)
+      assert.deepStrictEqual(yield* Effect.exit(yield* chunksOf(body)), Exit.fail(reset))
     })
   )
 
@@ -82,7 +110,7 @@ describe("Chunks of a body", () => {
       yield* Effect.scoped(Effect.asVoid(chunksOf(body)))
       assert.strictEqual(body.listenerCount("data"), 0)
       body.destroy(new Error("late"))
-      yield* Effect.callback((resume) => void body.once("close", () => resume(Effect.void)))
+      yield* closing(body)
     })
   )
 })
